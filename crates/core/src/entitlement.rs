@@ -1,0 +1,1 @@
+//! One entitlement as one EVM word.

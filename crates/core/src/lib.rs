@@ -1,0 +1,5 @@
+//! What Sluice decides. Amounts, ids, limits; the log's entries and the state machine they drive; planner and
+//! sender as pure steps. No I/O, no clock, no async runtime: everything from outside comes in as a value.
+
+pub mod amount;
+pub mod entitlement;
