@@ -1,0 +1,90 @@
+//! Every bound of the system, each with its reason. A queue, retry, loop, page or body that is not bounded here is a
+//! defect.
+
+use std::time::Duration;
+
+/// Entitlements in a shard: the unit of sums in State and of parallel hashing. 2^16 words of 32 bytes are 2 MiB.
+pub const SHARD: u64 = 65_536;
+
+/// Inputs decided and appended together. Measured: larger groups gain little and delay the first answer.
+pub const GROUP_INPUTS_MAX: usize = 256;
+/// How long a group may wait for more inputs.
+pub const GROUP_WAIT: Duration = Duration::from_millis(5);
+
+/// Rows one intake commit carries.
+pub const INTAKE_GROUP_MAX: usize = 256;
+/// Demands waiting in a node's memory for their intake row; more are answered 503 before any work.
+pub const INTAKE_QUEUE_MAX: usize = 8_192;
+/// Demands one node keeps between intake row and decision before it answers 429: the waiting room.
+pub const WAITING_ROOM_MAX: usize = 200_000;
+/// Rows the leader reads of one (campaign, node) at a time.
+pub const INTAKE_READ_MAX: i64 = 512;
+/// Rows above a cursor that may be decided before the row at the cursor: what a slow look-up may be overtaken by.
+pub const CURSOR_WINDOW_MAX: usize = 4_096;
+
+/// Verifications under way in the pool of a node.
+pub const VERIFY_QUEUE_MAX: usize = 4_096;
+/// Look-ups on chain (EIP-1271) under way; they wait in a queue of their own, so that slow RPC delays no EOA.
+pub const LOOKUPS_MAX: usize = 32;
+/// A look-up's answer is good for this long; afterwards the claim is verified again.
+pub const LOOKUP_VALID: Duration = Duration::from_secs(600);
+
+/// A demand is decided within this time of its intake row; the ticket promises it.
+pub const DECIDE_WITHIN: Duration = Duration::from_secs(60);
+/// A claim's deadline lies at least this long after `decide_by`, so that a decided claim can still be settled.
+pub const DEADLINE_MARGIN: Duration = Duration::from_secs(24 * 3_600);
+/// How long a request waits for its decision before it is answered 202.
+pub const DECISION_WAIT: Duration = Duration::from_millis(1_500);
+
+/// A signature longer than this is refused. ERC-1271 wallets with many owners and ERC-6492 wrappers stay below.
+pub const SIGNATURE_BYTES_MAX: usize = 8_192;
+/// A request body. The largest is a command with its approvals.
+pub const BODY_BYTES_MAX: usize = 1 << 20;
+/// Free text in a command.
+pub const REASON_BYTES_MAX: usize = 1_000;
+/// Entitlements one void may name: its entry stays below a few hundred KiB.
+pub const VOID_ITEMS_MAX: usize = 10_000;
+/// Institutions of a Charter, and so approvals of a command.
+pub const APPROVALS_MAX: usize = 64;
+
+/// Batches of one Distributor between planning and finality. More would only wait behind each other's nonces.
+pub const BATCHES_IN_FLIGHT_MAX: usize = 4;
+/// Gas a batch is planned within: EIP-7825 caps a transaction at 16,777,216, and an estimate may be short.
+pub const BATCH_GAS_MAX: u64 = 14_000_000;
+/// A batch never names more 256-bit words than this, which bounds its calldata and its entry.
+pub const BATCH_WORDS_MAX: usize = 256;
+/// Redirected claims in a batch: each carries its own proof and signature.
+pub const BATCH_REDIRECTS_MAX: usize = 64;
+/// How often a skipped entitlement is tried again before it stays `skipped`.
+pub const SKIP_RETRIES_MAX: u32 = 3;
+/// Wait before the first retry of a skipped entitlement; doubled each time.
+pub const SKIP_RETRY_AFTER: Duration = Duration::from_secs(30);
+/// Attempts for one nonce. With 12.5 % a bump this is a factor of over 100 in fees.
+pub const ATTEMPTS_PER_NONCE_MAX: usize = 40;
+/// Transactions of one lane between broadcast and finality.
+pub const LANE_IN_FLIGHT_MAX: usize = 16;
+/// Lanes of a sequencer (CONTRACTS.md).
+pub const LANES_MAX: usize = 16;
+
+/// Blocks the watcher asks logs of at once; bisected when the provider refuses.
+pub const LOG_BLOCKS_MAX: u64 = 500;
+/// The cursor is written at least every so many blocks even when nothing happened, so that a restart reads little.
+pub const CURSOR_BLOCKS_MAX: u64 = 256;
+/// The deepest un-final stretch the watcher keeps; a longer one means finality has stopped, and settlement waits.
+pub const UNFINAL_BLOCKS_MAX: u64 = 100_000;
+
+/// Rows a follower reads at once.
+pub const FOLLOW_ROWS_MAX: i64 = 10_000;
+/// The leader's lease: a dead leader is replaced after it (DESIGN.md §1 and sequencer protocol: lease 3 s).
+pub const LEASE: Duration = Duration::from_secs(3);
+/// The lease is renewed at most this often.
+pub const LEASE_RENEW_EVERY: Duration = Duration::from_secs(1);
+/// A difference between the database's clock and the leader's above this makes the leader resign.
+pub const CLOCK_DRIFT_MAX: Duration = Duration::from_secs(1);
+/// Log rows in a partition.
+pub const PARTITION_ROWS: i64 = 10_000_000;
+
+/// Items a page of the API holds.
+pub const PAGE_ITEMS_MAX: usize = 1_000;
+/// Keys a request limiter remembers; above it a global limiter stands in.
+pub const LIMITER_KEYS_MAX: usize = 100_000;

@@ -1,0 +1,104 @@
+//! Why a demand was refused. The codes are stable: API, log, pages and metrics use them.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident = $number:literal, $code:literal, $sentence:literal;)*) => {
+        /// A refusal's code. Numbers are part of the log's format and never reused.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize)]
+        #[borsh(use_discriminant = true)]
+        #[repr(u8)]
+        pub enum Code { $($(#[$doc])* $name = $number,)* }
+
+        impl Code {
+            /// All codes, in the order of their numbers.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// The stable code.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $code,)* }
+            }
+
+            /// What a claimant or an authority is told.
+            pub const fn sentence(self) -> &'static str {
+                match self { $(Self::$name => $sentence,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    /// Not in the round's snapshot.
+    NotListed = 1, "not_listed", "This address is not in this round's list.";
+    /// Another claim or a push decided it before.
+    AlreadyDecided = 2, "already_decided", "A payment for this entitlement was decided before.";
+    /// Paid, and final.
+    AlreadyPaid = 3, "already_paid", "This entitlement was paid before.";
+    /// The round is not open on chain, or its opening is not final.
+    NotOpen = 4, "not_open", "This round is not open yet.";
+    /// Accepted after the closing time.
+    Closed = 5, "closed", "This round has closed.";
+    /// Annulled.
+    Voided = 6, "voided", "This entitlement was annulled.";
+    /// The campaign is paused.
+    Paused = 7, "paused", "This campaign is paused.";
+    /// The signature is not the recipient's.
+    BadSignature = 8, "bad_signature", "The signature is not the recipient's over this claim.";
+    /// The deadline leaves no time to settle.
+    DeadlineTooSoon = 9, "deadline_too_soon", "The claim's deadline is too soon to be settled safely.";
+    /// The Distributor's balance does not cover it.
+    InsufficientFunds = 10, "insufficient_funds", "The campaign's funds do not cover this payment.";
+    /// No such campaign.
+    UnknownCampaign = 11, "unknown_campaign", "There is no such campaign.";
+    /// No such round.
+    UnknownRound = 12, "unknown_round", "There is no such round in this campaign.";
+    /// Index, recipient and amount do not match the snapshot.
+    WrongEntitlement = 13, "wrong_entitlement", "Index, recipient or amount differ from the list.";
+    /// A redirection to the zero address, the token or the Distributor.
+    BadRedirect = 14, "bad_redirect", "A payment cannot be redirected to this address.";
+    /// The round pays only with a gate signature.
+    GateMissing = 15, "gate_missing", "This round pays only what its gate approved.";
+    /// The round does not allow it (a push of a PULL round).
+    WrongMode = 16, "wrong_mode", "The round's mode does not allow this.";
+    /// The subject changed since the command's author saw it.
+    Stale = 17, "stale", "The subject changed since this command was signed.";
+    /// Not an institution of the Charter, or not its key.
+    NotAuthorized = 18, "not_authorized", "The signer is not a key of an institution of the Charter.";
+    /// Fewer distinct institutions than needed.
+    QuorumMissing = 19, "quorum_missing", "Fewer institutions signed than this action needs.";
+    /// A command's deadline passed.
+    Expired = 20, "expired", "The deadline has passed.";
+    /// A range outside the round, or empty.
+    BadRange = 21, "bad_range", "The range lies outside the round or is empty.";
+    /// A campaign with this id or Distributor exists.
+    CampaignExists = 22, "campaign_exists", "A campaign with this id or Distributor exists.";
+    /// The Charter does not know the Distributor.
+    NotRegistered = 23, "not_registered", "The Charter has not registered this Distributor.";
+    /// Round number is not the next.
+    RoundExists = 24, "round_exists", "This is not the next round of the campaign.";
+    /// The snapshot is not in storage, or differs from the terms.
+    SnapshotMissing = 25, "snapshot_missing", "The snapshot is not stored, or differs from the published terms.";
+    /// Being paid by a transaction the claimant sent.
+    PaymentSeen = 26, "payment_seen", "A payment of this entitlement was seen on chain and awaits finality.";
+}
+
+impl std::fmt::Display for Code {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Code;
+
+    #[test]
+    fn codes_are_unique_and_keep_their_numbers() {
+        let mut names: Vec<_> = Code::ALL.iter().map(|c| c.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Code::ALL.len());
+        assert!(Code::ALL.windows(2).all(|w| (w[0] as u8) < (w[1] as u8)));
+        assert_eq!(borsh::to_vec(&Code::InsufficientFunds).unwrap(), [10]);
+    }
+}
