@@ -2,4 +2,13 @@
 //! sender as pure steps. No I/O, no clock, no async runtime: everything from outside comes in as a value.
 
 pub mod amount;
+pub mod command;
+pub mod decide;
 pub mod entitlement;
+pub mod ids;
+pub mod limits;
+pub mod log;
+pub mod refusal;
+pub mod sample;
+pub mod signing;
+pub mod state;

@@ -66,7 +66,7 @@ pub enum Body {
     /// A mined batch was reorganised away.
     BatchUnmined(BatchAt) = 14,
     /// A mined batch is final.
-    BatchFinal(BatchAt) = 15,
+    BatchFinal(BatchFinal) = 15,
     /// A batch's content is given up, by the rule of reverted batches; its number is planned anew.
     BatchReplanned(BatchReplanned) = 16,
     /// Other events of a campaign's Distributor and token in one block.
@@ -463,6 +463,19 @@ pub struct BatchAt {
     pub batch: BatchNo,
     /// The block it was mined in.
     pub block: BlockRef,
+}
+
+/// A batch that is final.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct BatchFinal {
+    /// The campaign.
+    pub campaign: CampaignId,
+    /// The batch.
+    pub batch: BatchNo,
+    /// The block it was mined in.
+    pub block: BlockRef,
+    /// Paid although annulled after it was sent: their listed amounts leave the voided account.
+    pub void_paid: Vec<(EntitlementId, Amount)>,
 }
 
 /// A batch whose content is given up.

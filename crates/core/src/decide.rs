@@ -1,0 +1,233 @@
+//! `decide`: what an input becomes at its position. Pure: everything from outside stands in the input, and whatever
+//! the outcome rests on goes into the entry.
+
+mod claim;
+mod command;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use crate::amount::{Amount, Total};
+use crate::command::{ClaimDemand, Command};
+use crate::ids::{BlockRef, DemandId, EntitlementId, IntakeKey, Millis};
+use crate::log::entry::{Body, BatchFinal, Evidence, SignedBy};
+use crate::refusal::Code;
+use crate::state::State;
+
+/// What the leader decides upon.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A claim that was verified, or found wanting.
+    Claim(VerifiedClaim),
+    /// A command that was verified, or found wanting.
+    Command(VerifiedCommand),
+    /// What the engine did or saw: batches, attempts, events, cursors, Charters, due items.
+    Observed(Body),
+}
+
+/// A claim with what verification established outside State.
+#[derive(Clone, Debug)]
+pub struct VerifiedClaim {
+    /// Its intake row.
+    pub key: IntakeKey,
+    /// The client's id.
+    pub id: DemandId,
+    /// The database's clock at the row.
+    pub accepted_at: Millis,
+    /// The claim.
+    pub claim: ClaimDemand,
+    /// SHA-256 of the demand.
+    pub body_hash: [u8; 32],
+    /// How the signature was found good and listed, or why not.
+    pub verdict: Result<ClaimVerdict, Code>,
+}
+
+/// A verified claim's evidence.
+#[derive(Clone, Debug)]
+pub struct ClaimVerdict {
+    /// How the signature was verified.
+    pub signed_by: SignedBy,
+    /// The block that look-ups saw.
+    pub looked_at: Option<BlockRef>,
+    /// Past this the claim is verified again.
+    pub valid_until: Millis,
+}
+
+/// A command with what verification established outside State.
+#[derive(Clone, Debug)]
+pub struct VerifiedCommand {
+    /// Its intake row.
+    pub key: IntakeKey,
+    /// The client's id.
+    pub id: DemandId,
+    /// The command.
+    pub command: Command,
+    /// Its facts, or why it cannot stand.
+    pub verdict: Result<CommandFacts, Code>,
+}
+
+/// What was established about a command outside State.
+#[derive(Clone, Debug)]
+pub struct CommandFacts {
+    /// The Charter's set version under which signatures were checked.
+    pub set_version: u64,
+    /// How many distinct institutions signed; every signature was found good.
+    pub institutions: u16,
+    /// The block that look-ups saw.
+    pub looked_at: Option<BlockRef>,
+    /// What the snapshot says.
+    pub listed: Listed,
+}
+
+/// What a command needs of a snapshot.
+#[derive(Clone, Debug)]
+pub enum Listed {
+    /// Nothing.
+    Nothing,
+    /// Of a new round: the sum of each shard.
+    ShardTotals(Vec<Total>),
+    /// Of a push: the amounts of shards that the range covers in part.
+    Edges(Vec<Edge>),
+    /// Of a void: each entitlement's amount, in the command's order.
+    Amounts(Vec<Amount>),
+}
+
+/// Amounts of the part of a shard that a range covers.
+#[derive(Clone, Debug)]
+pub struct Edge {
+    /// The shard.
+    pub shard: u32,
+    /// The first index covered.
+    pub from: u64,
+    /// One amount per index from there.
+    pub amounts: Arc<[Amount]>,
+}
+
+/// What became of an input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// It becomes this entry.
+    Entry(Box<Body>),
+    /// What it was verified against has changed: verify it again.
+    Again,
+    /// It needs no entry: answered before, or overtaken.
+    Nothing,
+}
+
+impl Decision {
+    fn entry(body: Body) -> Self {
+        Self::Entry(Box::new(body))
+    }
+}
+
+/// Decides one input against the state at its position.
+pub fn decide(state: &State, input: &Input, now: Millis) -> Decision {
+    match input {
+        Input::Claim(claim) if state.is_answered(claim.key) => Decision::Nothing,
+        Input::Claim(claim) => claim::decide(state, claim, now),
+        Input::Command(command) if state.is_answered(command.key) => Decision::Nothing,
+        Input::Command(command) => command::decide(state, command, now),
+        Input::Observed(body) => observed(state, body),
+    }
+}
+
+/// Observations were made against an earlier state; those it has overtaken are dropped, and made again if need be.
+fn observed(state: &State, body: &Body) -> Decision {
+    let stands = match body {
+        Body::BatchPlanned(plan) => plan_stands(state, plan),
+        Body::AttemptSigned(a) => {
+            batch(state, a.campaign, a.batch).is_some_and(|b| b.mined.is_none() && !b.plan.words.is_empty())
+        }
+        Body::BatchMined(m) => {
+            batch(state, m.campaign, m.batch).is_some_and(|b| b.mined.is_none() && b.names_all(&m.paid))
+        }
+        Body::BatchUnmined(at) => mined_at(state, at.campaign, at.batch) == Some(at.block),
+        Body::BatchFinal(at) => {
+            mined_at(state, at.campaign, at.batch) == Some(at.block)
+                && state.campaign(at.campaign).is_some_and(|c| c.batches.keys().next() == Some(&at.batch))
+                && void_paid_is_whole(state, at)
+        }
+        Body::BatchReplanned(r) => {
+            batch(state, r.campaign, r.batch).is_some_and(|b| b.mined.is_none() && !b.plan.words.is_empty())
+        }
+        Body::EventsMined(m) => {
+            state.campaign(m.campaign).is_some_and(|c| !c.unfinal.contains_key(&m.block.number))
+        }
+        Body::EventsUnmined(at) => state
+            .campaign(at.campaign)
+            .and_then(|c| c.unfinal.get(&at.block.number))
+            .is_some_and(|b| b.block == at.block),
+        Body::EventsFinal(at) => state
+            .campaign(at.campaign)
+            .and_then(|c| c.unfinal.values().next())
+            .is_some_and(|b| b.block == at.block),
+        Body::EpochOnChain(e) => state.chains.get(&e.chain_id).is_none_or(|c| c.epoch < e.epoch),
+        Body::Due(due) => state.due.iter().any(|(_, item)| item == due),
+        Body::CharterRead(read) => state.charters.get(&read.charter.chain_id).is_none_or(|known| {
+            known.charter == read.charter && known.view != read.view
+        }),
+        Body::ChainCursor(_) | Body::EpochBegan(_) => true,
+        // Everything that answers an intake row comes in as a claim or a command.
+        _ => false,
+    };
+    if stands { Decision::entry(body.clone()) } else { Decision::Nothing }
+}
+
+fn batch(state: &State, campaign: crate::ids::CampaignId, batch: u64) -> Option<&crate::state::batch::Batch> {
+    state.campaign(campaign)?.batches.get(&batch)
+}
+
+fn mined_at(state: &State, campaign: crate::ids::CampaignId, no: u64) -> Option<BlockRef> {
+    batch(state, campaign, no)?.mined.as_ref().map(|m| m.block)
+}
+
+/// Whether every entitlement of the plan is payable now and the number is free.
+fn plan_stands(state: &State, plan: &crate::log::entry::BatchPlanned) -> bool {
+    let Some(campaign) = state.campaign(plan.campaign) else { return false };
+    let free = match campaign.batches.get(&plan.batch) {
+        Some(old) => old.plan.words.is_empty(),
+        None => plan.batch == campaign.next_batch,
+    };
+    free && !plan.words.is_empty()
+        && plan.words.iter().all(|word| {
+            let Some(round) = campaign.round(word.round) else { return false };
+            let Some(shard) = round.shards.get(crate::state::round::shard_of(word.word * 256)) else { return false };
+            let payable = shard.payable(crate::state::round::place_of(word.word * 256) / 256);
+            (0..4).all(|i| word.mask[i] & !payable[i] == 0)
+        })
+}
+
+/// Whether a final batch's entry names exactly those of its payments that were annulled meanwhile.
+fn void_paid_is_whole(state: &State, at: &BatchFinal) -> bool {
+    state.void_paid(at.campaign, at.batch).is_some_and(|void| {
+        void.len() == at.void_paid.len() && void.iter().zip(&at.void_paid).all(|(id, (named, _))| id == named)
+    })
+}
+
+impl State {
+    /// Of a mined batch, the entitlements it paid although they were annulled after it was sent, ascending.
+    pub fn void_paid(&self, campaign: crate::ids::CampaignId, no: u64) -> Option<Vec<EntitlementId>> {
+        let campaign = self.campaign(campaign)?;
+        let mined = campaign.batches.get(&no)?.mined.as_ref()?;
+        let paid = mined.paid.iter().flat_map(|w| {
+            let round = w.round;
+            w.indexes().map(move |index| EntitlementId { round, index }).collect::<Vec<_>>()
+        });
+        Some(
+            paid.filter(|id| {
+                campaign.round(id.round).is_some_and(|round| {
+                    let (shard, at) = round.shard(id.index);
+                    shard.void.get(at)
+                })
+            })
+            .collect(),
+        )
+    }
+
+    /// What a claim's or command's evidence always says.
+    pub(crate) fn evidence(&self, looked_at: Option<BlockRef>) -> Evidence {
+        let set_version = self.home_charter().map_or(0, |c| c.view.set_version);
+        Evidence { set_version, looked_at, ..Evidence::default() }
+    }
+}

@@ -1,0 +1,360 @@
+//! `apply`, the half that the chain drives: batches planned, sent, mined, taken back and final; payments and other
+//! events by other hands.
+
+use crate::amount::{Amount, Total};
+use crate::ids::{CampaignId, EntitlementId};
+use crate::limits::{SKIP_RETRIES_MAX, SKIP_RETRY_AFTER};
+use crate::log::entry::{
+    AttemptSigned, BatchAt, BatchFinal, BatchMined, BatchPlanned, BatchReplanned, ChainCursor, ChainEvent, Due, EpochOnChain,
+    EventsAt, EventsMined, Skipped,
+};
+
+use super::apply::Wrong;
+use super::batch::{Attempt, Batch};
+use super::campaign::UnfinalBlock;
+use super::funds::{Account, Posting};
+use super::pages::{BitKind, PageId};
+use super::round::{RoundPhase, Skip};
+use super::{ChainSeen, State};
+
+impl State {
+    pub(super) fn batch_planned(&mut self, plan: &BatchPlanned) -> Result<(), Wrong> {
+        let id = plan.campaign;
+        let campaign = self.campaign_mut(id)?;
+        match campaign.batches.get(&plan.batch) {
+            Some(old) if !old.plan.words.is_empty() => return Err("the batch number is in use"),
+            // A number given up by `BatchReplanned` is planned anew; its old attempts can no longer be mined.
+            Some(_) => {}
+            None if plan.batch != campaign.next_batch => return Err("it is not the next batch number"),
+            None => campaign.next_batch += 1,
+        }
+        for word in &plan.words {
+            for index in word.indexes() {
+                let at = EntitlementId { round: word.round, index };
+                let (shard, place) = self.round_mut(id, at)?.shard_mut(index);
+                let payable = shard.decided.get(place) && !shard.void.get(place) && !shard.paid.get(place);
+                if !payable || shard.held.get(place) || !shard.busy.set(place) {
+                    return Err("the batch names an entitlement that is not payable");
+                }
+                self.pages.touch_bit(id, at, BitKind::Busy);
+            }
+        }
+        let batch = Batch { plan: plan.clone(), attempts: Vec::new(), mined: None };
+        self.campaign_mut(id)?.batches.insert(plan.batch, batch);
+        self.pages.touch(PageId::Campaign(id));
+        self.pages.touch(PageId::Batch(id, plan.batch));
+        Ok(())
+    }
+
+    fn batch_mut(&mut self, campaign: CampaignId, batch: u64) -> Result<&mut Batch, Wrong> {
+        self.pages.touch(PageId::Batch(campaign, batch));
+        self.campaign_mut(campaign)?.batches.get_mut(&batch).ok_or("there is no such batch in flight")
+    }
+
+    pub(super) fn attempt_signed(&mut self, signed: &AttemptSigned) -> Result<(), Wrong> {
+        let epoch = self.epoch;
+        let batch = self.batch_mut(signed.campaign, signed.batch)?;
+        batch.attempts.push(Attempt {
+            epoch,
+            lane: signed.lane,
+            nonce: signed.nonce,
+            tx_hash: signed.tx_hash,
+            max_fee: signed.max_fee,
+            priority_fee: signed.priority_fee,
+            gas_limit: signed.gas_limit,
+        });
+        Ok(())
+    }
+
+    pub(super) fn batch_mined(&mut self, mined: &BatchMined) -> Result<(), Wrong> {
+        let batch = self.batch_mut(mined.campaign, mined.batch)?;
+        if batch.mined.is_some() {
+            return Err("the batch is mined already");
+        }
+        if !batch.names_all(&mined.paid) {
+            return Err("the chain paid somebody whom the batch does not name");
+        }
+        batch.mined = Some(mined.clone());
+        Ok(())
+    }
+
+    pub(super) fn batch_unmined(&mut self, at: &BatchAt) -> Result<(), Wrong> {
+        let batch = self.batch_mut(at.campaign, at.batch)?;
+        match batch.mined.take() {
+            Some(mined) if mined.block == at.block => Ok(()),
+            _ => Err("the batch was not mined in this block"),
+        }
+    }
+
+    pub(super) fn batch_final(&mut self, at: &BatchFinal, out: &mut Vec<Posting>) -> Result<(), Wrong> {
+        let id = at.campaign;
+        let lowest = self.campaign_mut(id)?.batches.keys().next().copied();
+        if lowest != Some(at.batch) {
+            return Err("an earlier batch is not final");
+        }
+        self.pages.touch(PageId::Batch(id, at.batch));
+        let batch = self.campaign_mut(id)?.batches.remove(&at.batch).ok_or("there is no such batch in flight")?;
+        let mined = batch.mined.as_ref().filter(|m| m.block == at.block).ok_or("the batch was not mined there")?;
+        let mut from_void = Total::ZERO;
+        for word in &mined.paid {
+            for index in word.indexes() {
+                let paid = EntitlementId { round: word.round, index };
+                // A void that came after the batch was sent could not stop it: the money is gone from the void side.
+                from_void = from_void.checked_add_total(self.pay_bit(id, paid, &at.void_paid)?).ok_or("the sum overflows")?;
+            }
+        }
+        let reserved = mined.paid_total.checked_sub(from_void).ok_or("more was void than paid")?;
+        self.move_funds(id, Account::Reserved, Account::Paid, reserved, out)?;
+        self.move_funds(id, Account::Voided, Account::Paid, from_void, out)?;
+        for skipped in &mined.skipped {
+            self.skip(id, skipped)?;
+        }
+        self.release_unpaid(id, &batch)
+    }
+
+    /// Marks one entitlement of a final batch as paid; returns its amount if it had been voided meanwhile.
+    fn pay_bit(
+        &mut self,
+        campaign: CampaignId,
+        id: EntitlementId,
+        void_paid: &[(EntitlementId, Amount)],
+    ) -> Result<Total, Wrong> {
+        let round = self.round_mut(campaign, id)?;
+        round.skips.remove(&id.index);
+        let (shard, at) = round.shard_mut(id.index);
+        if !shard.paid.set(at) {
+            return Err("the entitlement is paid already");
+        }
+        let void = shard.void.clear(at);
+        self.pages.touch_bit(campaign, id, BitKind::Paid);
+        self.pages.touch_bit(campaign, id, BitKind::Void);
+        self.pages.touch(PageId::Skip(campaign, id));
+        self.forget_redirect(campaign, id)?;
+        match void {
+            false => Ok(Total::ZERO),
+            true => void_paid
+                .iter()
+                .find(|(voided, _)| *voided == id)
+                .map(|(_, amount)| (*amount).into())
+                .ok_or("the amount of a voided payment is missing"),
+        }
+    }
+
+    fn forget_redirect(&mut self, campaign: CampaignId, id: EntitlementId) -> Result<(), Wrong> {
+        if self.campaign_mut(campaign)?.redirected.remove(&id).is_some() {
+            self.pages.touch(PageId::Redirected(campaign, id));
+        }
+        Ok(())
+    }
+
+    /// Keeps a failed transfer aside: for a while, then, after the last retry, until somebody acts.
+    fn skip(&mut self, campaign: CampaignId, skipped: &Skipped) -> Result<(), Wrong> {
+        let (id, now) = (skipped.entitlement, self.recorded_at);
+        let round = self.round_mut(campaign, id)?;
+        let times = round.skips.get(&id.index).map_or(0, |s| s.times) + 1;
+        let retry = times <= SKIP_RETRIES_MAX;
+        round.skips.insert(id.index, Skip { times, reason: skipped.reason.clone(), retry });
+        self.pages.touch(PageId::Skip(campaign, id));
+        if retry {
+            let wait = u64::try_from(SKIP_RETRY_AFTER.as_millis()).expect("seconds") << (times - 1);
+            self.schedule(now + wait, Due::SkipRetry { campaign, entitlement: id });
+        }
+        Ok(())
+    }
+
+    /// Entitlements of a final batch that were neither paid nor skipped were paid or stopped by another hand. Those
+    /// whose other payment is known stay busy; the rest may be planned again.
+    fn release_unpaid(&mut self, campaign: CampaignId, batch: &Batch) -> Result<(), Wrong> {
+        for word in &batch.plan.words {
+            for index in word.indexes() {
+                let id = EntitlementId { round: word.round, index };
+                if !batch.paid(id) && batch.skipped(id).is_none() {
+                    self.release_busy(campaign, id)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets an entitlement be planned again, unless something else still keeps it.
+    pub(super) fn release_busy(&mut self, campaign: CampaignId, id: EntitlementId) -> Result<(), Wrong> {
+        let kept = self.campaign_mut(campaign)?.batch_of(id).is_some()
+            || self.campaign_mut(campaign)?.paid_elsewhere(id)
+            || self.round_mut(campaign, id)?.skips.get(&id.index).is_some_and(|s| s.retry);
+        let (shard, at) = self.round_mut(campaign, id)?.shard_mut(id.index);
+        if !kept && !shard.paid.get(at) {
+            shard.busy.clear(at);
+            self.pages.touch_bit(campaign, id, BitKind::Busy);
+        }
+        Ok(())
+    }
+
+    pub(super) fn batch_replanned(&mut self, replanned: &BatchReplanned) -> Result<(), Wrong> {
+        let batch = self.batch_mut(replanned.campaign, replanned.batch)?;
+        if batch.mined.is_some() {
+            return Err("the batch is mined");
+        }
+        let words = std::mem::take(&mut batch.plan.words);
+        for skipped in &replanned.poison {
+            self.skip(replanned.campaign, skipped)?;
+        }
+        for word in &words {
+            for index in word.indexes() {
+                self.release_busy(replanned.campaign, EntitlementId { round: word.round, index })?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn events_mined(&mut self, mined: &EventsMined) -> Result<(), Wrong> {
+        let id = mined.campaign;
+        let block = UnfinalBlock { block: mined.block, events: mined.events.clone() };
+        if self.campaign_mut(id)?.unfinal.insert(mined.block.number, block).is_some() {
+            return Err("events of this height are recorded already");
+        }
+        self.pages.touch(PageId::Unfinal(id, mined.block.number));
+        for event in &mined.events {
+            if let ChainEvent::Paid { entitlement, .. } = event {
+                let (shard, at) = self.round_mut(id, *entitlement)?.shard_mut(entitlement.index);
+                shard.busy.set(at);
+                self.pages.touch_bit(id, *entitlement, BitKind::Busy);
+            }
+        }
+        Ok(())
+    }
+
+    fn take_events(&mut self, at: &EventsAt) -> Result<Vec<ChainEvent>, Wrong> {
+        self.pages.touch(PageId::Unfinal(at.campaign, at.block.number));
+        match self.campaign_mut(at.campaign)?.unfinal.remove(&at.block.number) {
+            Some(block) if block.block == at.block => Ok(block.events),
+            _ => Err("no events of this block are recorded"),
+        }
+    }
+
+    pub(super) fn events_unmined(&mut self, at: &EventsAt) -> Result<(), Wrong> {
+        for event in self.take_events(at)? {
+            if let ChainEvent::Paid { entitlement, .. } = event {
+                self.release_busy(at.campaign, entitlement)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn events_final(&mut self, at: &EventsAt, out: &mut Vec<Posting>) -> Result<(), Wrong> {
+        let id = at.campaign;
+        if self.campaign_mut(id)?.unfinal.keys().next() != Some(&at.block.number) {
+            return Err("an earlier block is not final");
+        }
+        for event in self.take_events(at)? {
+            match event {
+                ChainEvent::Funded { amount } => self.move_funds(id, Account::Funded, Account::Free, amount, out)?,
+                ChainEvent::Published { round, root } => self.round_event(id, round, Some(root), RoundPhase::Published)?,
+                ChainEvent::Opened { round } => self.round_event(id, round, None, RoundPhase::Open)?,
+                ChainEvent::Cancelled { round } => self.round_event(id, round, None, RoundPhase::Cancelled)?,
+                ChainEvent::ClosingExtended { round, closes_at } => self.closing_extended(id, round, closes_at)?,
+                ChainEvent::Paid { entitlement, amount, .. } => self.paid_elsewhere(id, entitlement, amount, out)?,
+                ChainEvent::Voided { items } => {
+                    for (entitlement, amount) in items {
+                        self.void_one(id, entitlement, amount, out)?;
+                    }
+                }
+                ChainEvent::Swept { amount } | ChainEvent::Withdrawn { amount } => self.swept(id, amount, out)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn round_event(
+        &mut self,
+        campaign: CampaignId,
+        round: u64,
+        root: Option<alloy_primitives::B256>,
+        phase: RoundPhase,
+    ) -> Result<(), Wrong> {
+        // A round that was published past us pays nothing through us: there is no snapshot to pay it from.
+        if !self.has_round(campaign, round) {
+            return Ok(());
+        }
+        let seq = self.seq;
+        let target = self.round_mut(campaign, EntitlementId { round, index: 0 })?;
+        let ours = root.is_none_or(|root| root == target.terms.root);
+        target.phase = if ours { phase } else { RoundPhase::Cancelled };
+        target.version = seq;
+        self.pages.touch(PageId::Round(campaign, round));
+        Ok(())
+    }
+
+    fn closing_extended(&mut self, campaign: CampaignId, round: u64, closes_at: u64) -> Result<(), Wrong> {
+        if !self.has_round(campaign, round) {
+            return Ok(());
+        }
+        let seq = self.seq;
+        let target = self.round_mut(campaign, EntitlementId { round, index: 0 })?;
+        target.closes_at = closes_at;
+        target.version = seq;
+        if target.phase == RoundPhase::Closed {
+            target.phase = RoundPhase::Open;
+        }
+        self.pages.touch(PageId::Round(campaign, round));
+        self.schedule(closes_at.saturating_mul(1_000), Due::RoundCloses { campaign, round });
+        Ok(())
+    }
+
+    fn paid_elsewhere(
+        &mut self,
+        campaign: CampaignId,
+        id: EntitlementId,
+        amount: Amount,
+        out: &mut Vec<Posting>,
+    ) -> Result<(), Wrong> {
+        let round = self.round_mut(campaign, id)?;
+        round.skips.remove(&id.index);
+        let (shard, at) = round.shard_mut(id.index);
+        if !shard.paid.set(at) {
+            return Err("the entitlement is paid already");
+        }
+        shard.take(at, amount);
+        let from = match (shard.void.clear(at), shard.decided.set(at)) {
+            (true, _) => Account::Voided,
+            (false, true) => Account::Free,
+            (false, false) => Account::Reserved,
+        };
+        shard.busy.set(at);
+        for kind in [BitKind::Paid, BitKind::Void, BitKind::Busy] {
+            self.pages.touch_bit(campaign, id, kind);
+        }
+        self.touch_taken(campaign, id, BitKind::Decided);
+        self.pages.touch(PageId::Skip(campaign, id));
+        self.forget_redirect(campaign, id)?;
+        self.move_funds(campaign, from, Account::Paid, amount.into(), out)
+    }
+
+    /// What goes back is taken from what nobody is owed, then from what was annulled.
+    fn swept(&mut self, campaign: CampaignId, amount: Total, out: &mut Vec<Posting>) -> Result<(), Wrong> {
+        let funds = &self.campaign_mut(campaign)?.funds;
+        let free = Total(u128::try_from(funds.balance(Account::Free)).unwrap_or(0));
+        let from_free = if free.get() < amount.get() { free } else { amount };
+        let rest = amount.checked_sub(from_free).ok_or("the sum underflows")?;
+        self.move_funds(campaign, Account::Free, Account::Swept, from_free, out)?;
+        self.move_funds(campaign, Account::Voided, Account::Swept, rest, out)
+    }
+
+    pub(super) fn chain_cursor(&mut self, cursor: &ChainCursor) -> Result<(), Wrong> {
+        let epoch = self.chains.get(&cursor.chain_id).map_or(0, |c| c.epoch);
+        let seen = ChainSeen { seen: cursor.seen, finalized: cursor.finalized, epoch };
+        self.chains.insert(cursor.chain_id, seen);
+        self.pages.touch(PageId::Chain(cursor.chain_id));
+        Ok(())
+    }
+
+    pub(super) fn epoch_on_chain(&mut self, seen: &EpochOnChain) -> Result<(), Wrong> {
+        let start = ChainSeen { seen: seen.block, finalized: seen.block, epoch: 0 };
+        let chain = self.chains.entry(seen.chain_id).or_insert(start);
+        if seen.epoch <= chain.epoch {
+            return Err("the chain's epoch does not rise");
+        }
+        chain.epoch = seen.epoch;
+        self.pages.touch(PageId::Chain(seen.chain_id));
+        Ok(())
+    }
+}
