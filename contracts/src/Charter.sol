@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.30;
+
+import {IDistributor} from "./interfaces/IDistributor.sol";
+import {
+    Approval,
+    ChangeKind,
+    Constitution,
+    Founding,
+    Institution,
+    LogKey,
+    LogKeyView,
+    Phase,
+    Quorum,
+    SequencerKeys,
+    SequencerView,
+    Timers
+} from "./interfaces/Types.sol";
+import {Actions} from "./lib/Actions.sol";
+import {Domain} from "./lib/Domain.sol";
+import {Institutions} from "./charter/Institutions.sol";
+import {Sequencers} from "./charter/Sequencers.sol";
+
+/// @title Charter: the constitution of one stream on one chain
+/// @notice See ICharter. Everything that changes the constitution is scheduled here for 7 days and then applied.
+contract Charter is Sequencers {
+    /// @dev Time between approval of a change and the first moment it may be applied: time to see it and to leave.
+    uint64 public constant CHANGE_DELAY = 7 days;
+    /// @dev An approved change that nobody applied lapses, so that it cannot be sprung years later.
+    uint64 public constant CHANGE_WINDOW = 14 days;
+
+    struct Change {
+        ChangeKind kind;
+        uint64 readyAt;
+        uint64 setVersion;
+        bytes data;
+    }
+
+    mapping(bytes32 id => Change) private _changes;
+    mapping(address distributor => bool) public isRegistered;
+
+    constructor(Founding memory f) {
+        _head.setVersion = 1;
+        _setTimers(f.timers);
+        _setInstitutions(f.institutions, f.publishThreshold);
+        if (f.sequencers.length == 0) revert BadConstitution("a Charter needs a sequencer");
+        for (uint256 i; i < f.sequencers.length; ++i) _addSequencer(f.sequencers[i]);
+        _changeLogKeys(f.logKeys, new bytes32[](0));
+        emit SetChanged(1, ChangeKind.AUTHORITIES);
+    }
+
+    function registerDistributor(address distributor, Approval calldata approval) external {
+        if (isRegistered[distributor]) revert AlreadyRegistered(distributor);
+        requireQuorum(Quorum.PUBLISH, Actions.registerDistributor(distributor, approval), approval);
+        if (distributor.code.length == 0 || IDistributor(distributor).charter() != address(this)) {
+            revert NotOurDistributor(distributor);
+        }
+        isRegistered[distributor] = true;
+        emit DistributorRegistered(distributor);
+    }
+
+    function removeSequencer(uint32 id, SequencerKeys[] calldata replacement, Approval calldata approval) external {
+        if (replacement.length > 1) revert BadConstitution("at most one replacement");
+        requireQuorum(Quorum.THIRD, Actions.removeSequencer(id, replacement, approval), approval);
+        // The old one first, so that its replacement may take over accounts that were not the cause.
+        _removeSequencer(id);
+        if (replacement.length == 1) _addSequencer(replacement[0]);
+        if (_liveSequencers == 0) revert LastSequencer();
+    }
+
+    function scheduleAuthorities(
+        Institution[] calldata institutions,
+        uint8 publishThreshold,
+        Approval calldata approval
+    ) external returns (bytes32 id) {
+        id = Actions.changeAuthorities(institutions, publishThreshold, approval);
+        _schedule(ChangeKind.AUTHORITIES, id, abi.encode(institutions, publishThreshold), approval);
+    }
+
+    function scheduleSequencer(SequencerKeys calldata keys, Approval calldata approval)
+        external
+        returns (bytes32 id)
+    {
+        id = Actions.addSequencer(keys, approval);
+        _schedule(ChangeKind.ADD_SEQUENCER, id, abi.encode(keys), approval);
+    }
+
+    function scheduleLanes(uint32 sequencer, address[] calldata lanes, Approval calldata approval)
+        external
+        returns (bytes32 id)
+    {
+        id = Actions.changeLanes(sequencer, lanes, approval);
+        _schedule(ChangeKind.LANES, id, abi.encode(sequencer, lanes), approval);
+    }
+
+    function scheduleLogKeys(LogKey[] calldata add, bytes32[] calldata revoke, Approval calldata approval)
+        external
+        returns (bytes32 id)
+    {
+        id = Actions.changeLogKeys(add, revoke, approval);
+        _schedule(ChangeKind.LOG_KEYS, id, abi.encode(add, revoke), approval);
+    }
+
+    function cancelChange(bytes32 id, Approval calldata approval) external {
+        if (_changes[id].readyAt == 0) revert UnknownChange(id);
+        requireQuorum(Quorum.THIRD, Actions.cancelChange(id, approval), approval);
+        // The entry stays as used, so that the same signatures cannot schedule it again.
+        delete _changes[id].data;
+        _changes[id].readyAt = 0;
+        emit ChangeCancelled(id);
+    }
+
+    function applyChange(bytes32 id) external {
+        Change storage change = _changes[id];
+        uint64 readyAt = change.readyAt;
+        if (readyAt == 0) revert UnknownChange(id);
+        if (block.timestamp < readyAt || block.timestamp > readyAt + CHANGE_WINDOW) {
+            revert ChangeNotReady(readyAt, readyAt + CHANGE_WINDOW);
+        }
+        if (change.setVersion != _head.setVersion) revert StaleSetVersion(change.setVersion, _head.setVersion);
+        change.readyAt = 0;
+        _head.setVersion += 1;
+        _apply(change.kind, change.data);
+        emit SetChanged(_head.setVersion, change.kind);
+        delete change.data;
+    }
+
+    function _schedule(ChangeKind kind, bytes32 id, bytes memory data, Approval calldata approval) private {
+        if (_changes[id].setVersion != 0) revert AlreadyUsed(id);
+        requireQuorum(Quorum.THREE_QUARTERS, id, approval);
+        uint64 readyAt = uint64(block.timestamp) + CHANGE_DELAY;
+        _changes[id] = Change(kind, readyAt, approval.setVersion, data);
+        emit ChangeScheduled(id, kind, readyAt, data);
+    }
+
+    function _apply(ChangeKind kind, bytes memory data) private {
+        if (kind == ChangeKind.AUTHORITIES) {
+            (Institution[] memory institutions, uint8 threshold) = abi.decode(data, (Institution[], uint8));
+            _setInstitutions(institutions, threshold);
+        } else if (kind == ChangeKind.ADD_SEQUENCER) {
+            _addSequencer(abi.decode(data, (SequencerKeys)));
+        } else if (kind == ChangeKind.LANES) {
+            (uint32 sequencer, address[] memory lanes) = abi.decode(data, (uint32, address[]));
+            _setLanes(sequencer, lanes);
+            emit LanesChanged(sequencer, lanes);
+        } else {
+            (LogKey[] memory add, bytes32[] memory revoke) = abi.decode(data, (LogKey[], bytes32[]));
+            _changeLogKeys(add, revoke);
+        }
+    }
+
+    function constitution() external view returns (Constitution memory c) {
+        c.phase = _head.phase;
+        c.epoch = _head.epoch;
+        c.setVersion = _head.setVersion;
+        c.phaseCounter = _head.phaseCounter;
+        for (uint256 i; i < 5; ++i) c.quorums[i] = uint8(quorumOf(Quorum(i)));
+        c.institutions = _allInstitutions();
+        c.sequencers = _allSequencers();
+        c.logKeys = _allLogKeys();
+        c.timers = _timers;
+    }
+}

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.30;
+
+import {ICharter} from "../interfaces/ICharter.sol";
+import {ClaimPolicy, Mode, Phase} from "../interfaces/Types.sol";
+import {Domain} from "../lib/Domain.sol";
+import {Signatures} from "../lib/Signatures.sol";
+import {Rounds} from "./Rounds.sol";
+
+/// @notice Wallets paying themselves, and anyone carrying what a wallet signed.
+abstract contract Claims is Rounds {
+    bytes32 internal constant CLAIM = keccak256(
+        "Claim(uint256 round,uint256 index,address recipient,address to,uint96 amount,uint64 deadline)"
+    );
+
+    function claim(uint256 roundNo, uint256 index, bytes calldata bucket, bytes32[] calldata proof)
+        external
+        guarded
+    {
+        Round storage r = _requireClaims(roundNo);
+        (address recipient, uint96 amount) = _proveEntry(r, index, bucket, proof);
+        if (msg.sender != recipient) revert NotRecipient(msg.sender, recipient);
+        _payClaim(roundNo, r, index, recipient, recipient, amount);
+    }
+
+    function claimFor(
+        uint256 roundNo,
+        uint256 index,
+        bytes calldata bucket,
+        bytes32[] calldata proof,
+        uint64 deadline,
+        bytes calldata signature
+    ) external guarded {
+        Round storage r = _requireClaims(roundNo);
+        (address recipient, uint96 amount) = _proveEntry(r, index, bucket, proof);
+        _requireSigned(roundNo, index, recipient, recipient, amount, deadline, signature);
+        _payClaim(roundNo, r, index, recipient, recipient, amount);
+    }
+
+    function claimTo(
+        uint256 roundNo,
+        uint256 index,
+        bytes calldata bucket,
+        bytes32[] calldata proof,
+        address to,
+        uint64 deadline,
+        bytes calldata signature
+    ) external guarded {
+        Round storage r = _requireClaims(roundNo);
+        (address recipient, uint96 amount) = _proveEntry(r, index, bucket, proof);
+        _requireSigned(roundNo, index, recipient, to, amount, deadline, signature);
+        _payClaim(roundNo, r, index, recipient, to, amount);
+    }
+
+    /// @dev Whether wallets may be paid in this round now. The Charter is asked only where the answer may depend on it.
+    function _requireClaims(uint256 roundNo) internal view returns (Round storage r) {
+        r = _rounds[roundNo];
+        bool exit;
+        if (_policy() == ClaimPolicy.EXIT_ONLY || r.hot.flags & WAS_PAUSED != 0) {
+            Phase phase = ICharter(_charter()).phase();
+            if (_policy() == ClaimPolicy.EXIT_ONLY && phase == Phase.ACTIVE) revert ClaimsNotOpen(phase);
+            exit = phase == Phase.EXIT;
+        }
+        _requirePaying(roundNo, r, exit);
+        if (r.hot.mode == Mode.GATED) revert WrongMode(roundNo, Mode.GATED);
+        if (block.timestamp > r.hot.closesAt) {
+            uint64 at = _closing(r);
+            if (block.timestamp > at) revert Closed(at);
+        }
+    }
+
+    function _payClaim(
+        uint256 roundNo,
+        Round storage r,
+        uint256 index,
+        address recipient,
+        address to,
+        uint256 amount
+    ) internal {
+        if (_isForbidden(recipient)) revert NotPayable(roundNo, index);
+        if (to != recipient && _isForbidden(to)) revert BadDestination(to);
+        emit Claimed(roundNo, index, to);
+        _payOne(roundNo, r, index, to, amount);
+    }
+
+    function _requireSigned(
+        uint256 roundNo,
+        uint256 index,
+        address recipient,
+        address to,
+        uint96 amount,
+        uint64 deadline,
+        bytes calldata signature
+    ) internal view {
+        if (block.timestamp > deadline) revert ClaimExpired(deadline);
+        if (!_isSigned(roundNo, index, recipient, to, amount, deadline, signature)) {
+            revert BadClaimSignature(recipient);
+        }
+    }
+
+    function _isSigned(
+        uint256 roundNo,
+        uint256 index,
+        address recipient,
+        address to,
+        uint96 amount,
+        uint64 deadline,
+        bytes calldata signature
+    ) internal view returns (bool) {
+        bytes32 digest = Domain.digest(
+            address(this), keccak256(abi.encode(CLAIM, roundNo, index, recipient, to, amount, deadline))
+        );
+        return Signatures.isValid(recipient, digest, signature);
+    }
+}

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.30;
+
+import {ICharter} from "../interfaces/ICharter.sol";
+import {IDistributor} from "../interfaces/IDistributor.sol";
+import {ClaimPolicy, DistributorTerms, Mode, Phase, RoundState, RoundView} from "../interfaces/Types.sol";
+import {Domain} from "../lib/Domain.sol";
+
+/// @notice What a Distributor remembers, and every view of it. Storage layout: contracts/README.md.
+abstract contract Ledger is IDistributor {
+    /// @dev All that paying looks at, in one slot.
+    /// @param remaining total − paid − voided, base units
+    /// @param closesAt as published or extended; outages are added when it is looked at
+    struct Hot {
+        uint128 remaining;
+        uint40 closesAt;
+        uint40 opensAt;
+        uint16 gate;
+        uint8 depth;
+        Mode mode;
+        RoundState state;
+        uint8 flags;
+    }
+
+    /// @dev What only authorities, openings and sweeps look at.
+    /// @param outageBefore seconds of pauses and of time outside ACTIVE that lay before the opening
+    struct Cold {
+        uint128 total;
+        uint128 voided;
+        uint64 count;
+        uint40 publishedAt;
+        uint40 openedAt;
+        uint64 outageBefore;
+        uint32 supersedes;
+        bytes32 rulesHash;
+        bytes32 listHash;
+    }
+
+    struct Round {
+        bytes32 root;
+        Hot hot;
+        Cold cold;
+    }
+
+    /// @dev The campaign's own counters, in one slot.
+    /// @param batches batches settled so far
+    /// @param pausedUntil end of the present or last pause
+    /// @param heldUntil end of a campaign-wide hold
+    /// @param pausedSeconds seconds of all pauses, the present one counted to its end
+    /// @param rounds rounds published
+    /// @param firstLive no round below this one can ever owe anything again
+    struct Campaign {
+        uint64 batches;
+        uint40 pausedUntil;
+        uint40 heldUntil;
+        uint40 pausedSeconds;
+        uint24 rounds;
+        uint24 firstLive;
+        bool everOpened;
+    }
+
+    /// @dev Set for good in a round's flags once anything of the kind was ever done: until then paying need not look.
+    uint8 internal constant HAS_VOIDS = 1;
+    uint8 internal constant HAS_HOLDS = 2;
+    uint8 internal constant WAS_PAUSED = 4;
+
+    /// @dev Rounds that may be live at once: `open` and `sweep` walk over them, at about 2,300 gas each.
+    uint256 internal constant MAX_LIVE_ROUNDS = 1024;
+
+    Campaign internal _campaign;
+    mapping(uint256 roundNo => Round) internal _rounds;
+    mapping(uint256 roundNo => mapping(uint256 word => uint256)) internal _paid;
+    mapping(uint256 roundNo => mapping(uint256 word => uint256)) internal _void;
+    mapping(uint256 roundNo => mapping(uint256 word => uint256)) internal _held;
+    /// @dev Approvals that may serve once, by struct hash.
+    mapping(bytes32 action => bool) internal _used;
+    bool private transient _entered;
+
+    /// @dev One guard for every entry point: a token with hooks finds all doors shut.
+    modifier guarded() {
+        if (_entered) revert Reentered();
+        _entered = true;
+        _;
+        _entered = false;
+    }
+
+    function _token() internal view virtual returns (address);
+
+    function _charter() internal view virtual returns (address);
+
+    function _refund() internal view virtual returns (address);
+
+    function _policy() internal view virtual returns (ClaimPolicy);
+
+    function _grace() internal view virtual returns (uint64);
+
+    function _openingDelay() internal view virtual returns (uint64);
+
+    function _transferGas() internal view virtual returns (uint256);
+
+    /// @dev Gas that must be in hand before a transfer so that it really gets `transferGas` (a call keeps a 64th
+    /// back) and its failure can still be recorded.
+    function _gasNeeded() internal view returns (uint256) {
+        uint256 given = _transferGas();
+        return given + given / 63 + 20_000;
+    }
+
+    function _outage() internal view returns (uint64) {
+        uint256 paused = _campaign.pausedSeconds;
+        if (_campaign.pausedUntil > block.timestamp) paused -= _campaign.pausedUntil - block.timestamp;
+        return uint64(paused) + ICharter(_charter()).inactiveSeconds();
+    }
+
+    function _closing(Round storage r) internal view returns (uint64) {
+        if (r.cold.openedAt == 0) return r.hot.closesAt;
+        return r.hot.closesAt + (_outage() - r.cold.outageBefore);
+    }
+
+    /// @dev What live rounds may still pay, except `except`; with the whole totals of rounds not yet open if asked.
+    function _owed(uint256 except, bool withPublished) internal view returns (uint256 sum) {
+        uint256 last = _campaign.rounds;
+        for (uint256 n = _campaign.firstLive; n <= last; ++n) {
+            Hot storage hot = _rounds[n].hot;
+            bool counts = hot.state == RoundState.OPEN || (withPublished && hot.state == RoundState.PUBLISHED);
+            if (counts && n != except) sum += hot.remaining;
+        }
+    }
+
+    function isPaid(uint256 roundNo, uint256 index) external view returns (bool) {
+        return _paid[roundNo][index >> 8] >> (index & 0xff) & 1 == 1;
+    }
+
+    function isVoid(uint256 roundNo, uint256 index) external view returns (bool) {
+        return _void[roundNo][index >> 8] >> (index & 0xff) & 1 == 1;
+    }
+
+    function isHeld(uint256 roundNo, uint256 index) external view returns (bool) {
+        return _held[roundNo][index >> 8] >> (index & 0xff) & 1 == 1;
+    }
+
+    function paidWord(uint256 roundNo, uint256 word) external view returns (uint256) {
+        return _paid[roundNo][word];
+    }
+
+    function voidWord(uint256 roundNo, uint256 word) external view returns (uint256) {
+        return _void[roundNo][word];
+    }
+
+    function heldWord(uint256 roundNo, uint256 word) external view returns (uint256) {
+        return _held[roundNo][word];
+    }
+
+    function round(uint256 roundNo) external view returns (RoundView memory v) {
+        Round storage r = _rounds[roundNo];
+        v.root = r.root;
+        v.depth = r.hot.depth;
+        v.count = r.cold.count;
+        v.total = r.cold.total;
+        v.remaining = r.hot.remaining;
+        v.voided = r.cold.voided;
+        v.rulesHash = r.cold.rulesHash;
+        v.listHash = r.cold.listHash;
+        v.publishedAt = r.cold.publishedAt;
+        v.opensAt = r.hot.opensAt;
+        v.openedAt = r.cold.openedAt;
+        v.closesAt = r.hot.closesAt;
+        v.mode = r.hot.mode;
+        v.gate = r.hot.gate;
+        v.supersedes = r.cold.supersedes;
+        v.state = r.hot.state;
+    }
+
+    function roundCount() external view returns (uint256) {
+        return _campaign.rounds;
+    }
+
+    function remaining(uint256 roundNo) external view returns (uint256) {
+        return _rounds[roundNo].hot.remaining;
+    }
+
+    function owed() external view returns (uint256) {
+        return _owed(0, false);
+    }
+
+    function closing(uint256 roundNo) external view returns (uint64) {
+        return _closing(_rounds[roundNo]);
+    }
+
+    function nextBatch() external view returns (uint64) {
+        return _campaign.batches + 1;
+    }
+
+    function pausedUntil() external view returns (uint64) {
+        return _campaign.pausedUntil;
+    }
+
+    function terms() external view returns (DistributorTerms memory) {
+        return DistributorTerms(
+            _token(), _charter(), _refund(), _policy(), _grace(), _openingDelay(), uint64(_transferGas())
+        );
+    }
+
+    function token() external view returns (address) {
+        return _token();
+    }
+
+    function charter() external view returns (address) {
+        return _charter();
+    }
+
+    function domainSeparator() external view returns (bytes32) {
+        return Domain.separator(address(this));
+    }
+}

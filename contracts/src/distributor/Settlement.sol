@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.30;
+
+import {ICharter} from "../interfaces/ICharter.sol";
+import {GateWord, Mode, Redirect, SparseWord} from "../interfaces/Types.sol";
+import {BucketTree} from "../lib/BucketTree.sol";
+import {Entries} from "../lib/Entries.sol";
+import {Claims} from "./Claims.sol";
+
+/// @notice Batches: in ACTIVE from a lane of the current epoch's sequencer with the next batch number, in EXIT from
+/// anyone.
+abstract contract Settlement is Claims {
+    function settle(
+        uint64 epoch,
+        uint64 batchNo,
+        bytes32 logRoot,
+        uint256 roundNo,
+        uint256 start,
+        uint8 levels,
+        bytes calldata words,
+        bytes32[] calldata path
+    ) external guarded {
+        bool exit = _beginBatch(epoch, batchNo, logRoot);
+        Round storage r = _rounds[roundNo];
+        _requirePaying(roundNo, r, exit);
+        if (r.hot.mode != Mode.PUSH) revert WrongMode(roundNo, r.hot.mode);
+        _proveRange(r, start, levels, words, path);
+        _payRange(roundNo, r, start, words);
+    }
+
+    function settleSparse(uint64 epoch, uint64 batchNo, bytes32 logRoot, SparseWord[] calldata chunks)
+        external
+        guarded
+    {
+        bool exit = _beginBatch(epoch, batchNo, logRoot);
+        Tally memory tally;
+        for (uint256 i; i < chunks.length; ++i) {
+            SparseWord calldata chunk = chunks[i];
+            Round storage r = _rounds[chunk.roundNo];
+            _requirePaying(chunk.roundNo, r, exit);
+            if (r.hot.mode == Mode.GATED) revert WrongMode(chunk.roundNo, Mode.GATED);
+            _proveChunk(r, chunk);
+            uint256 source;
+            bytes calldata words = chunk.words;
+            assembly ("memory-safe") {
+                source := words.offset
+            }
+            _payWord(tally, chunk.roundNo, r, chunk.word, chunk.mask, chunk.mask, source);
+        }
+        _requireSomePaid(tally);
+    }
+
+    function settleTo(
+        uint64 epoch,
+        uint64 batchNo,
+        bytes32 logRoot,
+        Redirect[] calldata items,
+        GateWord[] calldata gates
+    ) external guarded {
+        bool exit = _beginBatch(epoch, batchNo, logRoot);
+        Tally memory tally;
+        for (uint256 i; i < items.length; ++i) _redirect(tally, items[i], gates, exit);
+        _requireSomePaid(tally);
+    }
+
+    function _beginBatch(uint64 epoch, uint64 batchNo, bytes32 logRoot) internal returns (bool exit) {
+        exit = ICharter(_charter()).requireSettler(epoch, msg.sender);
+        if (exit) return true;
+        uint64 next = _campaign.batches + 1;
+        if (batchNo != next) revert WrongBatch(batchNo, next);
+        _campaign.batches = next;
+        emit BatchSettled(batchNo, epoch, logRoot);
+    }
+
+    function _proveRange(
+        Round storage r,
+        uint256 start,
+        uint256 levels,
+        bytes calldata words,
+        bytes32[] calldata path
+    ) private view {
+        uint256 depth = r.hot.depth;
+        if (levels > depth) revert BadProofLength(path.length, 0);
+        if (start >= uint256(4) << depth || start & ((uint256(4) << levels) - 1) != 0) revert IndexOutOfRange(start);
+        uint256 expected = BucketTree.BUCKET << levels;
+        if (words.length != expected) revert BadInputLength(words.length, expected);
+        if (path.length != depth - levels) revert BadProofLength(path.length, depth - levels);
+        bytes32 node = BucketTree.rangeNode(words, levels);
+        if (BucketTree.climb(node, start >> 2 >> levels, path) != r.root) revert BadProof();
+    }
+
+    function _payRange(uint256 roundNo, Round storage r, uint256 start, bytes calldata words) private {
+        Tally memory tally;
+        uint256 source;
+        assembly ("memory-safe") {
+            source := words.offset
+        }
+        uint256 left = words.length >> 5;
+        if (left < 256) {
+            // An aligned range below 256 lies inside one word, its first bucket not at the word's beginning.
+            uint256 bits = ((1 << left) - 1) << (start & 0xff);
+            _payWord(tally, roundNo, r, start >> 8, bits, bits, source);
+        } else {
+            for (uint256 word = start >> 8; left != 0; ++word) {
+                _payWord(tally, roundNo, r, word, type(uint256).max, type(uint256).max, source);
+                left -= 256;
+                source += 256 * 32;
+            }
+        }
+        _requireSomePaid(tally);
+    }
+
+    /// @dev Pays one redirected entitlement, or says why not and goes on: a wallet that takes its signature back, or a
+    /// claim paid meanwhile, must not stop the others. What the sequencer itself could get wrong reverts.
+    function _redirect(Tally memory tally, Redirect calldata item, GateWord[] calldata, bool exit) private {
+        uint256 roundNo = item.roundNo;
+        Round storage r = _rounds[roundNo];
+        _requirePaying(roundNo, r, exit);
+        if (r.hot.mode == Mode.GATED) revert WrongMode(roundNo, Mode.GATED);
+        (address recipient, uint96 amount) = _proveEntry(r, item.index, item.bucket, item.proof);
+        if (_isForbidden(recipient)) revert NotPayable(roundNo, item.index);
+
+        bytes memory refusal = _refusal(item, recipient, amount);
+        if (refusal.length != 0) {
+            emit ItemSkipped(roundNo, item.index, refusal);
+            return;
+        }
+        uint256 word = item.index >> 8;
+        uint256 bit = 1 << (item.index & 0xff);
+        if (_unpaid(roundNo, word, bit, r.hot.flags) == 0) return;
+
+        _paid[roundNo][word] |= bit;
+        _reserve(roundNo, r, amount);
+        tally.attempted += 1;
+        if (gasleft() < _gasNeeded()) revert TooLittleGas(gasleft(), _gasNeeded());
+        if (Entries.send(_token(), item.to, amount, _transferGas())) {
+            emit Redirected(roundNo, item.index, item.to);
+            return;
+        }
+        bytes memory reason = Entries.reason();
+        emit ItemSkipped(roundNo, item.index, reason);
+        tally.failed += 1;
+        if (tally.firstReason.length == 0) tally.firstReason = reason;
+        _paid[roundNo][word] &= ~bit;
+        r.hot.remaining += amount;
+    }
+
+    function _refusal(Redirect calldata item, address recipient, uint96 amount)
+        private
+        view
+        returns (bytes memory)
+    {
+        if (_isForbidden(item.to)) return abi.encodeWithSelector(BadDestination.selector, item.to);
+        if (block.timestamp > item.deadline) return abi.encodeWithSelector(ClaimExpired.selector, item.deadline);
+        bool signed =
+            _isSigned(item.roundNo, item.index, recipient, item.to, amount, item.deadline, item.signature);
+        if (!signed) return abi.encodeWithSelector(BadClaimSignature.selector, recipient);
+        return "";
+    }
+}

@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.30;
+
+import {
+    Approval,
+    DistributorTerms,
+    GateWord,
+    Mode,
+    Phase,
+    Redirect,
+    RoundState,
+    RoundTerms,
+    RoundView,
+    SparseWord
+} from "./Types.sol";
+
+/// @title Distributor: holds one campaign's tokens and pays each entitlement at most once
+/// @notice Entitlements are addressed by (round, index) and marked in bitmaps; amounts are base units. Wallets sign
+/// EIP-712 `Claim(uint256 round,uint256 index,address recipient,address to,uint96 amount,uint64 deadline)` in the domain
+/// {name: "Sluice", version: "1", chainId, verifyingContract: this}; authorities sign in the Charter's domain.
+interface IDistributor {
+    /// @notice A term of the deployment breaks a rule; `rule` names it.
+    error BadTerms(string rule);
+    /// @notice The clone implementation was called directly.
+    error NotAClone();
+    /// @notice A call from inside a call.
+    error Reentered();
+    /// @notice Publication names another round than the next one.
+    error WrongRound(uint256 given, uint256 next);
+    /// @notice A term of the round breaks a rule; `rule` names it.
+    error BadRound(string rule);
+    /// @notice The round's state does not allow this.
+    error WrongState(uint256 round, RoundState state);
+    /// @notice Not before `at`, seconds.
+    error TooEarly(uint64 at);
+    /// @notice Wallets' claims ended at `at`, seconds.
+    error Closed(uint64 at);
+    /// @notice The round's mode does not allow this call.
+    error WrongMode(uint256 round, Mode mode);
+    /// @notice The tokens here do not cover what open rounds owe.
+    error Underfunded(uint256 balance, uint256 needed);
+    /// @notice The batch number is not the next one.
+    error WrongBatch(uint64 given, uint64 next);
+    /// @notice `index` is not below 4·2^depth, or the range is not aligned.
+    error IndexOutOfRange(uint256 index);
+    /// @notice The input is not exactly 128 bytes a bucket.
+    error BadInputLength(uint256 given, uint256 expected);
+    /// @notice The proof is not exactly as long as the tree demands.
+    error BadProofLength(uint256 given, uint256 expected);
+    /// @notice The data does not lead to the round's root.
+    error BadProof();
+    /// @notice The round would pay more than its total.
+    error TotalExceeded(uint256 round, uint256 remaining, uint256 wanted);
+    /// @notice Too little gas for one transfer: send more.
+    error TooLittleGas(uint256 gasLeft, uint256 needed);
+    /// @notice Every attempted transfer failed; the first failure's return data.
+    error NothingPaid(bytes reason);
+    /// @notice The token refused the transfer.
+    error TransferFailed(bytes reason);
+    /// @notice The entitlement is paid already.
+    error AlreadyPaid(uint256 round, uint256 index);
+    /// @notice The entitlement was annulled.
+    error AlreadyVoid(uint256 round, uint256 index);
+    /// @notice The entitlement is held.
+    error Held(uint256 round, uint256 index);
+    /// @notice Padding, or a recipient that is never paid: zero, the token, this contract, the Charter.
+    error NotPayable(uint256 round, uint256 index);
+    /// @notice `to` may not be zero, the token, this contract or the Charter.
+    error BadDestination(address to);
+    /// @notice Only the recipient itself may call this.
+    error NotRecipient(address caller, address recipient);
+    /// @notice Wallets may pay themselves here only while the Charter is not ACTIVE.
+    error ClaimsNotOpen(Phase phase);
+    /// @notice The claim's deadline has passed.
+    error ClaimExpired(uint64 deadline);
+    /// @notice The signature is not the recipient's consent to this claim.
+    error BadClaimSignature(address recipient);
+    /// @notice Only in phase ACTIVE.
+    error NotActive(Phase phase);
+    /// @notice Payments are paused until then, seconds.
+    error Paused(uint64 until);
+    /// @notice Only before any round was opened.
+    error AlreadyOpened();
+    /// @notice An approval that may serve once has served.
+    error AlreadyUsed(bytes32 action);
+    /// @notice The campaign's own token is never rescued.
+    error OwnToken();
+
+    /// @notice A round was published; `terms` as signed.
+    event RoundPublished(uint256 indexed round, RoundTerms terms, uint64 publishedAt);
+    /// @notice A round is open: its entitlements may be paid.
+    event RoundOpened(uint256 indexed round, uint256 balance, uint256 owed);
+    /// @notice A round will never open; `vetoed` if by veto.
+    event RoundCancelled(uint256 indexed round, bool vetoed);
+    /// @notice A round closes later, seconds.
+    event ClosingExtended(uint256 indexed round, uint64 closesAt);
+    /// @notice A sequencer's batch was settled. `logRoot` is evidence only.
+    event BatchSettled(uint64 indexed batchNo, uint64 epoch, bytes32 logRoot);
+    /// @notice The entitlements of one word that this call really paid to their recipients.
+    event Settled(uint256 indexed round, uint256 indexed word, uint256 mask);
+    /// @notice An entitlement could not be paid and may be paid later; `reason` is the token's return data or our error.
+    event ItemSkipped(uint256 indexed round, uint256 index, bytes reason);
+    /// @notice An entitlement was paid where its recipient signed, in a batch.
+    event Redirected(uint256 indexed round, uint256 index, address to);
+    /// @notice An entitlement was paid by claim.
+    event Claimed(uint256 indexed round, uint256 index, address to);
+    /// @notice Entitlements were annulled without pay; `amount` base units are free again.
+    event Voided(uint256 indexed round, uint256 indexed word, uint256 mask, uint256 amount);
+    /// @notice A round is over: `amount` went back to the refund address.
+    event Swept(uint256 indexed round, uint256 amount);
+    /// @notice Tokens went back before the first opening.
+    event Withdrawn(uint256 amount);
+    /// @notice A foreign token went to the refund address.
+    event Rescued(address indexed token, uint256 amount);
+
+    /// @notice Publishes the next round. Takes M. Rounds count from 1.
+    function publish(uint256 roundNo, RoundTerms calldata terms, Approval calldata approval) external;
+
+    /// @notice Opens a round whose time has come and whose money is here. Anyone.
+    function open(uint256 roundNo) external;
+
+    /// @notice Cancels a round before it opens. Takes M.
+    function cancel(uint256 roundNo, Approval calldata approval) external;
+
+    /// @notice Vetoes a round before it opens. Takes floor(N/3)+1.
+    function veto(uint256 roundNo, Approval calldata approval) external;
+
+    /// @notice Moves a closing to later. Takes M.
+    function extendClosing(uint256 roundNo, uint64 closesAt, Approval calldata approval) external;
+
+    /// @notice Pays a whole aligned range of a PUSH round: 2^levels buckets from entitlement `start` on.
+    /// @param epoch the sequencer's epoch (ignored in EXIT, as are `batchNo` and `logRoot`)
+    /// @param batchNo this Distributor's next batch number
+    /// @param logRoot checkpoint root, evidence only
+    /// @param words 128 bytes a bucket, entitlement by entitlement
+    /// @param path depth − levels sibling hashes, from the range up
+    function settle(
+        uint64 epoch,
+        uint64 batchNo,
+        bytes32 logRoot,
+        uint256 roundNo,
+        uint256 start,
+        uint8 levels,
+        bytes calldata words,
+        bytes32[] calldata path
+    ) external;
+
+    /// @notice Pays chosen entitlements of PUSH and PULL rounds to their recipients.
+    function settleSparse(uint64 epoch, uint64 batchNo, bytes32 logRoot, SparseWord[] calldata chunks) external;
+
+    /// @notice Pays entitlements where their recipients signed. An item whose claim is not valid now is skipped.
+    /// @param gates for items of GATED rounds: a gate's words that cover them; empty otherwise
+    function settleTo(
+        uint64 epoch,
+        uint64 batchNo,
+        bytes32 logRoot,
+        Redirect[] calldata items,
+        GateWord[] calldata gates
+    ) external;
+
+    /// @notice Pays the caller its own entitlement.
+    /// @param bucket the 128 bytes of the bucket that holds it
+    /// @param proof depth sibling hashes, from the bucket up
+    function claim(uint256 roundNo, uint256 index, bytes calldata bucket, bytes32[] calldata proof) external;
+
+    /// @notice Pays a recipient that signed `Claim` with to = recipient. Anyone may carry it.
+    function claimFor(
+        uint256 roundNo,
+        uint256 index,
+        bytes calldata bucket,
+        bytes32[] calldata proof,
+        uint64 deadline,
+        bytes calldata signature
+    ) external;
+
+    /// @notice Pays where the recipient signed. Anyone may carry it.
+    function claimTo(
+        uint256 roundNo,
+        uint256 index,
+        bytes calldata bucket,
+        bytes32[] calldata proof,
+        address to,
+        uint64 deadline,
+        bytes calldata signature
+    ) external;
+
+    /// @notice Annuls unpaid entitlements and frees their money. Takes M, in EXIT ceil(3N/4). The signatures are over
+    /// (round, word, mask); words and proof only prove the amounts. Reverts if any of them is paid or void.
+    function void(SparseWord calldata chunk, Approval calldata approval) external;
+
+    /// @notice Ends a round after its closing plus grace and sends what no other round needs to the refund address.
+    /// May be called again for a swept round to send a later surplus.
+    function sweep(uint256 roundNo) external;
+
+    /// @notice Sends `amount` to the refund address before any round was opened. Takes M.
+    /// @param nonce any number not used before with the same amount
+    function withdraw(uint256 amount, uint256 nonce, Approval calldata approval) external;
+
+    /// @notice Sends another token that landed here to the refund address. Anyone; never the campaign's own.
+    function rescue(address foreign) external;
+
+    /// @notice Whether the entitlement is paid.
+    function isPaid(uint256 roundNo, uint256 index) external view returns (bool);
+
+    /// @notice Whether the entitlement was annulled.
+    function isVoid(uint256 roundNo, uint256 index) external view returns (bool);
+
+    /// @notice Whether the entitlement is held.
+    function isHeld(uint256 roundNo, uint256 index) external view returns (bool);
+
+    /// @notice Paid bits of entitlements 256·word to 256·word + 255.
+    function paidWord(uint256 roundNo, uint256 word) external view returns (uint256);
+
+    /// @notice Void bits of entitlements 256·word to 256·word + 255.
+    function voidWord(uint256 roundNo, uint256 word) external view returns (uint256);
+
+    /// @notice Held bits of entitlements 256·word to 256·word + 255.
+    function heldWord(uint256 roundNo, uint256 word) external view returns (uint256);
+
+    /// @notice A round as stored; all zero if it does not exist.
+    function round(uint256 roundNo) external view returns (RoundView memory);
+
+    /// @notice How many rounds were published; the next is one more.
+    function roundCount() external view returns (uint256);
+
+    /// @notice What a round may still pay: total − paid − voided.
+    function remaining(uint256 roundNo) external view returns (uint256);
+
+    /// @notice What all open rounds may still pay.
+    function owed() external view returns (uint256);
+
+    /// @notice When wallets' claims end, with pauses and time outside ACTIVE added so far, seconds.
+    function closing(uint256 roundNo) external view returns (uint64);
+
+    /// @notice The batch number the next settlement must carry; starts at 1.
+    function nextBatch() external view returns (uint64);
+
+    /// @notice Until when payments are paused, seconds; 0 or past means they are not.
+    function pausedUntil() external view returns (uint64);
+
+    /// @notice The fixed terms of this deployment.
+    function terms() external view returns (DistributorTerms memory);
+
+    /// @notice The token paid.
+    function token() external view returns (address);
+
+    /// @notice The Charter obeyed.
+    function charter() external view returns (address);
+
+    /// @notice EIP-712 domain separator on the present chain.
+    function domainSeparator() external view returns (bytes32);
+}

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.30;
+
+/// @notice The native tree. An entitlement is one word (20-byte address, uint96 amount); a leaf is keccak256 of a
+/// bucket of four words (128 bytes); a node is keccak256(left ‖ right), the index's bits choosing the side. The lengths
+/// keep leaves and nodes apart. The tree is perfect: 2^depth buckets, zero words from `count` on.
+/// @dev Every function trusts its caller to have checked lengths and bounds.
+library BucketTree {
+    /// @notice Bytes of a bucket.
+    uint256 internal constant BUCKET = 128;
+    /// @notice Levels from a bucket to the node over one 256-entitlement word.
+    uint256 internal constant WORD_LEVELS = 6;
+
+    /// @notice Node over 2^levels consecutive buckets.
+    function rangeNode(bytes calldata words, uint256 levels) internal pure returns (bytes32 node) {
+        assembly ("memory-safe") {
+            // The leaf hashes stand in free memory, which is not claimed: nothing of it is needed afterwards.
+            let nodes := mload(0x40)
+            let count := shl(levels, 1)
+            let scratch := add(nodes, shl(5, count))
+            let source := words.offset
+            for { let at := nodes } lt(at, scratch) { at := add(at, 0x20) } {
+                calldatacopy(scratch, source, 128)
+                mstore(at, keccak256(scratch, 128))
+                source := add(source, 128)
+            }
+            for {} gt(count, 1) {} {
+                count := shr(1, count)
+                let end := add(nodes, shl(5, count))
+                let from := nodes
+                for { let to := nodes } lt(to, end) { to := add(to, 0x20) } {
+                    mstore(to, keccak256(from, 0x40))
+                    from := add(from, 0x40)
+                }
+            }
+            node := mload(nodes)
+        }
+    }
+
+    /// @notice Root reached from `node`, the `position`-th of its level, along `path`.
+    function climb(bytes32 node, uint256 position, bytes32[] calldata path) internal pure returns (bytes32) {
+        return climb(node, position, path, 0);
+    }
+
+    /// @notice As `climb`, along `path[from:]`.
+    function climb(bytes32 node, uint256 position, bytes32[] calldata path, uint256 from)
+        internal
+        pure
+        returns (bytes32 root)
+    {
+        assembly ("memory-safe") {
+            root := node
+            let end := add(path.offset, shl(5, path.length))
+            for { let at := add(path.offset, shl(5, from)) } lt(at, end) { at := add(at, 0x20) } {
+                let side := shl(5, and(position, 1))
+                mstore(side, root)
+                mstore(xor(side, 0x20), calldataload(at))
+                root := keccak256(0x00, 0x40)
+                position := shr(1, position)
+            }
+        }
+    }
+
+    /// @notice Which of a word's 64 buckets hold a bit of `mask`: bit b for entitlements 4b to 4b + 3.
+    function bucketsOf(uint256 mask) internal pure returns (uint256 buckets) {
+        for (uint256 b; mask != 0; ++b) {
+            if (mask & 0xf != 0) buckets |= 1 << b;
+            mask >>= 4;
+        }
+    }
+
+    /// @notice How many bits are set.
+    function popCount(uint256 bits) internal pure returns (uint256 count) {
+        for (; bits != 0; bits &= bits - 1) ++count;
+    }
+
+    /// @notice Root reached from the given buckets of one word with the missing siblings.
+    /// @param buckets which buckets are given; not zero
+    /// @param word index of the word in the tree
+    /// @param depth levels between buckets and root
+    /// @return root the root reached; zero if a sibling is missing or left over
+    function sparseRoot(uint256 buckets, bytes calldata words, bytes32[] calldata proof, uint256 word, uint256 depth)
+        internal
+        pure
+        returns (bytes32 root)
+    {
+        uint256 levels = depth < WORD_LEVELS ? depth : WORD_LEVELS;
+        uint256 used;
+        uint256 level;
+        uint256 position;
+        assembly ("memory-safe") {
+            let nodes := mload(0x40)
+            // Leaf hashes of the given buckets, closely packed and ascending.
+            let scratch := add(nodes, 0x800)
+            let to := nodes
+            let sourceEnd := add(words.offset, words.length)
+            for { let source := words.offset } lt(source, sourceEnd) { source := add(source, 128) } {
+                calldatacopy(scratch, source, 128)
+                mstore(to, keccak256(scratch, 128))
+                to := add(to, 0x20)
+            }
+            let present := buckets
+            // Level by level, until one node is left (from there it is a plain climb) or the word's node is reached.
+            for {} and(lt(level, levels), iszero(iszero(and(present, sub(present, 1))))) { level := add(level, 1) } {
+                let next := 0
+                let from := nodes
+                to := nodes
+                for { let pair := 0 } present { pair := add(pair, 1) } {
+                    let sides := and(present, 3)
+                    present := shr(2, present)
+                    if iszero(sides) { continue }
+                    next := or(next, shl(pair, 1))
+                    switch sides
+                    case 3 {
+                        mstore(to, keccak256(from, 0x40))
+                        from := add(from, 0x40)
+                    }
+                    default {
+                        let side := shl(5, shr(1, sides))
+                        mstore(side, mload(from))
+                        // A missing sibling reads as whatever follows in calldata: the count is checked below.
+                        mstore(xor(side, 0x20), calldataload(add(proof.offset, shl(5, used))))
+                        used := add(used, 1)
+                        mstore(to, keccak256(0x00, 0x40))
+                        from := add(from, 0x20)
+                    }
+                    to := add(to, 0x20)
+                }
+                present := next
+            }
+            root := mload(nodes)
+            for {} gt(present, 1) { present := shr(1, present) } { position := add(position, 1) }
+        }
+        position |= word << (levels - level);
+        if (proof.length < used || proof.length - used != depth - level) return bytes32(0);
+        return climb(root, position, proof, used);
+    }
+}
