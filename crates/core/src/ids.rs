@@ -17,7 +17,7 @@ pub type Epoch = u64;
 pub type ChainId = u64;
 /// A round's number within its campaign, given by the Distributor, counted from 1.
 pub type RoundNo = u64;
-/// A batch's number within its Distributor, counted from 0.
+/// A batch's number within its Distributor, counted from 1.
 pub type BatchNo = u64;
 /// The number a node process takes from the database when it starts; never used again by another.
 pub type NodeId = u32;

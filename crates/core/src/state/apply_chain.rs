@@ -39,7 +39,9 @@ impl State {
                 self.pages.touch_bit(id, at, BitKind::Busy);
             }
         }
-        let batch = Batch { plan: plan.clone(), attempts: Vec::new(), mined: None };
+        // A replanned batch keeps its dead attempts: they may still sit in the mempool at their nonces.
+        let attempts = self.campaign_mut(id)?.batches.remove(&plan.batch).map_or(Vec::new(), |b| b.attempts);
+        let batch = Batch { plan: plan.clone(), attempts, mined: None };
         self.campaign_mut(id)?.batches.insert(plan.batch, batch);
         self.pages.touch(PageId::Campaign(id));
         self.pages.touch(PageId::Batch(id, plan.batch));

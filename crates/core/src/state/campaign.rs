@@ -53,7 +53,7 @@ impl Campaign {
             paused: None,
             rounds: BTreeMap::new(),
             funds: Funds::default(),
-            next_batch: 0,
+            next_batch: 1,
             batches: BTreeMap::new(),
             redirected: BTreeMap::new(),
             unfinal: BTreeMap::new(),

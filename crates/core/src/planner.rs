@@ -1,0 +1,234 @@
+//! The planner: which decided entitlements the next batch pays, and by which call. Pure; the paid set equals the
+//! decided set bit for bit, because a dense call is planned only where every other entry of its range is paid already.
+
+use crate::ids::{EntitlementId, RoundNo};
+use crate::limits::{BATCH_GAS_MAX, BATCH_REDIRECTS_MAX, BATCH_WORDS_MAX, BATCHES_IN_FLIGHT_MAX, SHARD};
+use crate::log::entry::{BatchForm, WordMask};
+use crate::command::RoundMode;
+use crate::state::campaign::Campaign;
+use crate::state::round::{Round, shard_of};
+
+#[cfg(test)]
+mod tests;
+
+/// Entitlements of the largest dense call: 512 fresh recipients use 13.1 M gas, 78 % of the transaction cap.
+const DENSE_MAX: u64 = 512;
+/// A dense call carries the words of its whole range; below this share of it a sparse call is cheaper.
+const DENSE_SHARE_MIN_PERCENT: u64 = 50;
+
+/// What calls cost in gas, at most. Measured by the contracts' gas bench for OpenZeppelin's ERC-20 at depth 20 with
+/// fresh recipients, rounded up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GasModel {
+    /// A transaction with nothing in it.
+    pub base: u64,
+    /// One entitlement paid by a dense call.
+    pub dense_item: u64,
+    /// One entitlement paid by a sparse call.
+    pub sparse_item: u64,
+    /// One 256-bit word of a sparse call: bitmap word, proof.
+    pub sparse_word: u64,
+    /// One redirected claim: bitmap word, proof, signature.
+    pub redirect_item: u64,
+}
+
+impl Default for GasModel {
+    fn default() -> Self {
+        Self { base: 80_000, dense_item: 26_500, sparse_item: 29_500, sparse_word: 50_000, redirect_item: 105_000 }
+    }
+}
+
+impl GasModel {
+    /// The same calls with a token whose transfers cost more: every item scaled by `percent`.
+    pub fn scaled(self, percent: u64) -> Self {
+        let scale = |gas: u64| gas * percent / 100;
+        Self {
+            base: self.base,
+            dense_item: scale(self.dense_item),
+            sparse_item: scale(self.sparse_item),
+            sparse_word: self.sparse_word,
+            redirect_item: scale(self.redirect_item),
+        }
+    }
+
+    /// What a batch costs, at most.
+    pub fn of(&self, form: &BatchForm, words: &[WordMask]) -> u64 {
+        let items: u64 = words.iter().map(|w| u64::from(w.count())).sum();
+        self.base
+            + match form {
+                BatchForm::Dense { levels, .. } => items * self.dense_item + (4 << levels) * 700,
+                BatchForm::Sparse => items * self.sparse_item + words.len() as u64 * self.sparse_word,
+                BatchForm::Redirected { claims } => claims.len() as u64 * self.redirect_item,
+            }
+    }
+}
+
+/// The content of a batch to be planned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Content {
+    /// By which call.
+    pub form: BatchForm,
+    /// Who is to be paid, ascending.
+    pub words: Vec<WordMask>,
+}
+
+/// The content of the campaign's next batch; `None` while nothing is payable or enough is in flight.
+pub fn plan(campaign: &Campaign, gas: &GasModel) -> Option<Content> {
+    let in_flight = campaign.batches.values().filter(|b| !b.plan.words.is_empty()).count();
+    if in_flight >= BATCHES_IN_FLIGHT_MAX {
+        return None;
+    }
+    let redirects = || redirected(campaign, gas);
+    let plain = || dense(campaign).or_else(|| sparse(campaign, gas));
+    // Redirected claims travel in calls of their own; they alternate with the others, so that neither starves.
+    let last_was_redirected = campaign
+        .batches
+        .values()
+        .next_back()
+        .is_some_and(|b| matches!(b.plan.form, BatchForm::Redirected { .. }));
+    if last_was_redirected { plain().or_else(redirects) } else { redirects().or_else(plain) }
+}
+
+/// The number the next planned batch takes: one given up, or a new one.
+pub fn next_number(campaign: &Campaign) -> u64 {
+    let given_up = campaign.batches.values().find(|b| b.plan.words.is_empty());
+    given_up.map_or(campaign.next_batch, |b| b.plan.batch)
+}
+
+fn redirected(campaign: &Campaign, gas: &GasModel) -> Option<Content> {
+    let most = BATCH_REDIRECTS_MAX.min(usize::try_from((BATCH_GAS_MAX - gas.base) / gas.redirect_item).ok()?);
+    let claims: Vec<_> = campaign
+        .redirected
+        .iter()
+        .filter(|(id, _)| is_payable(campaign, **id))
+        .take(most)
+        .map(|(id, seq)| (*id, *seq))
+        .collect();
+    let mut words: Vec<WordMask> = Vec::new();
+    for (id, _) in &claims {
+        add_bit(&mut words, *id);
+    }
+    (!claims.is_empty()).then_some(Content { form: BatchForm::Redirected { claims }, words })
+}
+
+fn add_bit(words: &mut Vec<WordMask>, id: EntitlementId) {
+    let (word, bit) = (id.index / 256, id.index % 256);
+    if words.last().is_none_or(|w| (w.round, w.word) != (id.round, word)) {
+        words.push(WordMask { round: id.round, word, mask: [0; 4] });
+    }
+    if let Some(last) = words.last_mut() {
+        last.mask[usize::try_from(bit / 64).expect("below 4")] |= 1 << (bit % 64);
+    }
+}
+
+fn is_payable(campaign: &Campaign, id: EntitlementId) -> bool {
+    campaign.round(id.round).is_some_and(|round| {
+        round.was_opened() && {
+            let payable = payable_word(campaign, round, id.index / 256, Redirects::Keep);
+            payable[usize::try_from(id.index % 256 / 64).expect("below 4")] >> (id.index % 64) & 1 == 1
+        }
+    })
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Redirects {
+    Keep,
+    LeaveOut,
+}
+
+/// The payable bits of a 256-bit word of a round.
+fn payable_word(campaign: &Campaign, round: &Round, word: u64, redirects: Redirects) -> [u64; 4] {
+    let place = usize::try_from(word % (SHARD / 256)).expect("below 256");
+    let mut mask = round.shards[shard_of(word * 256)].payable(place);
+    if redirects == Redirects::LeaveOut && mask != [0; 4] {
+        let id = |index| EntitlementId { round: round.terms.round, index };
+        for redirect in campaign.redirected.range(id(word * 256)..id(word * 256 + 256)).map(|(id, _)| id) {
+            mask[usize::try_from(redirect.index % 256 / 64).expect("below 4")] &= !(1 << (redirect.index % 64));
+        }
+    }
+    mask
+}
+
+/// The first aligned range of a PUSH round that a dense call may pay.
+fn dense(campaign: &Campaign) -> Option<Content> {
+    let rounds = campaign.rounds.values().filter(|r| r.was_opened() && r.terms.mode == RoundMode::Push);
+    for round in rounds {
+        let capacity = 4u64 << round.terms.depth;
+        let size = DENSE_MAX.min(capacity);
+        let levels = u8::try_from((size / 4).trailing_zeros()).expect("at most 7");
+        for start in (0..round.terms.count).step_by(usize::try_from(size).expect("at most 512")) {
+            if let Some(words) = dense_range(campaign, round, start, size) {
+                return Some(Content { form: BatchForm::Dense { round: round.terms.round, start, levels }, words });
+            }
+        }
+    }
+    None
+}
+
+/// The payable words of a range in which every entry is payable here or paid already.
+fn dense_range(campaign: &Campaign, round: &Round, start: u64, size: u64) -> Option<Vec<WordMask>> {
+    let end = (start + size).min(round.terms.count);
+    let (mut words, mut items) = (Vec::new(), 0);
+    for word in start / 256..end.div_ceil(256) {
+        let mask = payable_word(campaign, round, word, Redirects::LeaveOut);
+        let place = usize::try_from(word % (SHARD / 256)).expect("below 256");
+        let paid = round.shards[shard_of(word * 256)].paid.word256(place);
+        for part in 0..4u64 {
+            let at = usize::try_from(part).expect("below 4");
+            let inside = crate::state::apply::range_mask(0, 0, end.saturating_sub(word * 256 + part * 64).min(64));
+            if (mask[at] | paid[at]) & inside != inside {
+                return None;
+            }
+        }
+        let found = WordMask { round: round.terms.round, word, mask };
+        if found.count() > 0 {
+            items += u64::from(found.count());
+            words.push(found);
+        }
+    }
+    (items * 100 >= (end - start) * DENSE_SHARE_MIN_PERCENT).then_some(words)
+}
+
+/// Payable words of all rounds until the gas is spent.
+fn sparse(campaign: &Campaign, gas: &GasModel) -> Option<Content> {
+    let mut left = BATCH_GAS_MAX - gas.base;
+    let mut words = Vec::new();
+    for round in campaign.rounds.values().filter(|r| r.was_opened() && r.terms.mode != RoundMode::Gated) {
+        for word in payable_words(campaign, round) {
+            let cost = gas.sparse_word + u64::from(word.count()) * gas.sparse_item;
+            if words.len() == BATCH_WORDS_MAX || cost > left {
+                let fits = if words.is_empty() { cut(word, left.saturating_sub(gas.sparse_word) / gas.sparse_item) } else { None };
+                words.extend(fits);
+                return content(words);
+            }
+            left -= cost;
+            words.push(word);
+        }
+    }
+    content(words)
+}
+
+fn content(words: Vec<WordMask>) -> Option<Content> {
+    (!words.is_empty()).then_some(Content { form: BatchForm::Sparse, words })
+}
+
+/// The first `most` entitlements of a word.
+fn cut(word: WordMask, most: u64) -> Option<WordMask> {
+    let mut cut = WordMask { mask: [0; 4], ..word };
+    for index in word.indexes().take(usize::try_from(most).ok()?) {
+        cut.mask[usize::try_from(index % 256 / 64).ok()?] |= 1 << (index % 64);
+    }
+    (cut.count() > 0).then_some(cut)
+}
+
+/// Payable words of a round, ascending; redirected claims are left to their own call.
+fn payable_words<'a>(campaign: &'a Campaign, round: &'a Round) -> impl Iterator<Item = WordMask> + 'a {
+    let number: RoundNo = round.terms.round;
+    round.shards.iter().enumerate().filter(|(_, shard)| shard.decided.words().is_some()).flat_map(move |(at, _)| {
+        let first = at as u64 * (SHARD / 256);
+        (first..first + SHARD / 256).filter_map(move |word| {
+            let mask = payable_word(campaign, round, word, Redirects::LeaveOut);
+            (mask != [0; 4]).then_some(WordMask { round: number, word, mask })
+        })
+    })
+}

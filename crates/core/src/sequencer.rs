@@ -1,0 +1,114 @@
+//! The sequencer's pure step: inputs in, a group of entries out, decided and applied one after another on a private
+//! clone of State. The engine appends the group; only a certain commit makes it true.
+
+pub mod fair;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use crate::decide::{Decision, Input, decide};
+use crate::ids::{CampaignId, Epoch, Millis, Seq};
+use crate::limits::GROUP_INPUTS_MAX;
+use crate::log::entry::{Body, Entry};
+use crate::log::merkle::{Appended, Frontier, leaf_hash};
+use crate::state::State;
+use crate::state::apply::ApplyError;
+use crate::state::funds::{Account, Posting};
+
+/// The leader's private clone of State and tree. It runs ahead of the committed log; when an append is not certain, it
+/// is thrown away and made anew.
+#[derive(Clone, Debug)]
+pub struct Decider {
+    state: State,
+    tree: Frontier,
+    epoch: Epoch,
+}
+
+/// Entries to append in one statement, with everything that goes along.
+#[derive(Debug)]
+pub struct Group {
+    /// In order, without gaps.
+    pub entries: Vec<Entry>,
+    /// Their encoded bytes.
+    pub encoded: Vec<Vec<u8>>,
+    /// Their leaf hashes.
+    pub leaves: Vec<[u8; 32]>,
+    /// Movements, summed per campaign and account; each campaign's add up to zero.
+    pub postings: Vec<Posting>,
+    /// Inclusion paths against the group's end, the root there, and tiles that became full.
+    pub appended: Appended,
+    /// Inputs that must be verified again.
+    pub again: Vec<Input>,
+}
+
+impl Group {
+    /// The position of the first entry.
+    pub fn first_seq(&self) -> Option<Seq> {
+        self.entries.first().map(|e| e.seq)
+    }
+}
+
+impl Decider {
+    /// A decider at the head of the committed log.
+    pub fn new(state: State, tree: Frontier, epoch: Epoch) -> Self {
+        Self { state, tree, epoch }
+    }
+
+    /// The state with everything decided so far, committed or not.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Decides inputs in the order given, after whatever fell due. Takes at most [`GROUP_INPUTS_MAX`]; the caller
+    /// hands over no more.
+    ///
+    /// # Errors
+    /// When a decision contradicts the state it was made from: a bug. The decider must then be thrown away.
+    pub fn group(&mut self, inputs: Vec<Input>, now: Millis) -> Result<Group, ApplyError> {
+        debug_assert!(inputs.len() <= GROUP_INPUTS_MAX, "the caller bounds the group");
+        let now = now.max(self.state.recorded_at);
+        let (mut entries, mut postings, mut again) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..GROUP_INPUTS_MAX {
+            let Some(due) = self.state.first_due(now).cloned() else { break };
+            self.push(Body::Due(due), now, &mut entries, &mut postings)?;
+        }
+        for input in inputs {
+            match decide(&self.state, &input, now) {
+                Decision::Entry(body) => self.push(*body, now, &mut entries, &mut postings)?,
+                Decision::Again => again.push(input),
+                Decision::Nothing => {}
+            }
+        }
+        let encoded: Vec<_> = entries.iter().map(Entry::encode).collect();
+        let leaves: Vec<_> = encoded.iter().map(|bytes| leaf_hash(bytes)).collect();
+        let appended = self.tree.extend_with_paths(&leaves);
+        Ok(Group { entries, encoded, leaves, postings: summed(postings), appended, again })
+    }
+
+    fn push(
+        &mut self,
+        body: Body,
+        now: Millis,
+        entries: &mut Vec<Entry>,
+        postings: &mut Vec<Posting>,
+    ) -> Result<(), ApplyError> {
+        let (stream, seq, epoch) = (self.state.stream, self.state.seq + 1, self.epoch);
+        let entry = Entry { stream, seq, epoch, recorded_at: now, body };
+        postings.extend(self.state.apply(&entry)?);
+        entries.push(entry);
+        Ok(())
+    }
+}
+
+/// One posting per campaign and account, without those that cancel out.
+fn summed(postings: Vec<Posting>) -> Vec<Posting> {
+    let mut sums: BTreeMap<(CampaignId, Account), i128> = BTreeMap::new();
+    for Posting { campaign, account, delta } in postings {
+        *sums.entry((campaign, account)).or_default() += delta;
+    }
+    sums.into_iter()
+        .filter(|(_, delta)| *delta != 0)
+        .map(|((campaign, account), delta)| Posting { campaign, account, delta })
+        .collect()
+}

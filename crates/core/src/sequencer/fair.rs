@@ -1,0 +1,127 @@
+//! Fair order between campaigns: weighted deficit round robin (Shreedhar and Varghese 1995) with items of cost one,
+//! first come, first served inside a campaign. Order is made once, here; the log keeps it.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::ids::CampaignId;
+
+/// Waiting items of all campaigns.
+#[derive(Debug)]
+pub struct Fair<T> {
+    queues: BTreeMap<CampaignId, Queue<T>>,
+    /// Campaigns with items, in the order of their turns.
+    turns: VecDeque<CampaignId>,
+    len: usize,
+}
+
+#[derive(Debug)]
+struct Queue<T> {
+    items: VecDeque<T>,
+    /// Items it may still give in this turn.
+    credit: u32,
+    weight: u32,
+}
+
+impl<T> Default for Fair<T> {
+    fn default() -> Self {
+        Self { queues: BTreeMap::new(), turns: VecDeque::new(), len: 0 }
+    }
+}
+
+impl<T> Fair<T> {
+    /// Items waiting.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Items of one campaign waiting.
+    pub fn waiting(&self, campaign: CampaignId) -> usize {
+        self.queues.get(&campaign).map_or(0, |q| q.items.len())
+    }
+
+    /// Sets how many items a campaign gives per turn; 1 unless set.
+    pub fn set_weight(&mut self, campaign: CampaignId, weight: u32) {
+        self.queue(campaign).weight = weight.max(1);
+    }
+
+    /// Adds an item behind its campaign's others.
+    pub fn push(&mut self, campaign: CampaignId, item: T) {
+        let queue = self.queue(campaign);
+        queue.items.push_back(item);
+        if queue.items.len() == 1 {
+            queue.credit = queue.weight;
+            self.turns.push_back(campaign);
+        }
+        self.len += 1;
+    }
+
+    /// The next item: the campaign whose turn it is gives up to its weight, then the next one has its turn.
+    pub fn pop(&mut self) -> Option<T> {
+        let campaign = *self.turns.front()?;
+        let queue = self.queues.get_mut(&campaign)?;
+        let item = queue.items.pop_front()?;
+        queue.credit -= 1;
+        self.len -= 1;
+        if queue.items.is_empty() || queue.credit == 0 {
+            queue.credit = queue.weight;
+            self.turns.pop_front();
+            if !queue.items.is_empty() {
+                self.turns.push_back(campaign);
+            }
+        }
+        Some(item)
+    }
+
+    fn queue(&mut self, campaign: CampaignId) -> &mut Queue<T> {
+        self.queues.entry(campaign).or_insert_with(|| Queue { items: VecDeque::new(), credit: 1, weight: 1 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+
+    fn campaign(n: u128) -> CampaignId {
+        CampaignId(Uuid::from_u128(n))
+    }
+
+    #[test]
+    fn a_backlog_of_one_campaign_does_not_stand_before_another() {
+        let mut fair = Fair::default();
+        for i in 0..100 {
+            fair.push(campaign(1), (1, i));
+        }
+        fair.push(campaign(2), (2, 0));
+        assert_eq!([fair.pop(), fair.pop(), fair.pop()], [Some((1, 0)), Some((2, 0)), Some((1, 1))]);
+        assert_eq!((fair.len(), fair.waiting(campaign(1))), (98, 98));
+    }
+
+    #[test]
+    fn weights_share_the_turns() {
+        let mut fair = Fair::default();
+        fair.set_weight(campaign(1), 3);
+        for i in 0..30 {
+            fair.push(campaign(1), 1);
+            fair.push(campaign(2), 2);
+            let _ = i;
+        }
+        let taken: Vec<_> = std::iter::from_fn(|| fair.pop()).take(20).collect();
+        assert_eq!(taken.iter().filter(|c| **c == 1).count(), 15);
+    }
+
+    #[test]
+    fn inside_a_campaign_first_come_is_first_served() {
+        let mut fair = Fair::default();
+        for i in 0..10 {
+            fair.push(campaign(7), i);
+        }
+        assert_eq!(std::iter::from_fn(|| fair.pop()).collect::<Vec<_>>(), (0..10).collect::<Vec<_>>());
+        assert!(fair.is_empty());
+    }
+}
