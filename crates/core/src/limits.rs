@@ -36,8 +36,9 @@ pub const DEADLINE_MARGIN: Duration = Duration::from_secs(24 * 3_600);
 /// How long a request waits for its decision before it is answered 202.
 pub const DECISION_WAIT: Duration = Duration::from_millis(1_500);
 
-/// A signature longer than this is refused. ERC-1271 wallets with many owners and ERC-6492 wrappers stay below.
-pub const SIGNATURE_BYTES_MAX: usize = 8_192;
+/// A signature longer than this is refused. ERC-1271 wallets with many owners and ERC-6492 wrappers stay below, and
+/// [`BATCH_REDIRECTS_MAX`] of them fit [`BATCH_BYTES_MAX`].
+pub const SIGNATURE_BYTES_MAX: usize = 2_560;
 /// A request body. The largest is a command with its approvals.
 pub const BODY_BYTES_MAX: usize = 1 << 20;
 /// Free text in a command.
@@ -53,8 +54,10 @@ pub const BATCHES_IN_FLIGHT_MAX: usize = 4;
 pub const BATCH_GAS_MAX: u64 = 14_000_000;
 /// A batch never names more 256-bit words than this, which bounds its calldata and its entry.
 pub const BATCH_WORDS_MAX: usize = 256;
+/// Calldata of a batch: geth and others refuse transactions above 128 KiB.
+pub const BATCH_BYTES_MAX: usize = 120_000;
 /// Redirected claims in a batch: each carries its own proof and signature.
-pub const BATCH_REDIRECTS_MAX: usize = 64;
+pub const BATCH_REDIRECTS_MAX: usize = 32;
 /// How often a skipped entitlement is tried again before it stays `skipped`.
 pub const SKIP_RETRIES_MAX: u32 = 3;
 /// Wait before the first retry of a skipped entitlement; doubled each time.

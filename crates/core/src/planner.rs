@@ -1,10 +1,12 @@
 //! The planner: which decided entitlements the next batch pays, and by which call. Pure; the paid set equals the
 //! decided set bit for bit, because a dense call is planned only where every other entry of its range is paid already.
 
-use crate::ids::{EntitlementId, RoundNo};
-use crate::limits::{BATCH_GAS_MAX, BATCH_REDIRECTS_MAX, BATCH_WORDS_MAX, BATCHES_IN_FLIGHT_MAX, SHARD};
-use crate::log::entry::{BatchForm, WordMask};
 use crate::command::RoundMode;
+use crate::ids::{EntitlementId, RoundNo};
+use crate::limits::{
+    BATCH_BYTES_MAX, BATCH_GAS_MAX, BATCH_REDIRECTS_MAX, BATCH_WORDS_MAX, BATCHES_IN_FLIGHT_MAX, SHARD,
+};
+use crate::log::entry::{BatchForm, WordMask};
 use crate::state::campaign::Campaign;
 use crate::state::round::{Round, shard_of};
 
@@ -34,7 +36,13 @@ pub struct GasModel {
 
 impl Default for GasModel {
     fn default() -> Self {
-        Self { base: 80_000, dense_item: 26_500, sparse_item: 29_500, sparse_word: 50_000, redirect_item: 105_000 }
+        Self {
+            base: 80_000,
+            dense_item: 26_500,
+            sparse_item: 29_500,
+            sparse_word: 50_000,
+            redirect_item: 105_000,
+        }
     }
 }
 
@@ -143,7 +151,8 @@ fn payable_word(campaign: &Campaign, round: &Round, word: u64, redirects: Redire
     if redirects == Redirects::LeaveOut && mask != [0; 4] {
         let id = |index| EntitlementId { round: round.terms.round, index };
         for redirect in campaign.redirected.range(id(word * 256)..id(word * 256 + 256)).map(|(id, _)| id) {
-            mask[usize::try_from(redirect.index % 256 / 64).expect("below 4")] &= !(1 << (redirect.index % 64));
+            mask[usize::try_from(redirect.index % 256 / 64).expect("below 4")] &=
+                !(1 << (redirect.index % 64));
         }
     }
     mask
@@ -158,7 +167,10 @@ fn dense(campaign: &Campaign) -> Option<Content> {
         let levels = u8::try_from((size / 4).trailing_zeros()).expect("at most 7");
         for start in (0..round.terms.count).step_by(usize::try_from(size).expect("at most 512")) {
             if let Some(words) = dense_range(campaign, round, start, size) {
-                return Some(Content { form: BatchForm::Dense { round: round.terms.round, start, levels }, words });
+                return Some(Content {
+                    form: BatchForm::Dense { round: round.terms.round, start, levels },
+                    words,
+                });
             }
         }
     }
@@ -175,7 +187,8 @@ fn dense_range(campaign: &Campaign, round: &Round, start: u64, size: u64) -> Opt
         let paid = round.shards[shard_of(word * 256)].paid.word256(place);
         for part in 0..4u64 {
             let at = usize::try_from(part).expect("below 4");
-            let inside = crate::state::apply::range_mask(0, 0, end.saturating_sub(word * 256 + part * 64).min(64));
+            let inside =
+                crate::state::apply::range_mask(0, 0, end.saturating_sub(word * 256 + part * 64).min(64));
             if (mask[at] | paid[at]) & inside != inside {
                 return None;
             }
@@ -192,20 +205,38 @@ fn dense_range(campaign: &Campaign, round: &Round, start: u64, size: u64) -> Opt
 /// Payable words of all rounds until the gas is spent.
 fn sparse(campaign: &Campaign, gas: &GasModel) -> Option<Content> {
     let mut left = BATCH_GAS_MAX - gas.base;
+    let mut bytes_left = BATCH_BYTES_MAX;
     let mut words = Vec::new();
     for round in campaign.rounds.values().filter(|r| r.was_opened() && r.terms.mode != RoundMode::Gated) {
         for word in payable_words(campaign, round) {
             let cost = gas.sparse_word + u64::from(word.count()) * gas.sparse_item;
-            if words.len() == BATCH_WORDS_MAX || cost > left {
-                let fits = if words.is_empty() { cut(word, left.saturating_sub(gas.sparse_word) / gas.sparse_item) } else { None };
+            let bytes = calldata_bytes(&word, round.terms.depth);
+            if words.len() == BATCH_WORDS_MAX || cost > left || bytes > bytes_left {
+                let fits = if words.is_empty() {
+                    cut(word, left.saturating_sub(gas.sparse_word) / gas.sparse_item)
+                } else {
+                    None
+                };
                 words.extend(fits);
                 return content(words);
             }
             left -= cost;
+            bytes_left -= bytes;
             words.push(word);
         }
     }
     content(words)
+}
+
+/// Calldata of one word of a sparse call, at most: its ABI frame, 128 bytes for each bucket touched, and for each bucket
+/// a sibling at every level inside the word, then one for every level above it.
+fn calldata_bytes(word: &WordMask, depth: u8) -> usize {
+    const FRAME: usize = 320;
+    const LEVELS_INSIDE: usize = 6;
+    let touched = |part: u64| (0..16).filter(|bucket| part >> (bucket * 4) & 0xf != 0).count();
+    let buckets: usize = word.mask.iter().map(|part| touched(*part)).sum();
+    let siblings = (buckets * LEVELS_INSIDE).min(64) + usize::from(depth).saturating_sub(LEVELS_INSIDE);
+    FRAME + buckets * 128 + siblings * 32
 }
 
 fn content(words: Vec<WordMask>) -> Option<Content> {
@@ -224,11 +255,13 @@ fn cut(word: WordMask, most: u64) -> Option<WordMask> {
 /// Payable words of a round, ascending; redirected claims are left to their own call.
 fn payable_words<'a>(campaign: &'a Campaign, round: &'a Round) -> impl Iterator<Item = WordMask> + 'a {
     let number: RoundNo = round.terms.round;
-    round.shards.iter().enumerate().filter(|(_, shard)| shard.decided.words().is_some()).flat_map(move |(at, _)| {
-        let first = at as u64 * (SHARD / 256);
-        (first..first + SHARD / 256).filter_map(move |word| {
-            let mask = payable_word(campaign, round, word, Redirects::LeaveOut);
-            (mask != [0; 4]).then_some(WordMask { round: number, word, mask })
-        })
-    })
+    round.shards.iter().enumerate().filter(|(_, shard)| shard.decided.words().is_some()).flat_map(
+        move |(at, _)| {
+            let first = at as u64 * (SHARD / 256);
+            (first..first + SHARD / 256).filter_map(move |word| {
+                let mask = payable_word(campaign, round, word, Redirects::LeaveOut);
+                (mask != [0; 4]).then_some(WordMask { round: number, word, mask })
+            })
+        },
+    )
 }
