@@ -80,6 +80,8 @@ codes! {
     SnapshotMissing = 25, "snapshot_missing", "The snapshot is not stored, or differs from the published terms.";
     /// Being paid by a transaction the claimant sent.
     PaymentSeen = 26, "payment_seen", "A payment of this entitlement was seen on chain and awaits finality.";
+    /// Another claim on it waits at this node.
+    ClaimOpen = 27, "claim_open", "Another claim on this entitlement is being decided.";
 }
 
 impl std::fmt::Display for Code {
