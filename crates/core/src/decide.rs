@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::amount::{Amount, Total};
 use crate::command::{ClaimDemand, Command};
 use crate::ids::{BlockRef, DemandId, EntitlementId, IntakeKey, Millis};
-use crate::log::entry::{Body, BatchFinal, Evidence, SignedBy};
+use crate::log::entry::{BatchFinal, Body, Evidence, SignedBy};
 use crate::refusal::Code;
 use crate::state::State;
 
@@ -134,44 +134,50 @@ pub fn decide(state: &State, input: &Input, now: Millis) -> Decision {
 
 /// Observations were made against an earlier state; those it has overtaken are dropped, and made again if need be.
 fn observed(state: &State, body: &Body) -> Decision {
-    let stands = match body {
-        Body::BatchPlanned(plan) => plan_stands(state, plan),
-        Body::AttemptSigned(a) => {
-            batch(state, a.campaign, a.batch).is_some_and(|b| b.mined.is_none() && !b.plan.words.is_empty())
-        }
-        Body::BatchMined(m) => {
-            batch(state, m.campaign, m.batch).is_some_and(|b| b.mined.is_none() && b.names_all(&m.paid))
-        }
-        Body::BatchUnmined(at) => mined_at(state, at.campaign, at.batch) == Some(at.block),
-        Body::BatchFinal(at) => {
-            mined_at(state, at.campaign, at.batch) == Some(at.block)
-                && state.campaign(at.campaign).is_some_and(|c| c.batches.keys().next() == Some(&at.batch))
-                && void_paid_is_whole(state, at)
-        }
-        Body::BatchReplanned(r) => {
-            batch(state, r.campaign, r.batch).is_some_and(|b| b.mined.is_none() && !b.plan.words.is_empty())
-        }
-        Body::EventsMined(m) => {
-            state.campaign(m.campaign).is_some_and(|c| !c.unfinal.contains_key(&m.block.number))
-        }
-        Body::EventsUnmined(at) => state
-            .campaign(at.campaign)
-            .and_then(|c| c.unfinal.get(&at.block.number))
-            .is_some_and(|b| b.block == at.block),
-        Body::EventsFinal(at) => state
-            .campaign(at.campaign)
-            .and_then(|c| c.unfinal.values().next())
-            .is_some_and(|b| b.block == at.block),
-        Body::EpochOnChain(e) => state.chains.get(&e.chain_id).is_none_or(|c| c.epoch < e.epoch),
-        Body::Due(due) => state.due.iter().any(|(_, item)| item == due),
-        Body::CharterRead(read) => state.charters.get(&read.charter.chain_id).is_none_or(|known| {
-            known.charter == read.charter && known.view != read.view
+    let stands =
+        match body {
+            Body::BatchPlanned(plan) => plan_stands(state, plan),
+            Body::AttemptSigned(a) => batch(state, a.campaign, a.batch)
+                .is_some_and(|b| b.mined.is_none() && !b.plan.words.is_empty()),
+            Body::BatchMined(m) => {
+                batch(state, m.campaign, m.batch).is_some_and(|b| b.mined.is_none() && b.names_all(&m.paid))
+            }
+            Body::BatchUnmined(at) => mined_at(state, at.campaign, at.batch) == Some(at.block),
+            Body::BatchFinal(at) => {
+                mined_at(state, at.campaign, at.batch) == Some(at.block)
+                    && state.campaign(at.campaign).is_some_and(|c| c.batches.keys().next() == Some(&at.batch))
+                    && void_paid_is_whole(state, at)
+            }
+            Body::BatchReplanned(r) => batch(state, r.campaign, r.batch)
+                .is_some_and(|b| b.mined.is_none() && !b.plan.words.is_empty()),
+            Body::EventsMined(m) => state.campaign(m.campaign).is_some_and(|c| {
+            !c.unfinal.contains_key(&m.block.number) && !(c.watched && is_final(state, c, m.block))
         }),
-        Body::ChainCursor(_) | Body::EpochBegan(_) => true,
-        // Everything that answers an intake row comes in as a claim or a command.
-        _ => false,
-    };
+        Body::EventsUnmined(at) => state
+                .campaign(at.campaign)
+                .and_then(|c| c.unfinal.get(&at.block.number))
+                .is_some_and(|b| b.block == at.block),
+            Body::EventsFinal(at) => state
+                .campaign(at.campaign)
+                .and_then(|c| c.unfinal.values().next())
+                .is_some_and(|b| b.block == at.block),
+            Body::EpochOnChain(e) => state.chains.get(&e.chain_id).is_none_or(|c| c.epoch < e.epoch),
+            Body::Due(due) => state.due.iter().any(|(_, item)| item == due),
+            Body::CharterRead(read) => state
+                .charters
+                .get(&read.charter.chain_id)
+                .is_none_or(|known| known.charter == read.charter && known.view != read.view),
+            Body::ChainCursor(_) | Body::EpochBegan(_) => true,
+            // Everything that answers an intake row comes in as a claim or a command.
+            _ => false,
+        };
     if stands { Decision::entry(body.clone()) } else { Decision::Nothing }
+}
+
+/// Whether a block is final already: its events stand in the log, and reading it again must not add them twice.
+fn is_final(state: &State, campaign: &crate::state::campaign::Campaign, block: BlockRef) -> bool {
+    let chain = campaign.terms.distributor.chain_id;
+    state.chains.get(&chain).is_some_and(|c| block.number <= c.finalized.number)
 }
 
 fn batch(state: &State, campaign: crate::ids::CampaignId, batch: u64) -> Option<&crate::state::batch::Batch> {
@@ -192,7 +198,9 @@ fn plan_stands(state: &State, plan: &crate::log::entry::BatchPlanned) -> bool {
     free && !plan.words.is_empty()
         && plan.words.iter().all(|word| {
             let Some(round) = campaign.round(word.round) else { return false };
-            let Some(shard) = round.shards.get(crate::state::round::shard_of(word.word * 256)) else { return false };
+            let Some(shard) = round.shards.get(crate::state::round::shard_of(word.word * 256)) else {
+                return false;
+            };
             let payable = shard.payable(crate::state::round::place_of(word.word * 256) / 256);
             (0..4).all(|i| word.mask[i] & !payable[i] == 0)
         })

@@ -95,7 +95,8 @@ pub fn step(
     batches: &[(CampaignId, &Batch)],
     gas_of: impl Fn(&Batch) -> u64,
 ) -> Vec<Step> {
-    let open: Vec<_> = batches.iter().filter(|(_, b)| b.mined.is_none() && !b.plan.words.is_empty()).collect();
+    let open: Vec<_> =
+        batches.iter().filter(|(_, b)| b.mined.is_none() && !b.plan.words.is_empty()).collect();
     let live: Vec<_> = open.iter().map(|(_, batch)| live(epoch, facts, batch)).collect();
     let taken: BTreeSet<u64> = live.iter().filter_map(Live::nonce).collect();
     let mut free = (facts.nonce..).filter(|nonce| !taken.contains(nonce));
@@ -150,7 +151,10 @@ fn fees_at(
         .flat_map(|(_, b)| &b.attempts)
         .filter(|a| a.lane == facts.account && a.nonce == nonce)
         .map(|a| Fees { max_fee: a.max_fee, priority_fee: a.priority_fee })
-        .reduce(|a, b| Fees { max_fee: a.max_fee.max(b.max_fee), priority_fee: a.priority_fee.max(b.priority_fee) });
+        .reduce(|a, b| Fees {
+            max_fee: a.max_fee.max(b.max_fee),
+            priority_fee: a.priority_fee.max(b.priority_fee),
+        });
     match dead {
         Some(dead) => policy.replacement(dead, facts.market),
         None => policy.first(facts.market),
@@ -204,13 +208,10 @@ fn wait(
         return None;
     }
     let fees = Fees { max_fee: last.max_fee, priority_fee: last.priority_fee };
-    let replacement = policy.replacement(fees, facts.market).filter(|_| {
-        lowest && attempts.len() < ATTEMPTS_PER_NONCE_MAX
-    });
+    let replacement =
+        policy.replacement(fees, facts.market).filter(|_| lowest && attempts.len() < ATTEMPTS_PER_NONCE_MAX);
     Some(match replacement {
-        Some(fees) => {
-            Step::Replace { campaign, batch: batch.plan.batch, previous: last.tx_hash, fees }
-        }
+        Some(fees) => Step::Replace { campaign, batch: batch.plan.batch, previous: last.tx_hash, fees },
         // At the cap, or behind another: the same bytes again, in case the mempool dropped them.
         None => Step::Send { tx_hash: last.tx_hash },
     })

@@ -37,7 +37,11 @@ pub(super) fn decide(state: &State, input: &VerifiedClaim, now: Millis) -> Decis
 }
 
 /// The checks in their fixed order; `None` asks for a new verification.
-fn examine<'a>(state: &State, input: &'a VerifiedClaim, now: Millis) -> Result<Option<&'a ClaimVerdict>, Code> {
+fn examine<'a>(
+    state: &State,
+    input: &'a VerifiedClaim,
+    now: Millis,
+) -> Result<Option<&'a ClaimVerdict>, Code> {
     let campaign = state.campaign(input.key.campaign).ok_or(Code::UnknownCampaign)?;
     let round = campaign.round(input.claim.round).ok_or(Code::UnknownRound)?;
     let verdict = input.verdict.as_ref().map_err(|code| *code)?;

@@ -61,10 +61,17 @@ fn examine(state: &State, input: &VerifiedCommand, now: Millis) -> Result<Option
         Action::Publish(terms) => publish(state, input, facts, evidence, terms),
         Action::Push { campaign, round, from, to } => {
             let target = fresh_round(state, input, *campaign, *round)?;
-            push(target, facts, *from..*to, &state.campaigns[campaign].funds, state.campaigns[campaign].paused)
-                .map(|decided| decided.map(|decided| {
-                    Body::Pushed(Pushed { command: commanded(input, evidence, ()), decided })
-                }))
+            push(
+                target,
+                facts,
+                *from..*to,
+                &state.campaigns[campaign].funds,
+                state.campaigns[campaign].paused,
+            )
+            .map(|decided| {
+                decided
+                    .map(|decided| Body::Pushed(Pushed { command: commanded(input, evidence, ()), decided }))
+            })
         }
         Action::Void { campaign, round, indexes } => {
             let target = fresh_round(state, input, *campaign, *round)?;
@@ -174,7 +181,12 @@ fn push(
 }
 
 /// How many entitlements of a shard the range newly decides, and their sum.
-fn shard_share(round: &Round, number: u64, range: &std::ops::Range<u64>, edges: &[super::Edge]) -> Option<(u32, Total)> {
+fn shard_share(
+    round: &Round,
+    number: u64,
+    range: &std::ops::Range<u64>,
+    edges: &[super::Edge],
+) -> Option<(u32, Total)> {
     let at = usize::try_from(number).ok()?;
     let shard = round.shards.get(at)?;
     let first = number * SHARD;
@@ -189,7 +201,8 @@ fn shard_share(round: &Round, number: u64, range: &std::ops::Range<u64>, edges: 
     let amounts = edge.amounts.get(skip..)?;
     let (mut newly, mut sum) = (0, Total::ZERO);
     for word in place_of(low) / 64..place_of(high - 1) / 64 + 1 {
-        let mut open = range_mask(word as u64, low, high) & !shard.void.word(word) & !shard.decided.word(word);
+        let mut open =
+            range_mask(word as u64, low, high) & !shard.void.word(word) & !shard.decided.word(word);
         while open != 0 {
             let place = word as u64 * 64 + u64::from(open.trailing_zeros());
             open &= open - 1;

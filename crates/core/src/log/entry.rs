@@ -9,8 +9,8 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use crate::amount::{Amount, Total};
 use crate::command::{CampaignTerms, Command, RoundTerms};
 use crate::ids::{
-    BatchNo, BlockRef, CampaignId, ChainId, ContractRef, DemandId, EntitlementId, Epoch, IntakeKey, Millis, NodeId,
-    RoundNo, Seq, StreamId,
+    BatchNo, BlockRef, CampaignId, ChainId, ContractRef, DemandId, EntitlementId, Epoch, IntakeKey, Millis,
+    NodeId, RoundNo, Seq, StreamId,
 };
 use crate::refusal::Code;
 
@@ -150,8 +150,6 @@ pub struct CharterView {
     pub institutions: Vec<Institution>,
     /// Registered log keys (Ed25519).
     pub log_keys: Vec<B256>,
-    /// The epoch on chain.
-    pub epoch: Epoch,
 }
 
 impl CharterView {
@@ -363,7 +361,9 @@ impl WordMask {
 
     /// The indexes, ascending.
     pub fn indexes(&self) -> impl Iterator<Item = u64> + '_ {
-        (0..256u64).filter(|bit| self.mask[(*bit / 64) as usize] >> (bit % 64) & 1 == 1).map(|b| self.word * 256 + b)
+        (0..256u64)
+            .filter(|bit| self.mask[(*bit / 64) as usize] >> (bit % 64) & 1 == 1)
+            .map(|b| self.word * 256 + b)
     }
 }
 
@@ -593,8 +593,11 @@ pub struct ChainCursor {
     pub chain_id: ChainId,
     /// Everything up to here was read.
     pub seen: BlockRef,
-    /// Everything up to here is final.
+    /// Everything up to here is final; never above `seen`.
     pub finalized: BlockRef,
+    /// Campaigns whose contracts have now been read from their deployment up to `seen`; from here on they are read
+    /// along with the others.
+    pub caught_up: Vec<CampaignId>,
 }
 
 /// An epoch the chain has finalised.

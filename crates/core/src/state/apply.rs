@@ -189,7 +189,8 @@ impl State {
                 return Err("the shard's count of newly decided entitlements differs");
             }
             shard.taken += *count;
-            shard.taken_total = shard.taken_total.checked_add_total(*sum).ok_or("the shard's sum overflows")?;
+            shard.taken_total =
+                shard.taken_total.checked_add_total(*sum).ok_or("the shard's sum overflows")?;
             total = total.checked_add_total(*sum).ok_or("the sum overflows")?;
             touched.push(*number);
         }

@@ -5,8 +5,8 @@ use crate::amount::{Amount, Total};
 use crate::ids::{CampaignId, EntitlementId};
 use crate::limits::{SKIP_RETRIES_MAX, SKIP_RETRY_AFTER};
 use crate::log::entry::{
-    AttemptSigned, BatchAt, BatchFinal, BatchMined, BatchPlanned, BatchReplanned, ChainCursor, ChainEvent, Due, EpochOnChain,
-    EventsAt, EventsMined, Skipped,
+    AttemptSigned, BatchAt, BatchFinal, BatchMined, BatchPlanned, BatchReplanned, ChainCursor, ChainEvent,
+    Due, EpochOnChain, EventsAt, EventsMined, Skipped,
 };
 
 use super::apply::Wrong;
@@ -95,14 +95,18 @@ impl State {
             return Err("an earlier batch is not final");
         }
         self.pages.touch(PageId::Batch(id, at.batch));
-        let batch = self.campaign_mut(id)?.batches.remove(&at.batch).ok_or("there is no such batch in flight")?;
-        let mined = batch.mined.as_ref().filter(|m| m.block == at.block).ok_or("the batch was not mined there")?;
+        let batch =
+            self.campaign_mut(id)?.batches.remove(&at.batch).ok_or("there is no such batch in flight")?;
+        let mined =
+            batch.mined.as_ref().filter(|m| m.block == at.block).ok_or("the batch was not mined there")?;
         let mut from_void = Total::ZERO;
         for word in &mined.paid {
             for index in word.indexes() {
                 let paid = EntitlementId { round: word.round, index };
                 // A void that came after the batch was sent could not stop it: the money is gone from the void side.
-                from_void = from_void.checked_add_total(self.pay_bit(id, paid, &at.void_paid)?).ok_or("the sum overflows")?;
+                from_void = from_void
+                    .checked_add_total(self.pay_bit(id, paid, &at.void_paid)?)
+                    .ok_or("the sum overflows")?;
             }
         }
         let reserved = mined.paid_total.checked_sub(from_void).ok_or("more was void than paid")?;
@@ -249,18 +253,30 @@ impl State {
         }
         for event in self.take_events(at)? {
             match event {
-                ChainEvent::Funded { amount } => self.move_funds(id, Account::Funded, Account::Free, amount, out)?,
-                ChainEvent::Published { round, root } => self.round_event(id, round, Some(root), RoundPhase::Published)?,
+                ChainEvent::Funded { amount } => {
+                    self.move_funds(id, Account::Funded, Account::Free, amount, out)?
+                }
+                ChainEvent::Published { round, root } => {
+                    self.round_event(id, round, Some(root), RoundPhase::Published)?
+                }
                 ChainEvent::Opened { round } => self.round_event(id, round, None, RoundPhase::Open)?,
-                ChainEvent::Cancelled { round } => self.round_event(id, round, None, RoundPhase::Cancelled)?,
-                ChainEvent::ClosingExtended { round, closes_at } => self.closing_extended(id, round, closes_at)?,
-                ChainEvent::Paid { entitlement, amount, .. } => self.paid_elsewhere(id, entitlement, amount, out)?,
+                ChainEvent::Cancelled { round } => {
+                    self.round_event(id, round, None, RoundPhase::Cancelled)?
+                }
+                ChainEvent::ClosingExtended { round, closes_at } => {
+                    self.closing_extended(id, round, closes_at)?
+                }
+                ChainEvent::Paid { entitlement, amount, .. } => {
+                    self.paid_elsewhere(id, entitlement, amount, out)?
+                }
                 ChainEvent::Voided { items } => {
                     for (entitlement, amount) in items {
                         self.void_one(id, entitlement, amount, out)?;
                     }
                 }
-                ChainEvent::Swept { amount } | ChainEvent::Withdrawn { amount } => self.swept(id, amount, out)?,
+                ChainEvent::Swept { amount } | ChainEvent::Withdrawn { amount } => {
+                    self.swept(id, amount, out)?
+                }
             }
         }
         Ok(())
@@ -344,8 +360,15 @@ impl State {
     pub(super) fn chain_cursor(&mut self, cursor: &ChainCursor) -> Result<(), Wrong> {
         let epoch = self.chains.get(&cursor.chain_id).map_or(0, |c| c.epoch);
         let seen = ChainSeen { seen: cursor.seen, finalized: cursor.finalized, epoch };
+        if cursor.finalized.number > cursor.seen.number {
+            return Err("the final block lies above the last block read");
+        }
         self.chains.insert(cursor.chain_id, seen);
         self.pages.touch(PageId::Chain(cursor.chain_id));
+        for campaign in &cursor.caught_up {
+            self.campaign_mut(*campaign)?.watched = true;
+            self.pages.touch(PageId::Campaign(*campaign));
+        }
         Ok(())
     }
 

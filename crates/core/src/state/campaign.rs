@@ -19,6 +19,8 @@ pub struct Campaign {
     pub terms: CampaignTerms,
     /// The position at which it last changed by anything but claims and payments.
     pub version: Seq,
+    /// Whether its contracts were read from their deployment on; before that none of its events becomes final.
+    pub watched: bool,
     /// Why nothing is decided now, if so.
     pub paused: Option<Code>,
     /// Rounds by number, from 1.
@@ -50,6 +52,7 @@ impl Campaign {
         Self {
             terms,
             version,
+            watched: false,
             paused: None,
             rounds: BTreeMap::new(),
             funds: Funds::default(),

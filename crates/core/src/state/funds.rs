@@ -26,7 +26,8 @@ pub enum Account {
 
 impl Account {
     /// All of them, in order.
-    pub const ALL: [Self; 6] = [Self::Funded, Self::Free, Self::Reserved, Self::Paid, Self::Voided, Self::Swept];
+    pub const ALL: [Self; 6] =
+        [Self::Funded, Self::Free, Self::Reserved, Self::Paid, Self::Voided, Self::Swept];
 
     /// The name in reports and rows.
     pub const fn as_str(self) -> &'static str {
@@ -65,7 +66,14 @@ impl Funds {
     }
 
     /// Moves base units between two accounts and records both sides.
-    pub fn transfer(&mut self, campaign: CampaignId, from: Account, to: Account, amount: Total, out: &mut Vec<Posting>) {
+    pub fn transfer(
+        &mut self,
+        campaign: CampaignId,
+        from: Account,
+        to: Account,
+        amount: Total,
+        out: &mut Vec<Posting>,
+    ) {
         let delta = i128::try_from(amount.get()).expect("a total of uint96 amounts stays below 2^127");
         if delta == 0 {
             return;

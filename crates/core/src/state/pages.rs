@@ -131,7 +131,10 @@ impl State {
             for (number, round) in &campaign.rounds {
                 pages.insert(PageId::Round(*id, *number));
                 pages.extend(
-                    round.skips.keys().map(|i| PageId::Skip(*id, EntitlementId { round: *number, index: *i })),
+                    round
+                        .skips
+                        .keys()
+                        .map(|i| PageId::Skip(*id, EntitlementId { round: *number, index: *i })),
                 );
                 for shard in 0..u32::try_from(round.shards.len()).expect("shards are counted in u32") {
                     pages.insert(PageId::Shard(*id, *number, shard));
@@ -158,7 +161,7 @@ impl State {
             PageId::Due(at, due) => self.due.contains(&(*at, due.clone())).then(Vec::new),
             PageId::Cursor(id, node) => self.cursors.get(&(*id, *node)).and_then(bytes),
             PageId::Campaign(id) => {
-                campaign(id).and_then(|c| bytes(&(&c.terms, c.version, c.paused, &c.funds, c.next_batch)))
+                campaign(id).and_then(|c| bytes(&(&c.terms, c.version, c.watched, c.paused, &c.funds, c.next_batch)))
             }
             PageId::Batch(id, batch) => campaign(id)?.batches.get(batch).and_then(bytes),
             PageId::Redirected(id, entitlement) => campaign(id)?.redirected.get(entitlement).and_then(bytes),

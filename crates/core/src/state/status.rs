@@ -103,7 +103,9 @@ impl Campaign {
             return Some(ClaimState::Held);
         }
         Some(match round.skips.get(&id.index) {
-            Some(skip) if shard.busy.get(at) => ClaimState::Skipped { reason: skip.reason.clone(), retry: skip.retry },
+            Some(skip) if shard.busy.get(at) => {
+                ClaimState::Skipped { reason: skip.reason.clone(), retry: skip.retry }
+            }
             _ => ClaimState::Decided,
         })
     }
