@@ -1,1 +1,5 @@
-fn main() {}
+//! The `sluice` program.
+
+fn main() -> std::process::ExitCode {
+    sluice_server::cli::main()
+}

@@ -1,0 +1,75 @@
+//! The command line: one file per command, one line per command here.
+
+use std::future::Future;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+
+use crate::telemetry::{self, LogOptions};
+
+pub mod keys;
+
+/// Token distribution with one ordered, provable sequence of decisions.
+#[derive(Debug, Parser)]
+#[command(name = "sluice", version, about, max_term_width = 110)]
+struct Cli {
+    #[command(flatten)]
+    log: LogOptions,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make and show keys: accounts, log keys, operator keys.
+    Keys(keys::Keys),
+}
+
+impl Command {
+    /// What the log shows when nobody asked for anything else: a node tells its story, a command only what is wrong.
+    const fn default_log(&self) -> &'static str {
+        match self {
+            Self::Keys(_) => "warn",
+        }
+    }
+
+    fn run(self) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::Keys(command) => command.run(),
+        }
+    }
+}
+
+/// Reads the command line, does what it says, and says on stderr what went wrong.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = telemetry::start(&cli.log, cli.command.default_log()).and_then(|()| cli.command.run());
+    done.unwrap_or_else(|error| {
+        // The whole chain of causes on one line: what was tried, then why it failed.
+        eprintln!("sluice: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+/// Runs a command that waits for others, on as many threads as the machine has cores.
+///
+/// # Errors
+/// The command's own, or that the machine gives no threads.
+pub fn block_on<T>(command: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the threads this command needs")?;
+    runtime.block_on(command)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_contradicts_itself_nowhere() {
+        super::Cli::command().debug_assert();
+    }
+}

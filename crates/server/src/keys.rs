@@ -1,0 +1,270 @@
+//! Keys at rest: files that a password opens.
+//!
+//! Both kinds of key lie in Web3 Secret Storage (version 3: scrypt, AES-128-CTR, keccak MAC), which geth, foundry and
+//! most wallets read and write. An **account** signs transactions and authorities' messages; its file may come from
+//! any of those programs. A **log key** (Ed25519) signs tree heads, receipts and tickets; whoever has it can promise
+//! in the operator's name, so it is encrypted like an account and not merely unreadable to others. Its file says that
+//! it is one, so that neither kind can be taken for the other.
+
+use std::fmt;
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use alloy::signers::k256::elliptic_curve::rand_core::OsRng;
+use alloy::signers::local::PrivateKeySigner;
+use alloy_primitives::{Address, B256, hex};
+use ed25519_dalek::SigningKey;
+use rand::TryRngCore;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+
+/// A password shorter than this is refused: the file may be copied, and then only the password protects the key.
+const PASSWORD_CHARS_MIN: usize = 8;
+
+/// Why a key cannot be made or read.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// The operating system refused.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// With which file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Keys are never overwritten.
+    #[error("{} exists; a key is never overwritten, choose another name", .0.display())]
+    Exists(PathBuf),
+    /// Not a key file.
+    #[error("{} is no key file: {why}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// One kind of key where the other is needed.
+    #[error("{} holds {found}, here {wanted} is needed", path.display())]
+    WrongKind {
+        /// The file.
+        path: PathBuf,
+        /// What it holds.
+        found: Kind,
+        /// What is needed.
+        wanted: Kind,
+    },
+    /// The password does not open it, or the file was changed.
+    #[error("the password does not open {}", .0.display())]
+    WrongPassword(PathBuf),
+    /// A password that protects nothing.
+    #[error("the password in {} is too short; use at least {PASSWORD_CHARS_MIN} characters", .0.display())]
+    ShortPassword(PathBuf),
+    /// The key could not be encrypted.
+    #[error("cannot encrypt the key")]
+    Encrypt(#[source] eth_keystore::KeystoreError),
+}
+
+/// What a key is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// A secp256k1 key: a lane, a sequencer's control key, an authority.
+    Account,
+    /// The Ed25519 key of a log.
+    LogKey,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Account => "an account",
+            Self::LogKey => "a log key",
+        })
+    }
+}
+
+/// A password as read from its file.
+pub struct Password(String);
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(…)")
+    }
+}
+
+impl Password {
+    /// Reads a password: the file's first line.
+    ///
+    /// # Errors
+    /// When the file cannot be read or its first line is too short.
+    pub fn read(path: &Path) -> Result<Self, KeyError> {
+        let io = |source| KeyError::Io { action: "read the password file", path: path.to_owned(), source };
+        let text = std::fs::read_to_string(path).map_err(io)?;
+        let line = text.lines().next().unwrap_or_default();
+        if line.chars().count() < PASSWORD_CHARS_MIN {
+            return Err(KeyError::ShortPassword(path.to_owned()));
+        }
+        Ok(Self(line.to_owned()))
+    }
+}
+
+/// What a key file says about itself without its password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// What the key is for.
+    pub kind: Kind,
+    /// The account's address or the log key's public half, as the file claims; `None` where another program left it
+    /// out.
+    pub public: Option<String>,
+}
+
+/// Makes an account and writes its file, readable by its owner alone.
+///
+/// # Errors
+/// When the file exists or cannot be written.
+pub fn new_account(path: &Path, password: &Password) -> Result<Address, KeyError> {
+    let signer = PrivateKeySigner::random();
+    write(path, password, signer.to_bytes().as_slice(), |file| {
+        // Where geth puts it: without a prefix.
+        file.insert("address".into(), hex::encode(signer.address()).into());
+    })?;
+    Ok(signer.address())
+}
+
+/// Makes a log key and writes its file, readable by its owner alone; returns the public half.
+///
+/// # Errors
+/// When the file exists or cannot be written.
+pub fn new_log_key(path: &Path, password: &Password) -> Result<B256, KeyError> {
+    let mut seed = [0; 32];
+    random(&mut seed)?;
+    let public = public_half(&seed);
+    write(path, password, &seed, |file| {
+        file.insert("sluice".into(), "log-key".into());
+        file.insert("public".into(), hex::encode(public).into());
+    })?;
+    Ok(public)
+}
+
+/// A new operator key: what the operator keeps, and the SHA-256 that the configuration holds.
+///
+/// # Errors
+/// When the system gives no randomness.
+pub fn new_operator_key() -> Result<(String, B256), KeyError> {
+    let mut secret = [0; 32];
+    random(&mut secret)?;
+    let text = format!("sluice_operator_{}", hex::encode(secret));
+    let hash = B256::from_slice(&Sha256::digest(&text));
+    Ok((text, hash))
+}
+
+/// Opens an account.
+///
+/// # Errors
+/// When the file is no account's or the password is wrong.
+pub fn open_account(path: &Path, password: &Password) -> Result<PrivateKeySigner, KeyError> {
+    let secret = open(path, password, Kind::Account)?;
+    PrivateKeySigner::from_slice(&secret)
+        .map_err(|error| KeyError::Malformed { path: path.to_owned(), why: error.to_string() })
+}
+
+/// Opens a log key: its 32-byte Ed25519 seed.
+///
+/// # Errors
+/// When the file is no log key's or the password is wrong.
+pub fn open_log_key(path: &Path, password: &Password) -> Result<[u8; 32], KeyError> {
+    let secret = open(path, password, Kind::LogKey)?;
+    <[u8; 32]>::try_from(secret).map_err(|secret| KeyError::Malformed {
+        path: path.to_owned(),
+        why: format!("a log key has 32 bytes, this one {}", secret.len()),
+    })
+}
+
+/// The public half of a log key.
+pub fn public_half(seed: &[u8; 32]) -> B256 {
+    B256::from(SigningKey::from_bytes(seed).verifying_key().to_bytes())
+}
+
+/// What a key file says about itself. Only opening it proves that.
+///
+/// # Errors
+/// When it is no key file.
+pub fn show(path: &Path) -> Result<Shown, KeyError> {
+    let file = read(path)?;
+    let text = |name: &str| file.get(name).and_then(Value::as_str);
+    Ok(match text("sluice") {
+        Some("log-key") => Shown { kind: Kind::LogKey, public: text("public").map(str::to_owned) },
+        _ => Shown {
+            kind: Kind::Account,
+            public: text("address")
+                .and_then(|a| a.parse::<Address>().ok())
+                .map(|address| address.to_checksum(None)),
+        },
+    })
+}
+
+fn random(bytes: &mut [u8]) -> Result<(), KeyError> {
+    rand::rngs::OsRng.try_fill_bytes(bytes).map_err(|error| KeyError::Io {
+        action: "get randomness from",
+        path: "the operating system".into(),
+        source: std::io::Error::other(error),
+    })
+}
+
+fn open(path: &Path, password: &Password, wanted: Kind) -> Result<Vec<u8>, KeyError> {
+    let found = show(path)?.kind;
+    if found != wanted {
+        return Err(KeyError::WrongKind { path: path.to_owned(), found, wanted });
+    }
+    eth_keystore::decrypt_key(path, &password.0).map_err(|error| match error {
+        eth_keystore::KeystoreError::MacMismatch => KeyError::WrongPassword(path.to_owned()),
+        other => KeyError::Malformed { path: path.to_owned(), why: other.to_string() },
+    })
+}
+
+fn read(path: &Path) -> Result<Map<String, Value>, KeyError> {
+    let io = |source| KeyError::Io { action: "read", path: path.to_owned(), source };
+    let malformed = |why: String| KeyError::Malformed { path: path.to_owned(), why };
+    let text = std::fs::read_to_string(path).map_err(io)?;
+    match serde_json::from_str(&text) {
+        Ok(Value::Object(file)) if file.contains_key("crypto") => Ok(file),
+        Ok(_) => Err(malformed("it has no `crypto` part; `sluice keys new` makes key files".into())),
+        Err(error) => Err(malformed(error.to_string())),
+    }
+}
+
+/// Encrypts a secret and writes the file with what `describe` adds to it.
+fn write(
+    path: &Path,
+    password: &Password,
+    secret: &[u8],
+    describe: impl FnOnce(&mut Map<String, Value>),
+) -> Result<(), KeyError> {
+    let io = |action| move |source| KeyError::Io { action, path: path.to_owned(), source };
+    if path.exists() {
+        return Err(KeyError::Exists(path.to_owned()));
+    }
+    // The library writes a file itself; it does so where nobody else can look.
+    let aside = tempfile::tempdir().map_err(io("make a folder for"))?;
+    eth_keystore::encrypt_key(aside.path(), &mut OsRng, secret, &password.0, Some("key"))
+        .map_err(KeyError::Encrypt)?;
+    let mut file = read(&aside.path().join("key"))?;
+    describe(&mut file);
+    let text = serde_json::to_vec_pretty(&file).expect("JSON that was read can be written");
+    let mut out = match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            return Err(KeyError::Exists(path.to_owned()));
+        }
+        other => other.map_err(io("create"))?,
+    };
+    out.write_all(&text).and_then(|()| out.sync_all()).map_err(io("write"))
+}
+
+#[cfg(test)]
+mod tests;

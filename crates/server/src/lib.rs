@@ -1,0 +1,7 @@
+//! Listens: the HTTP API, the command line, configuration and telemetry of the `sluice` program. Everything that
+//! decides, remembers or acts lies in the crates below; here words from outside become demands, and answers become
+//! JSON.
+
+pub mod cli;
+pub mod keys;
+pub mod telemetry;
