@@ -1,1 +1,33 @@
-//! Placeholder.
+//! What Sluice remembers: every SQL statement, rows to domain values and back, short transactions.
+//!
+//! The tables and their constraints are in `migrations/`; what the schema cannot say is in this crate's README. Each
+//! write is one statement, which is its own transaction: its commit travels with it, so nothing waits for this process
+//! while a row is locked. Every call is bounded in time, and every error says by its [`Class`] what may be done.
+
+mod attempt;
+mod checkpoint;
+mod columns;
+mod dump;
+mod error;
+mod intake;
+mod leader;
+mod ledger;
+mod limits;
+mod log;
+mod node;
+mod project;
+mod snapshot;
+mod store;
+
+pub use attempt::Attempt;
+pub use checkpoint::Checkpoint;
+pub use dump::Dump;
+pub use error::{AppendError, Class, Error, Result};
+pub use intake::{Cursor, IntakeOutcome, IntakeRow, IntakeWriter, NewIntake};
+pub use leader::{Append, Appended, LeaderSession, Taken};
+pub use limits::{APPEND_BYTES_MAX, APPEND_ROWS_MAX};
+pub use log::{Head, LogRow, Resolution, StoredEntry};
+pub use node::Node;
+pub use project::{ApiKey, ApiKeyId, Project};
+pub use snapshot::StoredSnapshot;
+pub use store::{Options, Store};
