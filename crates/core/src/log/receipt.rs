@@ -113,7 +113,9 @@ pub enum ReceiptError {
         signers: Vec<String>,
     },
     /// A receipt with a ticket's head.
-    #[error("the head of {0} is of tickets, which promise and do not decide; a receipt needs a head of the log")]
+    #[error(
+        "the head of {0} is of tickets, which promise and do not decide; a receipt needs a head of the log"
+    )]
     NotALogHead(Origin),
     /// A ticket with a log's head.
     #[error("the head of {0} is the log's own; a ticket needs one of a node's tickets")]
@@ -188,7 +190,10 @@ impl Promise {
 impl Ticket {
     /// The tickets of one intake commit of a node, in the order of the promises, under one signature.
     pub fn give(node: NodeId, promises: Vec<Promise>, key: &LogKey) -> Vec<Self> {
-        debug_assert!(promises.iter().all(|promise| promise.intake.node == node), "a node promises for itself");
+        debug_assert!(
+            promises.iter().all(|promise| promise.intake.node == node),
+            "a node promises for itself"
+        );
         let leaves: Vec<_> = promises.iter().map(|promise| leaf_hash(&promise.leaf())).collect();
         let appended = Frontier::default().extend_with_paths(&leaves);
         let origin = key.origin().tickets(node);

@@ -73,7 +73,9 @@ impl<'de> Deserialize<'de> for Format {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         match u64::deserialize(from)? {
             1 => Ok(Self),
-            other => Err(D::Error::custom(format_args!("format {other} is unknown; this version reads format {FORMAT}"))),
+            other => Err(D::Error::custom(format_args!(
+                "format {other} is unknown; this version reads format {FORMAT}"
+            ))),
         }
     }
 }
@@ -87,7 +89,9 @@ mod base64_bytes {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
         let text = String::deserialize(from)?;
-        STANDARD.decode(text).map_err(|error| D::Error::custom(format_args!("the entry is not base64: {error}")))
+        STANDARD
+            .decode(text)
+            .map_err(|error| D::Error::custom(format_args!("the entry is not base64: {error}")))
     }
 }
 
