@@ -131,7 +131,7 @@ fn add_bit(words: &mut Vec<WordMask>, id: EntitlementId) {
 
 fn is_payable(campaign: &Campaign, id: EntitlementId) -> bool {
     campaign.round(id.round).is_some_and(|round| {
-        round.was_opened() && {
+        round.is_paying() && {
             let payable = payable_word(campaign, round, id.index / 256, Redirects::Keep);
             payable[usize::try_from(id.index % 256 / 64).expect("below 4")] >> (id.index % 64) & 1 == 1
         }
@@ -160,7 +160,7 @@ fn payable_word(campaign: &Campaign, round: &Round, word: u64, redirects: Redire
 
 /// The first aligned range of a PUSH round that a dense call may pay.
 fn dense(campaign: &Campaign) -> Option<Content> {
-    let rounds = campaign.rounds.values().filter(|r| r.was_opened() && r.terms.mode == RoundMode::Push);
+    let rounds = campaign.rounds.values().filter(|r| r.is_paying() && r.terms.mode == RoundMode::Push);
     for round in rounds {
         let capacity = 4u64 << round.terms.depth;
         let size = DENSE_MAX.min(capacity);
@@ -207,7 +207,7 @@ fn sparse(campaign: &Campaign, gas: &GasModel) -> Option<Content> {
     let mut left = BATCH_GAS_MAX - gas.base;
     let mut bytes_left = BATCH_BYTES_MAX;
     let mut words = Vec::new();
-    for round in campaign.rounds.values().filter(|r| r.was_opened() && r.terms.mode != RoundMode::Gated) {
+    for round in campaign.rounds.values().filter(|r| r.is_paying() && r.terms.mode != RoundMode::Gated) {
         for word in payable_words(campaign, round) {
             let cost = gas.sparse_word + u64::from(word.count()) * gas.sparse_item;
             let bytes = calldata_bytes(&word, round.terms.depth);

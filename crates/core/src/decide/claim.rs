@@ -23,6 +23,7 @@ pub(super) fn decide(state: &State, input: &VerifiedClaim, now: Millis) -> Decis
                 signature: input.claim.signature.clone(),
             }),
             body_hash: input.body_hash.into(),
+            accepted_at: input.accepted_at,
             signed_by: verdict.signed_by,
             evidence: state.evidence(verdict.looked_at),
         })),
@@ -31,7 +32,10 @@ pub(super) fn decide(state: &State, input: &VerifiedClaim, now: Millis) -> Decis
             intake: input.key,
             id: input.id,
             entitlement,
+            body_hash: input.body_hash.into(),
+            accepted_at: input.accepted_at,
             code,
+            evidence: state.evidence(input.verdict.as_ref().ok().and_then(|verdict| verdict.looked_at)),
         })),
     }
 }

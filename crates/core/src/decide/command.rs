@@ -2,7 +2,7 @@
 
 use super::{CommandFacts, Decision, Listed, VerifiedCommand};
 use crate::amount::Total;
-use crate::command::{Action, RoundMode, RoundTerms};
+use crate::command::{Action, Demand, RoundMode, RoundTerms};
 use crate::ids::{CampaignId, Millis, RoundNo, Seq};
 use crate::limits::SHARD;
 use crate::log::entry::{Body, CommandRefused, Commanded, Evidence, Pushed, RoundPublished, Voided};
@@ -18,6 +18,7 @@ pub(super) fn decide(state: &State, input: &VerifiedCommand, now: Millis) -> Dec
         Err(Refusal { code, changed_at }) => Decision::entry(Body::CommandRefused(CommandRefused {
             intake: input.key,
             id: input.id,
+            body_hash: Demand::Command(input.command.clone()).body_hash().into(),
             code,
             changed_at,
         })),

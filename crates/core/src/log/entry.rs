@@ -241,6 +241,8 @@ pub struct ClaimDecided {
     pub redirect: Option<Redirect>,
     /// SHA-256 of the signed demand.
     pub body_hash: B256,
+    /// The database's clock at its intake row, which "before closing" compares.
+    pub accepted_at: Millis,
     /// How the signature was found good.
     pub signed_by: SignedBy,
     /// What else it rested on.
@@ -278,8 +280,14 @@ pub struct ClaimRefused {
     pub id: DemandId,
     /// Which entitlement was meant.
     pub entitlement: EntitlementId,
+    /// SHA-256 of the signed demand: a receipt of a refusal says what was refused.
+    pub body_hash: B256,
+    /// The database's clock at its intake row, which "before closing" compares.
+    pub accepted_at: Millis,
     /// Why.
     pub code: Code,
+    /// What the refusal rested on, as far as it was looked up.
+    pub evidence: Evidence,
 }
 
 /// A pushed range.
@@ -307,6 +315,8 @@ pub struct CommandRefused {
     pub intake: IntakeKey,
     /// The command's id.
     pub id: DemandId,
+    /// SHA-256 of the signed demand: a receipt of a refusal says what was refused.
+    pub body_hash: B256,
     /// Why.
     pub code: Code,
     /// For a stale command: the position at which the subject changed.
@@ -525,12 +535,11 @@ pub enum ChainEvent {
         /// Base units. A total, because a deposit may exceed a uint96.
         amount: Total,
     } = 1,
-    /// A round is published on chain with this root.
+    /// A round is published on chain with these terms. All of them, because a round whose mode, gate or closing
+    /// differs from what the log announced pays as little through us as one with another root.
     Published {
-        /// The round.
-        round: RoundNo,
-        /// Its root.
-        root: B256,
+        /// As the Distributor tells them.
+        terms: Box<RoundTerms>,
     } = 2,
     /// A round is open.
     Opened {
@@ -565,8 +574,10 @@ pub enum ChainEvent {
         /// Which, with the listed amounts.
         items: Vec<(EntitlementId, Amount)>,
     } = 7,
-    /// Tokens went back to the refund address.
+    /// Tokens went back to the refund address; the round pays no more.
     Swept {
+        /// The round whose time was over.
+        round: RoundNo,
         /// Base units.
         amount: Total,
     } = 8,
@@ -617,6 +628,9 @@ pub enum EntryError {
     /// Nothing there.
     #[error("an entry has at least its format byte")]
     Empty,
+    /// Formats are counted from 1.
+    #[error("0 is no entry format")]
+    NoFormat,
     /// Written by a newer binary.
     #[error("entry format {0} is newer than this binary's {FORMAT}; upgrade this node first")]
     Newer(u8),
@@ -638,6 +652,7 @@ impl Entry {
         match bytes.split_first() {
             None => Err(EntryError::Empty),
             Some((&FORMAT, rest)) => borsh::from_slice(rest).map_err(EntryError::Malformed),
+            Some((0, _)) => Err(EntryError::NoFormat),
             Some((&newer, _)) => Err(EntryError::Newer(newer)),
         }
     }

@@ -2,7 +2,7 @@
 //! from the state before: such an entry is a bug or an edited log, and the node stops.
 
 use crate::amount::{Amount, Total};
-use crate::ids::{CampaignId, EntitlementId, IntakeKey, RoundNo, Seq};
+use crate::ids::{CampaignId, EntitlementId, IntakeKey, Seq};
 use crate::limits::SHARD;
 use crate::log::entry::{
     Body, CharterRead, ClaimDecided, ClaimRefused, Commanded, Due, Entry, Pushed, RoundPublished, Voided,
@@ -13,7 +13,7 @@ use super::State;
 use super::campaign::Campaign;
 use super::funds::{Account, Posting};
 use super::pages::{BitKind, PageId};
-use super::round::{Round, RoundPhase, place_of, shard_of};
+use super::round::{Round, RoundPhase, place_of, shard_of, shards_of};
 
 /// An entry that cannot follow from the state before it.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -120,6 +120,9 @@ impl State {
         if terms.round != campaign.next_round() {
             return Err("it is not the campaign's next round");
         }
+        if terms.count == 0 || published.shard_totals.len() as u64 != shards_of(terms.count) {
+            return Err("the round's shards do not match its count");
+        }
         campaign.rounds.insert(terms.round, Round::new(terms.clone(), published.shard_totals.clone(), seq));
         campaign.version = seq;
         let due = Due::RoundCloses { campaign: terms.campaign, round: terms.round };
@@ -129,7 +132,7 @@ impl State {
         for (index, _) in &published.held {
             self.set_held(terms.campaign, EntitlementId { round: terms.round, index: *index })?;
         }
-        Ok(())
+        self.catch_up_round(terms.campaign, terms.round)
     }
 
     fn set_held(&mut self, campaign: CampaignId, id: EntitlementId) -> Result<(), Wrong> {
@@ -144,6 +147,9 @@ impl State {
         let (shard, at) = self.round_mut(campaign, id)?.shard_mut(id.index);
         if shard.void.get(at) {
             return Err("the entitlement is void");
+        }
+        if shard.paid.get(at) {
+            return Err("the entitlement is paid");
         }
         shard.take(at, claim.amount);
         if !shard.decided.set(at) {
@@ -180,19 +186,26 @@ impl State {
         }
         target.version = seq;
         let mut total = Total::ZERO;
+        let mut named = pushed.decided.iter().peekable();
         let mut touched = Vec::new();
-        for (number, count, sum) in &pushed.decided {
-            let shard = target.shards.get_mut(*number as usize).ok_or("the shard lies outside the round")?;
-            let first = u64::from(*number) * SHARD;
-            let (low, high) = (from.max(first) - first, to.min(first + SHARD) - first);
-            if decide_range(shard, low, high) != u64::from(*count) {
+        for number in from / SHARD..to.div_ceil(SHARD) {
+            let first = number * SHARD;
+            let shard =
+                target.shards.get_mut(shard_of(first)).ok_or("the shard lies outside the round")?;
+            let newly = decide_range(shard, from.max(first) - first, to.min(first + SHARD) - first);
+            let entry = named.next_if(|(at, ..)| u64::from(*at) == number);
+            if newly != entry.map_or(0, |(_, count, _)| u64::from(*count)) {
                 return Err("the shard's count of newly decided entitlements differs");
             }
+            let Some((at, count, sum)) = entry else { continue };
             shard.taken += *count;
             shard.taken_total =
                 shard.taken_total.checked_add_total(*sum).ok_or("the shard's sum overflows")?;
             total = total.checked_add_total(*sum).ok_or("the sum overflows")?;
-            touched.push(*number);
+            touched.push(*at);
+        }
+        if named.next().is_some() {
+            return Err("it names a shard outside its range, or out of order");
         }
         for shard in touched {
             self.pages.touch_shard(campaign, round, shard, BitKind::Decided);
@@ -221,17 +234,30 @@ impl State {
         amount: Amount,
         out: &mut Vec<Posting>,
     ) -> Result<(), Wrong> {
+        match self.mark_void(campaign, id, amount)? {
+            Some(from) => self.move_funds(campaign, from, Account::Voided, amount.into(), out),
+            None => Ok(()),
+        }
+    }
+
+    /// Sets the void bit; returns the account the money stood in, or `None` if it was void already.
+    pub(super) fn mark_void(
+        &mut self,
+        campaign: CampaignId,
+        id: EntitlementId,
+        amount: Amount,
+    ) -> Result<Option<Account>, Wrong> {
         let (shard, at) = self.round_mut(campaign, id)?.shard_mut(id.index);
         if shard.paid.get(at) {
             return Err("the entitlement is paid");
         }
         shard.take(at, amount);
         if !shard.void.set(at) {
-            return Ok(());
+            return Ok(None);
         }
         let from = if shard.decided.get(at) { Account::Reserved } else { Account::Free };
         self.touch_taken(campaign, id, BitKind::Void);
-        self.move_funds(campaign, from, Account::Voided, amount.into(), out)
+        Ok(Some(from))
     }
 
     fn fell_due(&mut self, due: &Due) -> Result<(), Wrong> {
@@ -300,11 +326,6 @@ impl State {
         self.pages.touch_bit(campaign, id, kind);
         let shard = u32::try_from(shard_of(id.index)).expect("shards are counted in u32");
         self.pages.touch(PageId::Shard(campaign, id.round, shard));
-    }
-
-    /// The round a number names, for a caller that knows it exists.
-    pub(super) fn has_round(&self, campaign: CampaignId, round: RoundNo) -> bool {
-        self.campaign(campaign).is_some_and(|c| c.rounds.contains_key(&round))
     }
 }
 

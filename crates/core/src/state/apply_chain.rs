@@ -1,20 +1,18 @@
-//! `apply`, the half that the chain drives: batches planned, sent, mined, taken back and final; payments and other
-//! events by other hands.
+//! `apply`, the part of batches: planned, sent, mined, taken back and final; and how far each chain was read.
 
 use crate::amount::{Amount, Total};
 use crate::ids::{CampaignId, EntitlementId};
 use crate::limits::{SKIP_RETRIES_MAX, SKIP_RETRY_AFTER};
 use crate::log::entry::{
-    AttemptSigned, BatchAt, BatchFinal, BatchMined, BatchPlanned, BatchReplanned, ChainCursor, ChainEvent,
-    Due, EpochOnChain, EventsAt, EventsMined, Skipped,
+    AttemptSigned, BatchAt, BatchFinal, BatchMined, BatchPlanned, BatchReplanned, ChainCursor, Due,
+    EpochOnChain, Skipped,
 };
 
 use super::apply::Wrong;
 use super::batch::{Attempt, Batch};
-use super::campaign::UnfinalBlock;
 use super::funds::{Account, Posting};
 use super::pages::{BitKind, PageId};
-use super::round::{RoundPhase, Skip};
+use super::round::Skip;
 use super::{ChainSeen, State};
 
 impl State {
@@ -41,7 +39,7 @@ impl State {
         }
         // A replanned batch keeps its dead attempts: they may still sit in the mempool at their nonces.
         let attempts = self.campaign_mut(id)?.batches.remove(&plan.batch).map_or(Vec::new(), |b| b.attempts);
-        let batch = Batch { plan: plan.clone(), attempts, mined: None };
+        let batch = Batch { plan: plan.clone(), attempts, mined: None, given_up: false };
         self.campaign_mut(id)?.batches.insert(plan.batch, batch);
         self.pages.touch(PageId::Campaign(id));
         self.pages.touch(PageId::Batch(id, plan.batch));
@@ -146,7 +144,7 @@ impl State {
         }
     }
 
-    fn forget_redirect(&mut self, campaign: CampaignId, id: EntitlementId) -> Result<(), Wrong> {
+    pub(super) fn forget_redirect(&mut self, campaign: CampaignId, id: EntitlementId) -> Result<(), Wrong> {
         if self.campaign_mut(campaign)?.redirected.remove(&id).is_some() {
             self.pages.touch(PageId::Redirected(campaign, id));
         }
@@ -210,151 +208,6 @@ impl State {
             }
         }
         Ok(())
-    }
-
-    pub(super) fn events_mined(&mut self, mined: &EventsMined) -> Result<(), Wrong> {
-        let id = mined.campaign;
-        let block = UnfinalBlock { block: mined.block, events: mined.events.clone() };
-        if self.campaign_mut(id)?.unfinal.insert(mined.block.number, block).is_some() {
-            return Err("events of this height are recorded already");
-        }
-        self.pages.touch(PageId::Unfinal(id, mined.block.number));
-        for event in &mined.events {
-            if let ChainEvent::Paid { entitlement, .. } = event {
-                let (shard, at) = self.round_mut(id, *entitlement)?.shard_mut(entitlement.index);
-                shard.busy.set(at);
-                self.pages.touch_bit(id, *entitlement, BitKind::Busy);
-            }
-        }
-        Ok(())
-    }
-
-    fn take_events(&mut self, at: &EventsAt) -> Result<Vec<ChainEvent>, Wrong> {
-        self.pages.touch(PageId::Unfinal(at.campaign, at.block.number));
-        match self.campaign_mut(at.campaign)?.unfinal.remove(&at.block.number) {
-            Some(block) if block.block == at.block => Ok(block.events),
-            _ => Err("no events of this block are recorded"),
-        }
-    }
-
-    pub(super) fn events_unmined(&mut self, at: &EventsAt) -> Result<(), Wrong> {
-        for event in self.take_events(at)? {
-            if let ChainEvent::Paid { entitlement, .. } = event {
-                self.release_busy(at.campaign, entitlement)?;
-            }
-        }
-        Ok(())
-    }
-
-    pub(super) fn events_final(&mut self, at: &EventsAt, out: &mut Vec<Posting>) -> Result<(), Wrong> {
-        let id = at.campaign;
-        if self.campaign_mut(id)?.unfinal.keys().next() != Some(&at.block.number) {
-            return Err("an earlier block is not final");
-        }
-        for event in self.take_events(at)? {
-            match event {
-                ChainEvent::Funded { amount } => {
-                    self.move_funds(id, Account::Funded, Account::Free, amount, out)?
-                }
-                ChainEvent::Published { round, root } => {
-                    self.round_event(id, round, Some(root), RoundPhase::Published)?
-                }
-                ChainEvent::Opened { round } => self.round_event(id, round, None, RoundPhase::Open)?,
-                ChainEvent::Cancelled { round } => {
-                    self.round_event(id, round, None, RoundPhase::Cancelled)?
-                }
-                ChainEvent::ClosingExtended { round, closes_at } => {
-                    self.closing_extended(id, round, closes_at)?
-                }
-                ChainEvent::Paid { entitlement, amount, .. } => {
-                    self.paid_elsewhere(id, entitlement, amount, out)?
-                }
-                ChainEvent::Voided { items } => {
-                    for (entitlement, amount) in items {
-                        self.void_one(id, entitlement, amount, out)?;
-                    }
-                }
-                ChainEvent::Swept { amount } | ChainEvent::Withdrawn { amount } => {
-                    self.swept(id, amount, out)?
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn round_event(
-        &mut self,
-        campaign: CampaignId,
-        round: u64,
-        root: Option<alloy_primitives::B256>,
-        phase: RoundPhase,
-    ) -> Result<(), Wrong> {
-        // A round that was published past us pays nothing through us: there is no snapshot to pay it from.
-        if !self.has_round(campaign, round) {
-            return Ok(());
-        }
-        let seq = self.seq;
-        let target = self.round_mut(campaign, EntitlementId { round, index: 0 })?;
-        let ours = root.is_none_or(|root| root == target.terms.root);
-        target.phase = if ours { phase } else { RoundPhase::Cancelled };
-        target.version = seq;
-        self.pages.touch(PageId::Round(campaign, round));
-        Ok(())
-    }
-
-    fn closing_extended(&mut self, campaign: CampaignId, round: u64, closes_at: u64) -> Result<(), Wrong> {
-        if !self.has_round(campaign, round) {
-            return Ok(());
-        }
-        let seq = self.seq;
-        let target = self.round_mut(campaign, EntitlementId { round, index: 0 })?;
-        target.closes_at = closes_at;
-        target.version = seq;
-        if target.phase == RoundPhase::Closed {
-            target.phase = RoundPhase::Open;
-        }
-        self.pages.touch(PageId::Round(campaign, round));
-        self.schedule(closes_at.saturating_mul(1_000), Due::RoundCloses { campaign, round });
-        Ok(())
-    }
-
-    fn paid_elsewhere(
-        &mut self,
-        campaign: CampaignId,
-        id: EntitlementId,
-        amount: Amount,
-        out: &mut Vec<Posting>,
-    ) -> Result<(), Wrong> {
-        let round = self.round_mut(campaign, id)?;
-        round.skips.remove(&id.index);
-        let (shard, at) = round.shard_mut(id.index);
-        if !shard.paid.set(at) {
-            return Err("the entitlement is paid already");
-        }
-        shard.take(at, amount);
-        let from = match (shard.void.clear(at), shard.decided.set(at)) {
-            (true, _) => Account::Voided,
-            (false, true) => Account::Free,
-            (false, false) => Account::Reserved,
-        };
-        shard.busy.set(at);
-        for kind in [BitKind::Paid, BitKind::Void, BitKind::Busy] {
-            self.pages.touch_bit(campaign, id, kind);
-        }
-        self.touch_taken(campaign, id, BitKind::Decided);
-        self.pages.touch(PageId::Skip(campaign, id));
-        self.forget_redirect(campaign, id)?;
-        self.move_funds(campaign, from, Account::Paid, amount.into(), out)
-    }
-
-    /// What goes back is taken from what nobody is owed, then from what was annulled.
-    fn swept(&mut self, campaign: CampaignId, amount: Total, out: &mut Vec<Posting>) -> Result<(), Wrong> {
-        let funds = &self.campaign_mut(campaign)?.funds;
-        let free = Total(u128::try_from(funds.balance(Account::Free)).unwrap_or(0));
-        let from_free = if free.get() < amount.get() { free } else { amount };
-        let rest = amount.checked_sub(from_free).ok_or("the sum underflows")?;
-        self.move_funds(campaign, Account::Free, Account::Swept, from_free, out)?;
-        self.move_funds(campaign, Account::Voided, Account::Swept, rest, out)
     }
 
     pub(super) fn chain_cursor(&mut self, cursor: &ChainCursor) -> Result<(), Wrong> {

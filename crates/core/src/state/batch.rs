@@ -15,6 +15,8 @@ pub struct Batch {
     pub attempts: Vec<Attempt>,
     /// Where it was mined, while the chain says so.
     pub mined: Option<BatchMined>,
+    /// Whether its content was given up: its number waits to be planned anew.
+    pub given_up: bool,
 }
 
 /// A signed transaction carrying a batch.
@@ -55,6 +57,11 @@ impl Batch {
             (None, false) => BatchStage::Sent,
             (None, true) => BatchStage::Planned,
         }
+    }
+
+    /// Whether it still has to be mined.
+    pub fn is_open(&self) -> bool {
+        self.mined.is_none() && !self.given_up
     }
 
     /// Whether this entitlement is in it.

@@ -35,6 +35,10 @@ pub struct Campaign {
     pub redirected: BTreeMap<EntitlementId, Seq>,
     /// Events in blocks that are not final, by block number.
     pub unfinal: BTreeMap<u64, UnfinalBlock>,
+    /// The highest block whose events are final: nothing at or below it is recorded again.
+    pub final_block: u64,
+    /// Final events of rounds that the log has not announced; they are told to the round when it is.
+    pub ahead: BTreeMap<RoundNo, Vec<ChainEvent>>,
 }
 
 /// A block with events of ours that is not final.
@@ -60,6 +64,8 @@ impl Campaign {
             batches: BTreeMap::new(),
             redirected: BTreeMap::new(),
             unfinal: BTreeMap::new(),
+            final_block: 0,
+            ahead: BTreeMap::new(),
         }
     }
 
@@ -71,6 +77,11 @@ impl Campaign {
     /// The number the next round must have.
     pub fn next_round(&self) -> RoundNo {
         self.rounds.len() as RoundNo + 1
+    }
+
+    /// The round of an entitlement, if it lies in a round that the log knows.
+    pub fn round_of(&self, id: EntitlementId) -> Option<&Round> {
+        self.round(id.round).filter(|round| id.index < round.terms.count)
     }
 
     /// The batch in flight that holds this entitlement.

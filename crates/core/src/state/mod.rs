@@ -3,6 +3,7 @@
 
 pub mod apply;
 mod apply_chain;
+mod apply_events;
 pub mod batch;
 pub mod bits;
 pub mod campaign;
@@ -11,6 +12,8 @@ pub mod funds;
 pub mod pages;
 pub mod round;
 pub mod status;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -33,6 +33,8 @@ pub enum PageId {
     Redirected(CampaignId, EntitlementId),
     /// A block that is not final.
     Unfinal(CampaignId, u64),
+    /// Final events of a round that is not announced.
+    Ahead(CampaignId, RoundNo),
     /// Terms, phase, totals of a round.
     Round(CampaignId, RoundNo),
     /// A failed transfer.
@@ -128,6 +130,7 @@ impl State {
             pages.extend(campaign.batches.keys().map(|b| PageId::Batch(*id, *b)));
             pages.extend(campaign.redirected.keys().map(|e| PageId::Redirected(*id, *e)));
             pages.extend(campaign.unfinal.keys().map(|b| PageId::Unfinal(*id, *b)));
+            pages.extend(campaign.ahead.keys().map(|r| PageId::Ahead(*id, *r)));
             for (number, round) in &campaign.rounds {
                 pages.insert(PageId::Round(*id, *number));
                 pages.extend(
@@ -160,15 +163,16 @@ impl State {
             PageId::Chain(chain) => self.chains.get(chain).and_then(bytes),
             PageId::Due(at, due) => self.due.contains(&(*at, due.clone())).then(Vec::new),
             PageId::Cursor(id, node) => self.cursors.get(&(*id, *node)).and_then(bytes),
-            PageId::Campaign(id) => {
-                campaign(id).and_then(|c| bytes(&(&c.terms, c.version, c.watched, c.paused, &c.funds, c.next_batch)))
-            }
+            PageId::Campaign(id) => campaign(id).and_then(|c| {
+                bytes(&(&c.terms, c.version, c.watched, c.paused, &c.funds, c.next_batch, c.final_block))
+            }),
             PageId::Batch(id, batch) => campaign(id)?.batches.get(batch).and_then(bytes),
             PageId::Redirected(id, entitlement) => campaign(id)?.redirected.get(entitlement).and_then(bytes),
             PageId::Unfinal(id, block) => campaign(id)?.unfinal.get(block).and_then(bytes),
+            PageId::Ahead(id, round) => campaign(id)?.ahead.get(round).and_then(bytes),
             PageId::Round(id, round) => campaign(id)?
                 .round(*round)
-                .and_then(|r| bytes(&(&r.terms, r.closes_at, r.version, r.phase, &r.shard_totals))),
+                .and_then(|r| bytes(&(&r.terms, r.closes_at, r.version, r.phase, r.swept, &r.shard_totals))),
             PageId::Skip(id, e) => campaign(id)?.round(e.round)?.skips.get(&e.index).and_then(bytes),
             PageId::Shard(id, round, shard) => {
                 let shard = campaign(id)?.round(*round)?.shards.get(*shard as usize)?;

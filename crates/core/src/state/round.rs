@@ -22,6 +22,8 @@ pub struct Round {
     pub version: Seq,
     /// How far it is.
     pub phase: RoundPhase,
+    /// Whether what it had left was swept: the Distributor pays nothing of it any more.
+    pub swept: bool,
     /// The sum of each shard.
     pub shard_totals: Vec<Total>,
     /// Bits and sums of each shard.
@@ -120,6 +122,7 @@ impl Round {
             closes_at,
             version,
             phase: RoundPhase::Announced,
+            swept: false,
             shard_totals,
             shards,
             skips: BTreeMap::new(),
@@ -129,6 +132,11 @@ impl Round {
     /// Whether final chain events have opened it.
     pub fn was_opened(&self) -> bool {
         matches!(self.phase, RoundPhase::Open | RoundPhase::Closed)
+    }
+
+    /// Whether the Distributor settles it: opened, and not swept.
+    pub fn is_paying(&self) -> bool {
+        self.was_opened() && !self.swept
     }
 
     /// The shard of an index, and the index's place in it.

@@ -1,0 +1,1 @@
+//! State: what `apply` refuses, what it moves, and its hash.
