@@ -1,0 +1,69 @@
+//! Hashing and writing the native tree, a shard at a time on all cores.
+
+use super::{OnProgress, Progress, Stage, sum, write_column, write_persons};
+use crate::file::Header;
+use crate::file::layout::{Section, native_levels};
+use crate::file::write::Writer;
+use crate::keccak::{self, Hash};
+use crate::order::{Record, Sorted};
+use crate::tree::{self, SHARD_LEVELS, Upper, WORD_LEVELS};
+use rayon::prelude::*;
+use sluice_core::amount::Total;
+use sluice_core::entitlement::Word;
+use sluice_core::limits::SHARD;
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+struct Shard {
+    total: Total,
+    /// The levels the file stores.
+    levels: Vec<Vec<Hash>>,
+}
+
+pub(super) fn write(
+    writer: &Writer,
+    sorted: &Sorted,
+    header: &mut Header,
+    progress: OnProgress<'_>,
+) -> io::Result<()> {
+    let (done, of) = (AtomicU64::new(0), Some(header.count));
+    let depth = header.depth;
+    let shard_size = usize::try_from(SHARD).expect("65,536");
+    let shards = sorted.records.par_chunks(shard_size).enumerate().map(|(number, records)| {
+        let shard = write_shard(writer, number as u64, records, depth)?;
+        let done = done.fetch_add(records.len() as u64, Ordering::Relaxed) + records.len() as u64;
+        progress(Progress { stage: Stage::Hash, done, of });
+        Ok(shard)
+    });
+    let shards: Vec<Shard> = shards.collect::<io::Result<_>>()?;
+    write_nodes(writer, header, &shards)?;
+    header.checksums[Section::Totals as usize] =
+        write_column(writer, Section::Totals, &shards, |shard| shard.total.0.to_le_bytes())?;
+    if let Some(persons) = &sorted.persons {
+        let ordinals: Vec<u32> = sorted.records.par_iter().map(|record| record.ordinal).collect();
+        write_persons(writer, header, persons, &ordinals)?;
+    }
+    Ok(())
+}
+
+fn write_shard(writer: &Writer, number: u64, records: &[Record], depth: u8) -> io::Result<Shard> {
+    let words: Vec<Word> = records.iter().map(Record::word).collect();
+    writer.write(Section::Words, number * SHARD * 32, tree::bytes_of(&words))?;
+    let levels = tree::levels_over(&words, WORD_LEVELS.min(depth), SHARD_LEVELS.min(depth));
+    Ok(Shard { total: sum(&words), levels })
+}
+
+/// Writes the stored levels one after another and computes the root over the shards.
+fn write_nodes(writer: &Writer, header: &mut Header, shards: &[Shard]) -> io::Result<()> {
+    let levels = native_levels(header.count, header.depth);
+    let mut nodes: Vec<Hash> = Vec::new();
+    for (i, level) in levels.iter().enumerate() {
+        debug_assert_eq!(nodes.len() as u64, level.nodes.start);
+        shards.iter().for_each(|shard| nodes.extend_from_slice(&shard.levels[i]));
+    }
+    let roots: Vec<Hash> = shards.iter().map(|shard| shard.levels[levels.len() - 1][0]).collect();
+    header.root = Upper::new(&roots, header.depth).root();
+    writer.write(Section::Nodes, 0, nodes.as_flattened())?;
+    header.checksums[Section::Nodes as usize] = keccak::checksum(nodes.as_flattened());
+    Ok(())
+}

@@ -1,0 +1,46 @@
+//! Every bound of this crate, each with its reason.
+
+/// Entitlements of one snapshot. Rows and places are kept as u32 while building, and the paid bitmap of a round is
+/// keyed by far less.
+pub const ENTITLEMENTS_MAX: u64 = u32::MAX as u64;
+
+/// Lines of a list: line numbers are kept as u32 so that a record stays at 40 bytes.
+pub const LINES_MAX: u64 = u32::MAX as u64;
+
+/// Bytes of a list handed to one parsing task. Large enough to hide the hand-over, small enough that two cores share
+/// a list of a few megabytes.
+pub const BLOCK_BYTES: usize = 1 << 20;
+
+/// The longest row of a list. An address, an amount and a person need 200 bytes; the rest is for columns we ignore.
+pub const ROW_BYTES_MAX: usize = 1 << 20;
+
+/// Blocks read ahead of the parsers.
+pub const BLOCKS_AHEAD: usize = 4;
+
+/// Bad rows listed; all are counted. A hundred are enough to see what is wrong with a list.
+pub const ERRORS_LISTED_MAX: usize = 100;
+
+/// Characters of a bad value that are shown.
+pub const VALUE_SHOWN_MAX: usize = 80;
+
+/// Columns of a list. Far more than any export has.
+pub const COLUMNS_MAX: usize = 1_024;
+
+/// Entitlements sorted as one piece. At 40 bytes each a piece fits a core's second-level cache.
+pub const SORT_BUCKET: usize = 8_192;
+
+/// The most pieces the sort cuts a list into, which bounds its histograms.
+pub const SORT_BUCKETS_MAX: usize = 1 << 14;
+
+/// The deepest native tree that is read or verified: 4 · 2^30 entitlements, the first depth at or above
+/// [`ENTITLEMENTS_MAX`].
+pub const DEPTH_MAX: u8 = 30;
+
+/// Entitlements of one proof page: about 70 KB of JSON, and 2^8 buckets, so that its path is a plain subtree path.
+pub const PAGE_ENTITLEMENTS: u64 = 1_024;
+
+/// Proof pages written at once.
+pub const PAGES_IN_FLIGHT: usize = 16;
+
+/// Changes that `snapshot diff` prints; all are counted and all go to the file asked for.
+pub const CHANGES_SHOWN_MAX: usize = 20;

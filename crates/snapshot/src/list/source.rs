@@ -1,0 +1,195 @@
+//! A list's bytes: from a file or standard input, decompressed.
+
+use super::Input;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Why a list's bytes cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// The operating system refused.
+    #[error("cannot read {name}")]
+    Io {
+        /// The list.
+        name: String,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// A folder where a file is expected.
+    #[error("{0} is a directory; name one list in it")]
+    Directory(String),
+    /// The name promises a compression that the bytes do not have.
+    #[error("{name} is named {extension} and does not begin as {extension} files do")]
+    NotCompressed {
+        /// The list.
+        name: String,
+        /// Its name's ending.
+        extension: &'static str,
+    },
+    /// The compressed data end too early.
+    #[error("{name} is cut short: its {compression} data end too early")]
+    CutShort {
+        /// The list.
+        name: String,
+        /// gzip, xz or zstd.
+        compression: &'static str,
+    },
+    /// The compressed data are damaged.
+    #[error("{name} is damaged: its {compression} data cannot be read")]
+    Damaged {
+        /// The list.
+        name: String,
+        /// gzip, xz or zstd.
+        compression: &'static str,
+        /// What the decompressor said.
+        #[source]
+        source: io::Error,
+    },
+    /// A row longer than any row of a list.
+    #[error("line {line} of the list is longer than {} bytes; is this a list?", crate::limits::ROW_BYTES_MAX)]
+    RowTooLong {
+        /// The line.
+        line: u64,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Compression {
+    Gzip,
+    Xz,
+    Zstd,
+}
+
+impl Compression {
+    const ALL: [Self; 3] = [Self::Gzip, Self::Xz, Self::Zstd];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Xz => "xz",
+            Self::Zstd => "zstd",
+        }
+    }
+
+    fn extension(self) -> &'static str {
+        match self {
+            Self::Gzip => ".gz",
+            Self::Xz => ".xz",
+            Self::Zstd => ".zst",
+        }
+    }
+
+    /// The bytes that every such file begins with; none of them begins a CSV header.
+    fn magic(self) -> &'static [u8] {
+        match self {
+            Self::Gzip => &[0x1f, 0x8b],
+            Self::Xz => &[0xfd, b'7', b'z', b'X', b'Z', 0],
+            Self::Zstd => &[0x28, 0xb5, 0x2f, 0xfd],
+        }
+    }
+}
+
+/// An open list.
+pub(super) struct Source {
+    reader: Box<dyn Read + Send>,
+    name: String,
+    compression: Option<Compression>,
+    /// The file's length, when it is a file.
+    pub length: Option<u64>,
+    /// Bytes of the file consumed, for progress.
+    pub consumed: Arc<AtomicU64>,
+}
+
+/// Bytes read from the file at once.
+const READ_BYTES: usize = 1 << 18;
+
+impl Source {
+    pub(super) fn open(input: &Input) -> Result<Self, SourceError> {
+        let name = input.to_string();
+        let io = |source| SourceError::Io { name: name.clone(), source };
+        let file = match input {
+            Input::File(path) => File::open(path),
+            Input::Stdin => io::stdin().as_fd().try_clone_to_owned().map(File::from),
+        }
+        .map_err(io)?;
+        let metadata = file.metadata().map_err(io)?;
+        if metadata.is_dir() {
+            return Err(SourceError::Directory(name));
+        }
+        let consumed = Arc::new(AtomicU64::new(0));
+        let counted = Counted { file, consumed: Arc::clone(&consumed) };
+        let (begin, bytes) = begin(counted).map_err(io)?;
+        let found = Compression::ALL.into_iter().find(|compression| begin.starts_with(compression.magic()));
+        if let Input::File(path) = input {
+            check_name(path, found, &begin)?;
+        }
+        let reader: Box<dyn Read + Send> = match found {
+            None => Box::new(bytes),
+            Some(Compression::Gzip) => Box::new(flate2::bufread::MultiGzDecoder::new(bytes)),
+            Some(Compression::Xz) => Box::new(liblzma::bufread::XzDecoder::new_multi_decoder(bytes)),
+            Some(Compression::Zstd) => Box::new(zstd::stream::read::Decoder::with_buffer(bytes).map_err(io)?),
+        };
+        let length = metadata.is_file().then_some(metadata.len());
+        Ok(Self { reader, name, compression: found, length, consumed })
+    }
+
+    /// Appends up to `limit` bytes to `buffer`; fewer only at the end.
+    pub(super) fn fill(&mut self, buffer: &mut Vec<u8>, limit: usize) -> Result<usize, SourceError> {
+        let mut bounded = (&mut self.reader).take(limit as u64);
+        bounded.read_to_end(buffer).map_err(|source| {
+            let name = self.name.clone();
+            match self.compression.map(Compression::name) {
+                Some(compression) if source.kind() == io::ErrorKind::UnexpectedEof => {
+                    SourceError::CutShort { name, compression }
+                }
+                // The decompressors report bad data in kinds of their own; the system's errors have a number.
+                Some(compression) if source.raw_os_error().is_none() => {
+                    SourceError::Damaged { name, compression, source }
+                }
+                _ => SourceError::Io { name, source },
+            }
+        })
+    }
+}
+
+/// The first bytes of a file, and the file from its beginning.
+fn begin(mut file: Counted) -> io::Result<(Vec<u8>, impl BufRead + Send)> {
+    let mut begin = Vec::new();
+    (&mut file).take(6).read_to_end(&mut begin)?;
+    let whole = io::Cursor::new(begin.clone()).chain(BufReader::with_capacity(READ_BYTES, file));
+    Ok((begin, whole))
+}
+
+fn check_name(path: &Path, found: Option<Compression>, begin: &[u8]) -> Result<(), SourceError> {
+    let file_name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    let promised =
+        Compression::ALL.into_iter().find(|compression| file_name.ends_with(compression.extension()));
+    match promised {
+        Some(promised) if found != Some(promised) => {
+            let (name, extension) = (path.display().to_string(), promised.extension());
+            if promised.magic().starts_with(begin) {
+                return Err(SourceError::CutShort { name, compression: promised.name() });
+            }
+            Err(SourceError::NotCompressed { name, extension })
+        }
+        _ => Ok(()),
+    }
+}
+
+struct Counted {
+    file: File,
+    consumed: Arc<AtomicU64>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read(buffer)?;
+        self.consumed.fetch_add(read as u64, Ordering::Relaxed);
+        Ok(read)
+    }
+}
