@@ -9,16 +9,12 @@ import {
     Founding,
     Institution,
     LogKey,
-    LogKeyView,
     Phase,
     Quorum,
-    SequencerKeys,
-    SequencerView,
-    Timers
+    SequencerKeys
 } from "./interfaces/Types.sol";
-import {Actions} from "./lib/Actions.sol";
-import {Domain} from "./lib/Domain.sol";
-import {Institutions} from "./charter/Institutions.sol";
+import {Notarized} from "./lib/Notarized.sol";
+import {Notary} from "./Notary.sol";
 import {Sequencers} from "./charter/Sequencers.sol";
 
 /// @title Charter: the constitution of one stream on one chain
@@ -36,6 +32,8 @@ contract Charter is Sequencers {
         bytes data;
     }
 
+    address public immutable notary = address(new Notary());
+
     mapping(bytes32 id => Change) private _changes;
     mapping(address distributor => bool) public isRegistered;
 
@@ -51,7 +49,7 @@ contract Charter is Sequencers {
 
     function registerDistributor(address distributor, Approval calldata approval) external {
         if (isRegistered[distributor]) revert AlreadyRegistered(distributor);
-        requireQuorum(Quorum.PUBLISH, Actions.registerDistributor(distributor, approval), approval);
+        Notarized.require_(notary);
         if (distributor.code.length == 0 || IDistributor(distributor).charter() != address(this)) {
             revert NotOurDistributor(distributor);
         }
@@ -61,7 +59,7 @@ contract Charter is Sequencers {
 
     function removeSequencer(uint32 id, SequencerKeys[] calldata replacement, Approval calldata approval) external {
         if (replacement.length > 1) revert BadConstitution("at most one replacement");
-        requireQuorum(Quorum.THIRD, Actions.removeSequencer(id, replacement, approval), approval);
+        Notarized.require_(notary);
         // The old one first, so that its replacement may take over accounts that were not the cause.
         _removeSequencer(id);
         if (replacement.length == 1) _addSequencer(replacement[0]);
@@ -73,37 +71,33 @@ contract Charter is Sequencers {
         uint8 publishThreshold,
         Approval calldata approval
     ) external returns (bytes32 id) {
-        id = Actions.changeAuthorities(institutions, publishThreshold, approval);
-        _schedule(ChangeKind.AUTHORITIES, id, abi.encode(institutions, publishThreshold), approval);
+        return _schedule(ChangeKind.AUTHORITIES, abi.encode(institutions, publishThreshold), approval.setVersion);
     }
 
     function scheduleSequencer(SequencerKeys calldata keys, Approval calldata approval)
         external
         returns (bytes32 id)
     {
-        id = Actions.addSequencer(keys, approval);
-        _schedule(ChangeKind.ADD_SEQUENCER, id, abi.encode(keys), approval);
+        return _schedule(ChangeKind.ADD_SEQUENCER, abi.encode(keys), approval.setVersion);
     }
 
     function scheduleLanes(uint32 sequencer, address[] calldata lanes, Approval calldata approval)
         external
         returns (bytes32 id)
     {
-        id = Actions.changeLanes(sequencer, lanes, approval);
-        _schedule(ChangeKind.LANES, id, abi.encode(sequencer, lanes), approval);
+        return _schedule(ChangeKind.LANES, abi.encode(sequencer, lanes), approval.setVersion);
     }
 
     function scheduleLogKeys(LogKey[] calldata add, bytes32[] calldata revoke, Approval calldata approval)
         external
         returns (bytes32 id)
     {
-        id = Actions.changeLogKeys(add, revoke, approval);
-        _schedule(ChangeKind.LOG_KEYS, id, abi.encode(add, revoke), approval);
+        return _schedule(ChangeKind.LOG_KEYS, abi.encode(add, revoke), approval.setVersion);
     }
 
     function cancelChange(bytes32 id, Approval calldata approval) external {
         if (_changes[id].readyAt == 0) revert UnknownChange(id);
-        requireQuorum(Quorum.THIRD, Actions.cancelChange(id, approval), approval);
+        Notarized.require_(notary);
         // The entry stays as used, so that the same signatures cannot schedule it again.
         delete _changes[id].data;
         _changes[id].readyAt = 0;
@@ -125,11 +119,11 @@ contract Charter is Sequencers {
         delete change.data;
     }
 
-    function _schedule(ChangeKind kind, bytes32 id, bytes memory data, Approval calldata approval) private {
+    function _schedule(ChangeKind kind, bytes memory data, uint64 version) private returns (bytes32 id) {
+        (id,) = Notarized.require_(notary);
         if (_changes[id].setVersion != 0) revert AlreadyUsed(id);
-        requireQuorum(Quorum.THREE_QUARTERS, id, approval);
         uint64 readyAt = uint64(block.timestamp) + CHANGE_DELAY;
-        _changes[id] = Change(kind, readyAt, approval.setVersion, data);
+        _changes[id] = Change(kind, readyAt, version, data);
         emit ChangeScheduled(id, kind, readyAt, data);
     }
 

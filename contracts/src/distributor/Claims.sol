@@ -4,6 +4,7 @@ pragma solidity 0.8.30;
 import {ICharter} from "../interfaces/ICharter.sol";
 import {ClaimPolicy, Mode, Phase} from "../interfaces/Types.sol";
 import {Domain} from "../lib/Domain.sol";
+import {Hot, WAS_PAUSED} from "../lib/Hot.sol";
 import {Signatures} from "../lib/Signatures.sol";
 import {Rounds} from "./Rounds.sol";
 
@@ -13,57 +14,58 @@ abstract contract Claims is Rounds {
         "Claim(uint256 round,uint256 index,address recipient,address to,uint96 amount,uint64 deadline)"
     );
 
-    function claim(uint256 roundNo, uint256 index, bytes calldata bucket, bytes32[] calldata proof)
+    function claim(uint256 roundNo, uint256 index, bytes32[4] calldata bucket, bytes32[] calldata proof)
         external
         guarded
     {
-        Round storage r = _requireClaims(roundNo);
-        (address recipient, uint96 amount) = _proveEntry(r, index, bucket, proof);
+        (Round storage r, Hot hot) = _requireClaims(roundNo);
+        (address recipient, uint96 amount) = _proveEntry(r, hot.depth(), index, bucket, proof);
         if (msg.sender != recipient) revert NotRecipient(msg.sender, recipient);
-        _payClaim(roundNo, r, index, recipient, recipient, amount);
+        _payClaim(roundNo, r, hot, index, recipient, recipient, amount);
     }
 
     function claimFor(
         uint256 roundNo,
         uint256 index,
-        bytes calldata bucket,
+        bytes32[4] calldata bucket,
         bytes32[] calldata proof,
         uint64 deadline,
         bytes calldata signature
     ) external guarded {
-        Round storage r = _requireClaims(roundNo);
-        (address recipient, uint96 amount) = _proveEntry(r, index, bucket, proof);
+        (Round storage r, Hot hot) = _requireClaims(roundNo);
+        (address recipient, uint96 amount) = _proveEntry(r, hot.depth(), index, bucket, proof);
         _requireSigned(roundNo, index, recipient, recipient, amount, deadline, signature);
-        _payClaim(roundNo, r, index, recipient, recipient, amount);
+        _payClaim(roundNo, r, hot, index, recipient, recipient, amount);
     }
 
     function claimTo(
         uint256 roundNo,
         uint256 index,
-        bytes calldata bucket,
+        bytes32[4] calldata bucket,
         bytes32[] calldata proof,
         address to,
         uint64 deadline,
         bytes calldata signature
     ) external guarded {
-        Round storage r = _requireClaims(roundNo);
-        (address recipient, uint96 amount) = _proveEntry(r, index, bucket, proof);
+        (Round storage r, Hot hot) = _requireClaims(roundNo);
+        (address recipient, uint96 amount) = _proveEntry(r, hot.depth(), index, bucket, proof);
         _requireSigned(roundNo, index, recipient, to, amount, deadline, signature);
-        _payClaim(roundNo, r, index, recipient, to, amount);
+        _payClaim(roundNo, r, hot, index, recipient, to, amount);
     }
 
     /// @dev Whether wallets may be paid in this round now. The Charter is asked only where the answer may depend on it.
-    function _requireClaims(uint256 roundNo) internal view returns (Round storage r) {
+    function _requireClaims(uint256 roundNo) internal view returns (Round storage r, Hot hot) {
         r = _rounds[roundNo];
+        hot = r.hot;
         bool exit;
-        if (_policy() == ClaimPolicy.EXIT_ONLY || r.hot.flags & WAS_PAUSED != 0) {
+        if (_policy() == ClaimPolicy.EXIT_ONLY || hot.flags() & WAS_PAUSED != 0) {
             Phase phase = ICharter(_charter()).phase();
             if (_policy() == ClaimPolicy.EXIT_ONLY && phase == Phase.ACTIVE) revert ClaimsNotOpen(phase);
             exit = phase == Phase.EXIT;
         }
-        _requirePaying(roundNo, r, exit);
-        if (r.hot.mode == Mode.GATED) revert WrongMode(roundNo, Mode.GATED);
-        if (block.timestamp > r.hot.closesAt) {
+        _requirePaying(roundNo, hot, exit);
+        if (hot.mode() == Mode.GATED) revert WrongMode(roundNo, Mode.GATED);
+        if (block.timestamp > hot.closesAt()) {
             uint64 at = _closing(r);
             if (block.timestamp > at) revert Closed(at);
         }
@@ -72,6 +74,7 @@ abstract contract Claims is Rounds {
     function _payClaim(
         uint256 roundNo,
         Round storage r,
+        Hot hot,
         uint256 index,
         address recipient,
         address to,
@@ -80,7 +83,7 @@ abstract contract Claims is Rounds {
         if (_isForbidden(recipient)) revert NotPayable(roundNo, index);
         if (to != recipient && _isForbidden(to)) revert BadDestination(to);
         emit Claimed(roundNo, index, to);
-        _payOne(roundNo, r, index, to, amount);
+        _payOne(roundNo, r, hot, index, to, amount);
     }
 
     function _requireSigned(

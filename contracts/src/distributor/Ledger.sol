@@ -3,25 +3,12 @@ pragma solidity 0.8.30;
 
 import {ICharter} from "../interfaces/ICharter.sol";
 import {IDistributor} from "../interfaces/IDistributor.sol";
-import {ClaimPolicy, DistributorTerms, Mode, Phase, RoundState, RoundView} from "../interfaces/Types.sol";
+import {ClaimPolicy, DistributorTerms, RoundState, RoundView} from "../interfaces/Types.sol";
 import {Domain} from "../lib/Domain.sol";
+import {Hot} from "../lib/Hot.sol";
 
 /// @notice What a Distributor remembers, and every view of it. Storage layout: contracts/README.md.
 abstract contract Ledger is IDistributor {
-    /// @dev All that paying looks at, in one slot.
-    /// @param remaining total − paid − voided, base units
-    /// @param closesAt as published or extended; outages are added when it is looked at
-    struct Hot {
-        uint128 remaining;
-        uint40 closesAt;
-        uint40 opensAt;
-        uint16 gate;
-        uint8 depth;
-        Mode mode;
-        RoundState state;
-        uint8 flags;
-    }
-
     /// @dev What only authorities, openings and sweeps look at.
     /// @param outageBefore seconds of pauses and of time outside ACTIVE that lay before the opening
     struct Cold {
@@ -34,6 +21,11 @@ abstract contract Ledger is IDistributor {
         uint32 supersedes;
         bytes32 rulesHash;
         bytes32 listHash;
+    }
+
+    /// @dev Bits of 256 entitlements.
+    struct Word {
+        uint256 bits;
     }
 
     struct Round {
@@ -59,29 +51,24 @@ abstract contract Ledger is IDistributor {
         bool everOpened;
     }
 
-    /// @dev Set for good in a round's flags once anything of the kind was ever done: until then paying need not look.
-    uint8 internal constant HAS_VOIDS = 1;
-    uint8 internal constant HAS_HOLDS = 2;
-    uint8 internal constant WAS_PAUSED = 4;
-
     /// @dev Rounds that may be live at once: `open` and `sweep` walk over them, at about 2,300 gas each.
     uint256 internal constant MAX_LIVE_ROUNDS = 1024;
 
     Campaign internal _campaign;
     mapping(uint256 roundNo => Round) internal _rounds;
-    mapping(uint256 roundNo => mapping(uint256 word => uint256)) internal _paid;
-    mapping(uint256 roundNo => mapping(uint256 word => uint256)) internal _void;
-    mapping(uint256 roundNo => mapping(uint256 word => uint256)) internal _held;
+    mapping(uint256 roundNo => mapping(uint256 word => Word)) internal _paid;
+    mapping(uint256 roundNo => mapping(uint256 word => Word)) internal _void;
+    mapping(uint256 roundNo => mapping(uint256 word => Word)) internal _held;
     /// @dev Approvals that may serve once, by struct hash.
     mapping(bytes32 action => bool) internal _used;
-    bool private transient _entered;
+    uint256 private transient _entered;
 
     /// @dev One guard for every entry point: a token with hooks finds all doors shut.
     modifier guarded() {
-        if (_entered) revert Reentered();
-        _entered = true;
+        if (_entered != 0) revert Reentered();
+        _entered = 1;
         _;
-        _entered = false;
+        _entered = 0;
     }
 
     function _token() internal view virtual returns (address);
@@ -112,62 +99,63 @@ abstract contract Ledger is IDistributor {
     }
 
     function _closing(Round storage r) internal view returns (uint64) {
-        if (r.cold.openedAt == 0) return r.hot.closesAt;
-        return r.hot.closesAt + (_outage() - r.cold.outageBefore);
+        if (r.cold.openedAt == 0) return r.hot.closesAt();
+        return r.hot.closesAt() + (_outage() - r.cold.outageBefore);
     }
 
-    /// @dev What live rounds may still pay, except `except`; with the whole totals of rounds not yet open if asked.
-    function _owed(uint256 except, bool withPublished) internal view returns (uint256 sum) {
+    /// @dev What live rounds may still pay; with the whole totals of rounds not yet open if asked.
+    function _owed(bool withPublished) internal view returns (uint256 sum) {
         uint256 last = _campaign.rounds;
         for (uint256 n = _campaign.firstLive; n <= last; ++n) {
-            Hot storage hot = _rounds[n].hot;
-            bool counts = hot.state == RoundState.OPEN || (withPublished && hot.state == RoundState.PUBLISHED);
-            if (counts && n != except) sum += hot.remaining;
+            Hot hot = _rounds[n].hot;
+            RoundState state = hot.state();
+            bool counts = state == RoundState.OPEN || (withPublished && state == RoundState.PUBLISHED);
+            if (counts) sum += hot.remaining();
         }
     }
 
     function isPaid(uint256 roundNo, uint256 index) external view returns (bool) {
-        return _paid[roundNo][index >> 8] >> (index & 0xff) & 1 == 1;
+        return _paid[roundNo][index >> 8].bits >> (index & 0xff) & 1 == 1;
     }
 
     function isVoid(uint256 roundNo, uint256 index) external view returns (bool) {
-        return _void[roundNo][index >> 8] >> (index & 0xff) & 1 == 1;
+        return _void[roundNo][index >> 8].bits >> (index & 0xff) & 1 == 1;
     }
 
     function isHeld(uint256 roundNo, uint256 index) external view returns (bool) {
-        return _held[roundNo][index >> 8] >> (index & 0xff) & 1 == 1;
+        return _held[roundNo][index >> 8].bits >> (index & 0xff) & 1 == 1;
     }
 
     function paidWord(uint256 roundNo, uint256 word) external view returns (uint256) {
-        return _paid[roundNo][word];
+        return _paid[roundNo][word].bits;
     }
 
     function voidWord(uint256 roundNo, uint256 word) external view returns (uint256) {
-        return _void[roundNo][word];
+        return _void[roundNo][word].bits;
     }
 
     function heldWord(uint256 roundNo, uint256 word) external view returns (uint256) {
-        return _held[roundNo][word];
+        return _held[roundNo][word].bits;
     }
 
     function round(uint256 roundNo) external view returns (RoundView memory v) {
         Round storage r = _rounds[roundNo];
         v.root = r.root;
-        v.depth = r.hot.depth;
+        v.depth = uint8(r.hot.depth());
         v.count = r.cold.count;
         v.total = r.cold.total;
-        v.remaining = r.hot.remaining;
+        v.remaining = uint128(r.hot.remaining());
         v.voided = r.cold.voided;
         v.rulesHash = r.cold.rulesHash;
         v.listHash = r.cold.listHash;
         v.publishedAt = r.cold.publishedAt;
-        v.opensAt = r.hot.opensAt;
+        v.opensAt = r.hot.opensAt();
         v.openedAt = r.cold.openedAt;
-        v.closesAt = r.hot.closesAt;
-        v.mode = r.hot.mode;
-        v.gate = r.hot.gate;
+        v.closesAt = r.hot.closesAt();
+        v.mode = r.hot.mode();
+        v.gate = r.hot.gate();
         v.supersedes = r.cold.supersedes;
-        v.state = r.hot.state;
+        v.state = r.hot.state();
     }
 
     function roundCount() external view returns (uint256) {
@@ -175,11 +163,11 @@ abstract contract Ledger is IDistributor {
     }
 
     function remaining(uint256 roundNo) external view returns (uint256) {
-        return _rounds[roundNo].hot.remaining;
+        return _rounds[roundNo].hot.remaining();
     }
 
     function owed() external view returns (uint256) {
-        return _owed(0, false);
+        return _owed(false);
     }
 
     function closing(uint256 roundNo) external view returns (uint64) {

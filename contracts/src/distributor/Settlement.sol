@@ -5,6 +5,7 @@ import {ICharter} from "../interfaces/ICharter.sol";
 import {GateWord, Mode, Redirect, SparseWord} from "../interfaces/Types.sol";
 import {BucketTree} from "../lib/BucketTree.sol";
 import {Entries} from "../lib/Entries.sol";
+import {Hot} from "../lib/Hot.sol";
 import {Claims} from "./Claims.sol";
 
 /// @notice Batches: in ACTIVE from a lane of the current epoch's sequencer with the next batch number, in EXIT from
@@ -22,8 +23,8 @@ abstract contract Settlement is Claims {
     ) external guarded {
         bool exit = _beginBatch(epoch, batchNo, logRoot);
         Round storage r = _rounds[roundNo];
-        _requirePaying(roundNo, r, exit);
-        if (r.hot.mode != Mode.PUSH) revert WrongMode(roundNo, r.hot.mode);
+        _requirePaying(roundNo, r.hot, exit);
+        if (r.hot.mode() != Mode.PUSH) revert WrongMode(roundNo, r.hot.mode());
         _proveRange(r, start, levels, words, path);
         _payRange(roundNo, r, start, words);
     }
@@ -37,15 +38,10 @@ abstract contract Settlement is Claims {
         for (uint256 i; i < chunks.length; ++i) {
             SparseWord calldata chunk = chunks[i];
             Round storage r = _rounds[chunk.roundNo];
-            _requirePaying(chunk.roundNo, r, exit);
-            if (r.hot.mode == Mode.GATED) revert WrongMode(chunk.roundNo, Mode.GATED);
-            _proveChunk(r, chunk);
-            uint256 source;
-            bytes calldata words = chunk.words;
-            assembly ("memory-safe") {
-                source := words.offset
-            }
-            _payWord(tally, chunk.roundNo, r, chunk.word, chunk.mask, chunk.mask, source);
+            _requirePaying(chunk.roundNo, r.hot, exit);
+            if (r.hot.mode() == Mode.GATED) revert WrongMode(chunk.roundNo, Mode.GATED);
+            _proveChunk(r, r.hot.depth(), chunk);
+            _payWord(tally, chunk.roundNo, r, chunk.word, chunk.mask, chunk.mask, chunk.words);
         }
         _requireSomePaid(tally);
     }
@@ -79,7 +75,7 @@ abstract contract Settlement is Claims {
         bytes calldata words,
         bytes32[] calldata path
     ) private view {
-        uint256 depth = r.hot.depth;
+        uint256 depth = r.hot.depth();
         if (levels > depth) revert BadProofLength(path.length, 0);
         if (start >= uint256(4) << depth || start & ((uint256(4) << levels) - 1) != 0) revert IndexOutOfRange(start);
         uint256 expected = BucketTree.BUCKET << levels;
@@ -91,20 +87,15 @@ abstract contract Settlement is Claims {
 
     function _payRange(uint256 roundNo, Round storage r, uint256 start, bytes calldata words) private {
         Tally memory tally;
-        uint256 source;
-        assembly ("memory-safe") {
-            source := words.offset
-        }
-        uint256 left = words.length >> 5;
-        if (left < 256) {
-            // An aligned range below 256 lies inside one word, its first bucket not at the word's beginning.
-            uint256 bits = ((1 << left) - 1) << (start & 0xff);
-            _payWord(tally, roundNo, r, start >> 8, bits, bits, source);
+        uint256 count = words.length >> 5;
+        if (count < 256) {
+            // An aligned range below 256 lies inside one word, perhaps not at its beginning.
+            uint256 bits = ((1 << count) - 1) << (start & 0xff);
+            _payWord(tally, roundNo, r, start >> 8, bits, bits, words);
         } else {
-            for (uint256 word = start >> 8; left != 0; ++word) {
-                _payWord(tally, roundNo, r, word, type(uint256).max, type(uint256).max, source);
-                left -= 256;
-                source += 256 * 32;
+            for (uint256 i; i < count; i += 256) {
+                bytes calldata part = words[i << 5:(i + 256) << 5];
+                _payWord(tally, roundNo, r, (start + i) >> 8, type(uint256).max, type(uint256).max, part);
             }
         }
         _requireSomePaid(tally);
@@ -115,9 +106,10 @@ abstract contract Settlement is Claims {
     function _redirect(Tally memory tally, Redirect calldata item, GateWord[] calldata, bool exit) private {
         uint256 roundNo = item.roundNo;
         Round storage r = _rounds[roundNo];
-        _requirePaying(roundNo, r, exit);
-        if (r.hot.mode == Mode.GATED) revert WrongMode(roundNo, Mode.GATED);
-        (address recipient, uint96 amount) = _proveEntry(r, item.index, item.bucket, item.proof);
+        Hot hot = r.hot;
+        _requirePaying(roundNo, hot, exit);
+        if (hot.mode() == Mode.GATED) revert WrongMode(roundNo, Mode.GATED);
+        (address recipient, uint96 amount) = _proveEntry(r, hot.depth(), item.index, item.bucket, item.proof);
         if (_isForbidden(recipient)) revert NotPayable(roundNo, item.index);
 
         bytes memory refusal = _refusal(item, recipient, amount);
@@ -125,24 +117,17 @@ abstract contract Settlement is Claims {
             emit ItemSkipped(roundNo, item.index, refusal);
             return;
         }
-        uint256 word = item.index >> 8;
-        uint256 bit = 1 << (item.index & 0xff);
-        if (_unpaid(roundNo, word, bit, r.hot.flags) == 0) return;
+        if (!_isUnpaid(roundNo, hot, item.index)) return;
 
-        _paid[roundNo][word] |= bit;
-        _reserve(roundNo, r, amount);
-        tally.attempted += 1;
-        if (gasleft() < _gasNeeded()) revert TooLittleGas(gasleft(), _gasNeeded());
-        if (Entries.send(_token(), item.to, amount, _transferGas())) {
+        ++tally.attempted;
+        if (_tryPayOne(roundNo, r, item.index, item.to, amount)) {
+            ++tally.paid;
             emit Redirected(roundNo, item.index, item.to);
-            return;
+        } else {
+            bytes memory reason = Entries.reason();
+            emit ItemSkipped(roundNo, item.index, reason);
+            if (tally.firstReason.length == 0) tally.firstReason = reason;
         }
-        bytes memory reason = Entries.reason();
-        emit ItemSkipped(roundNo, item.index, reason);
-        tally.failed += 1;
-        if (tally.firstReason.length == 0) tally.firstReason = reason;
-        _paid[roundNo][word] &= ~bit;
-        r.hot.remaining += amount;
     }
 
     function _refusal(Redirect calldata item, address recipient, uint96 amount)

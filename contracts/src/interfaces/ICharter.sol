@@ -16,7 +16,7 @@ import {
 /// @title Charter: who may do what, for one stream on one chain
 /// @notice Institutions and their keys, sequencers and their lanes, epochs, log keys, registered Distributors and the
 /// phase. It holds no money and nobody owns it. Signatures are EIP-712 in the domain
-/// {name: "Sluice", version: "1", chainId, verifyingContract: this}; the typed structs are in `Actions`.
+/// {name: "Sluice", version: "1", chainId, verifyingContract: this}; the typed structs are in `Actions`, who must sign them in `Notary`.
 interface ICharter {
     /// @notice The signatures bind another set version than the one in force: collect them again.
     error StaleSetVersion(uint64 given, uint64 current);
@@ -168,6 +168,9 @@ interface ICharter {
 
     /// @notice Whether M of N registered this Distributor.
     function isRegistered(address distributor) external view returns (bool);
+
+    /// @notice The contract that knows what each action's signatures are over and whose it takes.
+    function notary() external view returns (address);
 
     /// @notice The time constants.
     function timers() external view returns (Timers memory);

@@ -159,15 +159,15 @@ interface IDistributor {
     ) external;
 
     /// @notice Pays the caller its own entitlement.
-    /// @param bucket the 128 bytes of the bucket that holds it
+    /// @param bucket the four words of the bucket that holds it
     /// @param proof depth sibling hashes, from the bucket up
-    function claim(uint256 roundNo, uint256 index, bytes calldata bucket, bytes32[] calldata proof) external;
+    function claim(uint256 roundNo, uint256 index, bytes32[4] calldata bucket, bytes32[] calldata proof) external;
 
     /// @notice Pays a recipient that signed `Claim` with to = recipient. Anyone may carry it.
     function claimFor(
         uint256 roundNo,
         uint256 index,
-        bytes calldata bucket,
+        bytes32[4] calldata bucket,
         bytes32[] calldata proof,
         uint64 deadline,
         bytes calldata signature
@@ -177,7 +177,7 @@ interface IDistributor {
     function claimTo(
         uint256 roundNo,
         uint256 index,
-        bytes calldata bucket,
+        bytes32[4] calldata bucket,
         bytes32[] calldata proof,
         address to,
         uint64 deadline,

@@ -213,7 +213,7 @@ struct SparseWord {
 }
 
 /// @notice One entitlement paid where its recipient signed. `amount` and recipient come from the proven bucket.
-/// @param bucket the 128 bytes of the bucket that holds the entitlement
+/// @param bucket the four words of the bucket that holds the entitlement
 /// @param signature the recipient's over `Claim(round,index,recipient,to,amount,deadline)`
 struct Redirect {
     uint256 roundNo;
@@ -221,7 +221,7 @@ struct Redirect {
     address to;
     uint64 deadline;
     bytes signature;
-    bytes bucket;
+    bytes32[4] bucket;
     bytes32[] proof;
 }
 

@@ -11,6 +11,15 @@ library BucketTree {
     /// @notice Levels from a bucket to the node over one 256-entitlement word.
     uint256 internal constant WORD_LEVELS = 6;
 
+    /// @notice Leaf of one bucket.
+    function leaf(bytes32[4] calldata bucket) internal pure returns (bytes32 node) {
+        assembly ("memory-safe") {
+            let scratch := mload(0x40)
+            calldatacopy(scratch, bucket, 128)
+            node := keccak256(scratch, 128)
+        }
+    }
+
     /// @notice Node over 2^levels consecutive buckets.
     function rangeNode(bytes calldata words, uint256 levels) internal pure returns (bytes32 node) {
         assembly ("memory-safe") {

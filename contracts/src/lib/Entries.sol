@@ -1,121 +1,174 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.30;
 
-/// @notice Walks the entitlements of one 256-entitlement word as they stand in calldata, and moves tokens.
-/// `given` says which entitlements' buckets are there (a bucket with any bit), four words for each, ascending.
-/// @dev The two loops are the settlement's marginal cost, hence assembly.
+/// @notice Walks the entitlements of one 256-entitlement word as they stand in calldata, and moves tokens. `given` says
+/// which entitlements' buckets are there (a bucket with any bit), four words for each, ascending.
 library Entries {
-    uint256 private constant AMOUNT_BITS = 0xffffffffffffffffffffffff;
+    /// @dev transfer(address,uint256), placed so that a word stored at 0x00 puts it at 0x10.
+    uint256 private constant TRANSFER = 0xa9059cbb000000000000000000000000;
+    uint256 private constant AMOUNT = 0xffffffffffffffffffffffff;
 
-    /// @notice Keeps those bits of `wanted` whose recipient may be paid at all, and adds up their amounts.
-    /// Padding (zero address), the token, the Distributor and the Charter are never paid.
-    function payable_(
-        uint256 wanted,
-        uint256 given,
-        uint256 source,
-        address token,
-        address distributor,
-        address charter
-    ) internal pure returns (uint256 bits, uint256 sum) {
+    /// @notice What stopped a run.
+    enum Stop {
+        END,
+        FAILED,
+        SHORT_OF_GAS
+    }
+
+    /// @notice Where a run stands and what it did so far.
+    /// @param wanted entitlements to pay
+    /// @param source the next word in calldata
+    /// @param bucket lowest bit of the present bucket, and `stop` its end in calldata
+    /// @param next lowest bit of the first bucket not looked at yet
+    /// @param rest the present bucket's wanted bits from `source` on, lowest first
+    /// @param sum base units really paid
+    /// @param refused bits that are never paid: padding (zero address), token, Distributor, Charter
+    struct Run {
+        uint256 wanted;
+        uint256 given;
+        uint256 source;
+        uint256 bucket;
+        uint256 stop;
+        uint256 next;
+        uint256 rest;
+        uint256 sum;
+        uint256 refused;
+    }
+
+    /// @notice A run over words in calldata, before its first bucket.
+    function start(uint256 wanted, uint256 given, bytes calldata words) internal pure returns (Run memory run) {
+        run.wanted = wanted;
+        run.given = given;
+        run.next = 1;
         assembly ("memory-safe") {
-            let i := 0
-            for {} wanted {} {
-                if iszero(and(i, 3)) {
-                    if iszero(and(shr(i, given), 0xf)) {
-                        wanted := shr(4, wanted)
-                        i := add(i, 4)
-                        continue
+            mstore(add(run, 0x80), words.offset)
+        }
+    }
+
+    /// @notice Bit of the entitlement a run stands on.
+    function present(Run memory run) internal pure returns (uint256 bit) {
+        unchecked {
+            return run.bucket << (4 - ((run.stop - run.source) >> 5));
+        }
+    }
+
+    /// @notice Takes a run past the entitlement it stands on.
+    function pass(Run memory run) internal pure {
+        unchecked {
+            run.source += 32;
+            run.rest >>= 1;
+        }
+    }
+
+    /// @notice Pays until a transfer fails or the words end. After FAILED, `run` stands on the failed entitlement and
+    /// the token's answer is in the return buffer; `pass` takes the run past it.
+    /// @param gasGiven gas each transfer gets
+    /// @param gasNeeded gas that must be in hand before each transfer
+    /// @dev This loop is the settlement's marginal cost. It borrows memory 0x00 to 0x80 and gives it back as it was.
+    function pay(Run memory run, address token, address charter, uint256 gasGiven, uint256 gasNeeded)
+        internal
+        returns (Stop why)
+    {
+        assembly ("memory-safe") {
+            let free := mload(0x40)
+            let source := mload(add(run, 0x40))
+            let rest := mload(add(run, 0xc0))
+            let sum := mload(add(run, 0xe0))
+            mstore(0x00, TRANSFER)
+            for {} 1 {} {
+                for {} rest {} {
+                    if and(rest, 1) {
+                        let entry := calldataload(source)
+                        let to := shr(96, entry)
+                        if or(or(iszero(to), eq(to, token)), or(eq(to, address()), eq(to, charter))) {
+                            let passed := sub(4, shr(5, sub(mload(add(run, 0x80)), source)))
+                            let bit := shl(passed, mload(add(run, 0x60)))
+                            mstore(add(run, 0x100), or(mload(add(run, 0x100)), bit))
+                            rest := shr(1, rest)
+                            source := add(source, 0x20)
+                            continue
+                        }
+                        if lt(gas(), gasNeeded) {
+                            why := 2
+                            break
+                        }
+                        // The amount is the word's lower 12 bytes: its upper 20 are blanked where they fall.
+                        mstore(0x34, entry)
+                        mstore(0x28, 0)
+                        mstore(0x14, to)
+                        let ok := call(gasGiven, token, 0, 0x10, 0x44, 0x60, 0x20)
+                        if iszero(and(and(ok, eq(mload(0x60), 1)), gt(returndatasize(), 0x1f))) {
+                            // Some old tokens return nothing at all; anything else is a refusal.
+                            if or(iszero(ok), returndatasize()) {
+                                why := 1
+                                break
+                            }
+                        }
+                        sum := add(sum, mload(0x34))
                     }
+                    rest := shr(1, rest)
+                    source := add(source, 0x20)
                 }
-                if and(wanted, 1) {
-                    let entry := calldataload(source)
-                    let to := shr(96, entry)
-                    if iszero(
-                        or(or(iszero(to), eq(to, token)), or(eq(to, distributor), eq(to, charter)))
-                    ) {
-                        bits := or(bits, shl(i, 1))
-                        // At most 256 uint96 values: no overflow.
-                        sum := add(sum, and(entry, AMOUNT_BITS))
-                    }
+                if why { break }
+                // On to the next bucket that is given, or out.
+                let given := mload(add(run, 0x20))
+                let bucket := mload(add(run, 0xa0))
+                for {} and(lt(sub(bucket, 1), given), iszero(and(given, mul(bucket, 0xf)))) {} {
+                    bucket := shl(4, bucket)
                 }
-                wanted := shr(1, wanted)
-                source := add(source, 0x20)
-                i := add(i, 1)
+                if iszero(lt(sub(bucket, 1), given)) { break }
+                source := mload(add(run, 0x80))
+                mstore(add(run, 0x60), bucket)
+                mstore(add(run, 0x80), add(source, 0x80))
+                mstore(add(run, 0xa0), shl(4, bucket))
+                rest := and(div(mload(run), bucket), 0xf)
             }
+            mstore(0x40, free)
+            mstore(0x60, 0)
+            mstore(add(run, 0x40), source)
+            mstore(add(run, 0xc0), rest)
+            mstore(add(run, 0xe0), sum)
         }
     }
 
-    /// @notice Pays the bits of `wanted` in order until one fails or none is left.
-    /// @param at entitlement of the word to go on from, and `source` its place in calldata
-    /// @param transferGas gas given to each transfer
-    /// @param needed gas that must be in hand before each transfer, else `shortOfGas`
-    /// @return failed whether entitlement `stopped` failed; its return data is still in the return buffer
-    function payUntilFailure(
-        uint256 wanted,
-        uint256 given,
-        uint256 at,
-        uint256 source,
-        address token,
-        uint256 transferGas,
-        uint256 needed
-    ) internal returns (bool failed, bool shortOfGas, uint256 stopped, uint256 next) {
-        assembly ("memory-safe") {
-            let call_ := mload(0x40)
-            mstore(call_, shl(224, 0xa9059cbb)) // transfer(address,uint256)
-            wanted := shr(at, wanted)
-            for {} wanted {} {
-                if iszero(and(at, 3)) {
-                    if iszero(and(shr(at, given), 0xf)) {
-                        wanted := shr(4, wanted)
-                        at := add(at, 4)
-                        continue
-                    }
-                }
-                if and(wanted, 1) {
-                    if lt(gas(), needed) {
-                        shortOfGas := 1
-                        break
-                    }
-                    let entry := calldataload(source)
-                    mstore(add(call_, 0x04), shr(96, entry))
-                    mstore(add(call_, 0x24), and(entry, AMOUNT_BITS))
-                    let ok := call(transferGas, token, 0, call_, 0x44, 0x00, 0x20)
-                    // True, or nothing at all. A returned word is looked at only when there is one.
-                    if iszero(
-                        and(
-                            ok,
-                            or(iszero(returndatasize()), and(gt(returndatasize(), 0x1f), eq(mload(0x00), 1)))
-                        )
-                    ) {
-                        failed := 1
-                        break
-                    }
-                }
-                wanted := shr(1, wanted)
-                source := add(source, 0x20)
-                at := add(at, 1)
+    /// @notice Which of `wanted` name somebody who may be paid at all, and their sum. `words` hold the buckets that have
+    /// a bit in `wanted`.
+    function sumOf(uint256 wanted, bytes calldata words, address token, address charter)
+        internal
+        view
+        returns (uint256 bits, uint256 sum)
+    {
+        uint256 at;
+        for (uint256 i; i < 256; ++i) {
+            if (i & 3 == 0 && wanted >> i & 0xf == 0) {
+                i += 3;
+                continue;
             }
-            stopped := at
-            next := source
+            uint256 entry = uint256(bytes32(words[at:at + 32]));
+            at += 32;
+            address to = address(uint160(entry >> 96));
+            bool refused = to == address(0) || to == token || to == address(this) || to == charter;
+            if (wanted >> i & 1 == 0 || refused) continue;
+            bits |= 1 << i;
+            sum += uint96(entry);
         }
     }
 
-    /// @notice One transfer, with exactly `transferGas` gas. The return data is left in the return buffer.
-    function send(address token, address to, uint256 amount, uint256 transferGas) internal returns (bool ok) {
+    /// @notice One transfer, with exactly `gasGiven` gas. The token's answer is left in the return buffer.
+    function send(address token, address to, uint256 amount, uint256 gasGiven) internal returns (bool ok) {
         assembly ("memory-safe") {
-            let call_ := mload(0x40)
-            mstore(call_, shl(224, 0xa9059cbb))
-            mstore(add(call_, 0x04), to)
-            mstore(add(call_, 0x24), amount)
-            ok := call(transferGas, token, 0, call_, 0x44, 0x00, 0x20)
-            ok := and(
-                ok,
-                or(iszero(returndatasize()), and(gt(returndatasize(), 0x1f), eq(mload(0x00), 1)))
-            )
+            let free := mload(0x40)
+            mstore(0x00, TRANSFER)
+            mstore(0x14, to)
+            mstore(0x34, amount)
+            ok := call(gasGiven, token, 0, 0x10, 0x44, 0x60, 0x20)
+            ok := and(ok, or(iszero(returndatasize()), and(gt(returndatasize(), 0x1f), eq(mload(0x60), 1))))
+            mstore(0x40, free)
+            mstore(0x60, 0)
         }
     }
 
-    /// @notice Return data of the last call, at most 256 bytes of it: a token must not make us pay for more.
+    /// @notice The last call's answer, at most 256 bytes of it: a token must not make us pay for more.
     function reason() internal pure returns (bytes memory data) {
         assembly ("memory-safe") {
             let size := returndatasize()

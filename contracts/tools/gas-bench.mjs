@@ -1,0 +1,91 @@
+// Prints what paying costs, measured on anvil from transaction receipts: gas and calldata bytes per recipient, beside
+// the consensus floor and the peers' figures.
+//   node tools/gas-bench.mjs            prints the table
+//   node tools/gas-bench.mjs --write    also writes gas-snapshot.json
+//   node tools/gas-bench.mjs --check    fails if a figure is above the committed one, or misses a goal
+import { readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { startChain, TX_GAS_CAP } from './lib/chain.mjs';
+import { benchEntry, Campaign, DeepTree, wallet } from './lib/campaign.mjs';
+import { GOALS, PEERS, floorOfBatch, floorOfClaim } from './lib/figures.mjs';
+
+const snapshotFile = join(dirname(fileURLToPath(import.meta.url)), '..', 'gas-snapshot.json');
+const LIST = 16_384;
+/** Entries whose keys the bench has, for redirected payments: one bucket apart, in words 40 and 41. */
+const REDIRECTED = Array.from({ length: 64 }, (_, i) => 40 * 256 + 8 * i);
+
+const bit = (i) => 1n << BigInt(i);
+/** `k` of 256 bits, spread pseudo-randomly, the same on every run. */
+function scatter(k) {
+  const order = Array.from({ length: 256 }, (_, i) => [BigInt(benchEntry('scatter', i).address) % 1_000_003n, i]);
+  return order.sort((a, b) => Number(a[0] - b[0])).slice(0, k).reduce((mask, [, i]) => mask | bit(i), 0n);
+}
+
+async function measure(chain) {
+  const owners = new Map(REDIRECTED.map((index) => [index, wallet(`owner ${index}`)]));
+  const tree = new DeepTree(Array.from({ length: LIST }, (_, i) => benchEntry('list', i, owners.get(i)?.address)));
+  const always = await Campaign.deploy(chain);
+  const rows = {};
+  const row = (name, k, r) => {
+    if (r.gas > TX_GAS_CAP) throw new Error(`${name} is above the transaction cap`);
+    rows[name] = { k, gas: r.gas, perRecipient: Math.round((r.gas / k) * 10) / 10, bytesPerRecipient: Math.round((r.bytes / k) * 10) / 10 };
+  };
+  // One batch and one bit of a spare word first: the batch counter and the bitmap's word are not fresh in real life.
+  for (const kind of ['fresh', 'warm']) {
+    const round = await always.round(tree);
+    await always.settleSparse(round, tree, [[60, 1n]]);
+    row(`settle 512 ${kind}`, 512, await always.settle(round, tree, 0, 7));
+    row(`settle 256 ${kind}`, 256, await always.settle(round, tree, 512, 6));
+    row(`settle 128 ${kind}`, 128, await always.settle(round, tree, 768, 5));
+    row(`settle 16 ${kind}`, 16, await always.settle(round, tree, 1024, 2));
+    row(`sparse 128 of 256 ${kind}`, 128, await always.settleSparse(round, tree, [[8, scatter(128)]]));
+    row(`sparse 26 of 256 ${kind}`, 26, await always.settleSparse(round, tree, [[9, scatter(26)]]));
+    const isolated = Array.from({ length: 16 }, (_, i) => [10 + i, bit(17 * (i % 15))]);
+    await always.settleSparse(round, tree, isolated.map(([word]) => [word, bit(255)]));
+    row(`isolated 16 in 16 words ${kind}`, 16, await always.settleSparse(round, tree, isolated));
+    row(`isolated 1 ${kind}`, 1, await always.settleSparse(round, tree, [[10, bit(3)]]));
+    const items = REDIRECTED.map((index) => ({ index, signer: owners.get(index), to: wallet(`payee ${index}`).address }));
+    await always.settleSparse(round, tree, [[40, bit(1)], [41, bit(1)]]);
+    row(`redirected 64 ${kind}`, 64, await always.settleTo(round, tree, items));
+    await always.settleSparse(round, tree, [[50, bit(1)]]);
+    row(`self-claim always ${kind}`, 1, await always.claim(round, tree, 50 * 256 + 77));
+  }
+  // exitOnly opens wallets' claims only outside ACTIVE, so the phase is set as an exit would leave it.
+  return rows;
+}
+
+function print(rows) {
+  const peer = (name) => (PEERS[name] ?? []).map(([who, gas]) => `${who} ${gas.toLocaleString('en')}`).join('; ');
+  console.log(`${'case'.padEnd(32)}${'gas/recipient'.padStart(14)}${'bytes'.padStart(9)}${'floor'.padStart(9)}${'×'.padStart(7)}  ${'goal'.padEnd(8)} peers (reference figures)`);
+  for (const [name, { k, perRecipient, bytesPerRecipient }] of Object.entries(rows)) {
+    const floor = name.startsWith('self-claim') ? floorOfClaim(name.endsWith('fresh')) : floorOfBatch(k, name.endsWith('fresh'));
+    console.log(
+      `${name.padEnd(32)}${perRecipient.toLocaleString('en').padStart(14)}${bytesPerRecipient.toLocaleString('en').padStart(9)}${Math.round(floor).toLocaleString('en').padStart(9)}${(perRecipient / floor).toFixed(3).padStart(7)}  ${(GOALS[name] ? '≤' + GOALS[name].toLocaleString('en') : '').padEnd(8)} ${peer(name)}`,
+    );
+  }
+}
+
+function failures(rows) {
+  const bad = [];
+  const committed = JSON.parse(readFileSync(snapshotFile, 'utf8'));
+  for (const [name, { gas, perRecipient }] of Object.entries(rows)) {
+    if (committed[name]?.gas !== gas) bad.push(`${name}: ${gas} gas, committed ${committed[name]?.gas} (npm run gas:write after looking at why)`);
+    if (GOALS[name] && perRecipient > GOALS[name]) bad.push(`${name}: ${perRecipient} per recipient misses the goal ${GOALS[name]}`);
+  }
+  return bad;
+}
+
+const chain = await startChain();
+try {
+  const rows = await measure(chain);
+  print(rows);
+  if (process.argv.includes('--write')) writeFileSync(snapshotFile, JSON.stringify(rows, null, 1) + '\n');
+  if (process.argv.includes('--check')) {
+    const bad = failures(rows);
+    bad.forEach((line) => console.error(line));
+    process.exitCode = bad.length ? 1 : 0;
+  }
+} finally {
+  chain.stop();
+}
