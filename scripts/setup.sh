@@ -15,23 +15,16 @@ has_postgres() {
   return 1
 }
 
-# Debian makes and starts a cluster of its own with the server package. Sluice does not want it, so on a machine
-# that has no PostgreSQL yet it is told not to.
-forgo_default_cluster() {
-  local dir=/etc/postgresql-common/createcluster.d
-  [ -e /etc/postgresql-common ] && return 0
-  as_root sh -c "mkdir -p $dir && echo 'create_main_cluster = false' >$dir/sluice.conf"
-}
-
 debian() {
   local missing=()
   command -v cc >/dev/null || missing+=(build-essential)
   command -v flock >/dev/null || missing+=(util-linux)
   has_postgres || missing+=(postgresql)
   [ ${#missing[@]} = 0 ] && return 0
-  case " ${missing[*]} " in *" postgresql "*) forgo_default_cluster ;; esac
   install_packages "${missing[@]}"
-  has_postgres || { echo "setup: the PostgreSQL installed is older than 15; set SLUICE_POSTGRES_BIN to a newer one's bin folder" >&2; return 1; }
+  has_postgres && return 0
+  echo "setup: the PostgreSQL of this Debian is older than 15; set SLUICE_POSTGRES_BIN to the bin folder of a newer one" >&2
+  return 1
 }
 
 rust() {
