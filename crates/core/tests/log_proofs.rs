@@ -1,14 +1,16 @@
 //! A log as nodes and claimants meet it: appended in groups, receipts given at decision time, asked for again much
 //! later from tiles, and heads compared by an outsider who keeps nothing but the last one.
 
+#![allow(clippy::unwrap_used, reason = "a test says what it expects by panicking")]
+
 use std::collections::HashMap;
 
 use alloy_primitives::Address;
 use sluice_core::ids::{ContractRef, NodeId, Seq, StreamId};
 use sluice_core::log::entry::{Body, Entry, EpochBegan};
 use sluice_core::log::merkle::{
-    Frontier, Hash, TILE_WIDTH, TileId, consistency_proof, inclusion_path, inclusion_tiles, leaf_hash,
-    verify_consistency,
+    Frontier, Hash, TILE_WIDTH, TileId, consistency_proof, consistency_tiles, inclusion_path,
+    inclusion_tiles, leaf_hash, verify_consistency,
 };
 use sluice_core::log::note::{LogKey, LogVerifier, Origin, TreeHead};
 use sluice_core::log::receipt::Receipt;
@@ -73,7 +75,7 @@ impl Log {
         let fetched: HashMap<_, _> = named.into_iter().map(|id| (id, self.tile(id).unwrap())).collect();
         let path = inclusion_path(seq - 1, size, |id| fetched.get(&id).map(Vec::as_slice)).unwrap();
         Receipt {
-            entry: self.entries[seq as usize - 1].clone(),
+            entry: self.entries[usize::try_from(seq - 1).unwrap()].clone(),
             seq,
             path,
             note: self.key.sign(&self.head()),
@@ -82,7 +84,7 @@ impl Log {
 
     fn continues(&self, old: &TreeHead) -> bool {
         let new = self.head();
-        let ids = sluice_core::log::merkle::consistency_tiles(old.size, new.size).unwrap();
+        let ids = consistency_tiles(old.size, new.size).unwrap();
         let fetched: HashMap<_, _> = ids.into_iter().map(|id| (id, self.tile(id).unwrap())).collect();
         let proof = consistency_proof(old.size, new.size, |id| fetched.get(&id).map(Vec::as_slice)).unwrap();
         verify_consistency(old.size, &old.root, new.size, &new.root, &proof).is_ok()

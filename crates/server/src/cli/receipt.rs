@@ -67,7 +67,7 @@ impl ReceiptArgs {
 #[derive(Debug)]
 enum Proven {
     Decision(Box<VerifiedReceipt>),
-    Promise(VerifiedTicket),
+    Promise(Box<VerifiedTicket>),
 }
 
 fn read(file: &Path) -> anyhow::Result<String> {
@@ -90,7 +90,7 @@ fn prove(text: &str, keys: &[LogVerifier]) -> anyhow::Result<Proven> {
     let proof = serde_json::from_str(text).context("it is not the JSON of a receipt or a ticket")?;
     Ok(match proof {
         Proof::Receipt(receipt) => Proven::Decision(Box::new(receipt.verify(keys)?)),
-        Proof::Ticket(ticket) => Proven::Promise(ticket.verify(keys)?),
+        Proof::Ticket(ticket) => Proven::Promise(Box::new(ticket.verify(keys)?)),
     })
 }
 

@@ -204,7 +204,7 @@ fn reading_says_what_is_wrong() {
     let receipt = serde_json::to_value(receipt()).unwrap();
     let ticket = serde_json::to_value(ticket()).unwrap();
     let said = |json: Value| serde_json::from_value::<Receipt>(json).unwrap_err().to_string();
-    assert_eq!(said(ticket.clone()), "this is a ticket, not a receipt");
+    assert_eq!(said(ticket), "this is a ticket, not a receipt");
     assert_eq!(
         serde_json::from_value::<Ticket>(receipt.clone()).unwrap_err().to_string(),
         "this is a receipt, not a ticket"

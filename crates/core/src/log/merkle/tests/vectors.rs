@@ -26,6 +26,10 @@ const CT_ROOTS: [&str; 8] = [
     "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328",
 ];
 
+fn root_at(size: u64) -> Hash {
+    hash(CT_ROOTS[usize::try_from(size - 1).unwrap()])
+}
+
 fn ct_leaves() -> Vec<Hash> {
     CT_LEAVES.iter().map(|data| leaf_hash(&hex::decode(data).unwrap())).collect()
 }
@@ -81,9 +85,12 @@ fn inclusion_paths_are_those_of_the_certificate_transparency_vectors() {
     let kept = Kept::of(&leaves);
     for (index, size, path) in vectors {
         let path = hashes(path);
-        let root = hash(CT_ROOTS[size as usize - 1]);
+        let root = root_at(size);
         assert_eq!(inclusion_path(index, size, |id| kept.tile(id)), Ok(path.clone()));
-        assert_eq!(verify_inclusion(&leaves[index as usize], index, size, &path, &root), Ok(()));
+        assert_eq!(
+            verify_inclusion(&leaves[usize::try_from(index).unwrap()], index, size, &path, &root),
+            Ok(())
+        );
     }
 }
 
@@ -130,7 +137,7 @@ fn consistency_proofs_are_those_of_the_certificate_transparency_vectors() {
     let kept = Kept::of(&ct_leaves());
     for (old, new, proof) in vectors {
         let proof = hashes(proof);
-        let (old_root, new_root) = (hash(CT_ROOTS[old as usize - 1]), hash(CT_ROOTS[new as usize - 1]));
+        let (old_root, new_root) = (root_at(old), root_at(new));
         assert_eq!(consistency_proof(old, new, |id| kept.tile(id)), Ok(proof.clone()));
         assert_eq!(verify_consistency(old, &old_root, new, &new_root, &proof), Ok(()));
     }
