@@ -14,6 +14,7 @@ use crate::ids::{BlockRef, DemandId, EntitlementId, IntakeKey, Millis};
 use crate::log::entry::{BatchFinal, Body, Evidence, SignedBy};
 use crate::refusal::Code;
 use crate::state::State;
+use crate::state::batch::Batch;
 
 /// What the leader decides upon.
 #[derive(Clone, Debug)]
@@ -128,82 +129,56 @@ pub fn decide(state: &State, input: &Input, now: Millis) -> Decision {
         Input::Claim(claim) => claim::decide(state, claim, now),
         Input::Command(command) if state.is_answered(command.key) => Decision::Nothing,
         Input::Command(command) => command::decide(state, command, now),
-        Input::Observed(body) => observed(state, body),
+        Input::Observed(body) => observed(state, body, now),
     }
 }
 
 /// Observations were made against an earlier state; those it has overtaken are dropped, and made again if need be.
-fn observed(state: &State, body: &Body) -> Decision {
-    let stands =
-        match body {
-            Body::BatchPlanned(plan) => plan_stands(state, plan),
-            Body::AttemptSigned(a) => batch(state, a.campaign, a.batch)
-                .is_some_and(|b| b.mined.is_none() && !b.plan.words.is_empty()),
-            Body::BatchMined(m) => {
-                batch(state, m.campaign, m.batch).is_some_and(|b| b.mined.is_none() && b.names_all(&m.paid))
-            }
-            Body::BatchUnmined(at) => mined_at(state, at.campaign, at.batch) == Some(at.block),
-            Body::BatchFinal(at) => {
-                mined_at(state, at.campaign, at.batch) == Some(at.block)
-                    && state.campaign(at.campaign).is_some_and(|c| c.batches.keys().next() == Some(&at.batch))
-                    && void_paid_is_whole(state, at)
-            }
-            Body::BatchReplanned(r) => batch(state, r.campaign, r.batch)
-                .is_some_and(|b| b.mined.is_none() && !b.plan.words.is_empty()),
-            Body::EventsMined(m) => state.campaign(m.campaign).is_some_and(|c| {
-            !c.unfinal.contains_key(&m.block.number) && !(c.watched && is_final(state, c, m.block))
-        }),
+fn observed(state: &State, body: &Body, now: Millis) -> Decision {
+    let stands = match body {
+        Body::BatchPlanned(plan) => state.check_plan(plan).is_ok(),
+        Body::AttemptSigned(signed) => state.check_attempt(signed).is_ok(),
+        Body::BatchReplanned(replanned) => state.check_replanned(replanned).is_ok(),
+        // What the chain did to an open batch is never dropped: if the batch could not have done it, `apply` refuses it
+        // and the node stops.
+        Body::BatchMined(m) => batch(state, m.campaign, m.batch).is_some_and(Batch::is_open),
+        Body::BatchUnmined(at) => mined_at(state, at.campaign, at.batch) == Some(at.block),
+        Body::BatchFinal(at) => {
+            mined_at(state, at.campaign, at.batch) == Some(at.block)
+                && state.campaign(at.campaign).is_some_and(|c| c.batches.keys().next() == Some(&at.batch))
+                && void_paid_is_whole(state, at)
+        }
+        Body::EventsMined(m) => state
+            .campaign(m.campaign)
+            .is_some_and(|c| m.block.number > c.final_block && !c.unfinal.contains_key(&m.block.number)),
         Body::EventsUnmined(at) => state
-                .campaign(at.campaign)
-                .and_then(|c| c.unfinal.get(&at.block.number))
-                .is_some_and(|b| b.block == at.block),
-            Body::EventsFinal(at) => state
-                .campaign(at.campaign)
-                .and_then(|c| c.unfinal.values().next())
-                .is_some_and(|b| b.block == at.block),
-            Body::EpochOnChain(e) => state.chains.get(&e.chain_id).is_none_or(|c| c.epoch < e.epoch),
-            Body::Due(due) => state.due.iter().any(|(_, item)| item == due),
-            Body::CharterRead(read) => state
-                .charters
-                .get(&read.charter.chain_id)
-                .is_none_or(|known| known.charter == read.charter && known.view != read.view),
-            Body::ChainCursor(_) | Body::EpochBegan(_) => true,
-            // Everything that answers an intake row comes in as a claim or a command.
-            _ => false,
-        };
+            .campaign(at.campaign)
+            .and_then(|c| c.unfinal.get(&at.block.number))
+            .is_some_and(|b| b.block == at.block),
+        Body::EventsFinal(at) => state
+            .campaign(at.campaign)
+            .and_then(|c| c.unfinal.values().next())
+            .is_some_and(|b| b.block == at.block),
+        Body::EpochOnChain(e) => state.chains.get(&e.chain_id).is_none_or(|c| c.epoch < e.epoch),
+        Body::Due(due) => state.due.iter().any(|(at, item)| *at <= now && item == due),
+        Body::CharterRead(read) => state.charters.get(&read.charter.chain_id).is_none_or(|known| {
+            known.charter == read.charter
+                && known.view != read.view
+                && known.block.number <= read.block.number
+        }),
+        Body::ChainCursor(_) | Body::EpochBegan(_) => true,
+        // Everything that answers an intake row comes in as a claim or a command.
+        _ => false,
+    };
     if stands { Decision::entry(body.clone()) } else { Decision::Nothing }
 }
 
-/// Whether a block is final already: its events stand in the log, and reading it again must not add them twice.
-fn is_final(state: &State, campaign: &crate::state::campaign::Campaign, block: BlockRef) -> bool {
-    let chain = campaign.terms.distributor.chain_id;
-    state.chains.get(&chain).is_some_and(|c| block.number <= c.finalized.number)
-}
-
-fn batch(state: &State, campaign: crate::ids::CampaignId, batch: u64) -> Option<&crate::state::batch::Batch> {
+fn batch(state: &State, campaign: crate::ids::CampaignId, batch: u64) -> Option<&Batch> {
     state.campaign(campaign)?.batches.get(&batch)
 }
 
 fn mined_at(state: &State, campaign: crate::ids::CampaignId, no: u64) -> Option<BlockRef> {
     batch(state, campaign, no)?.mined.as_ref().map(|m| m.block)
-}
-
-/// Whether every entitlement of the plan is payable now and the number is free.
-fn plan_stands(state: &State, plan: &crate::log::entry::BatchPlanned) -> bool {
-    let Some(campaign) = state.campaign(plan.campaign) else { return false };
-    let free = match campaign.batches.get(&plan.batch) {
-        Some(old) => old.plan.words.is_empty(),
-        None => plan.batch == campaign.next_batch,
-    };
-    free && !plan.words.is_empty()
-        && plan.words.iter().all(|word| {
-            let Some(round) = campaign.round(word.round) else { return false };
-            let Some(shard) = round.shards.get(crate::state::round::shard_of(word.word * 256)) else {
-                return false;
-            };
-            let payable = shard.payable(crate::state::round::place_of(word.word * 256) / 256);
-            (0..4).all(|i| word.mask[i] & !payable[i] == 0)
-        })
 }
 
 /// Whether a final batch's entry names exactly those of its payments that were annulled meanwhile.

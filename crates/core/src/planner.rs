@@ -7,6 +7,7 @@ use crate::limits::{
     BATCH_BYTES_MAX, BATCH_GAS_MAX, BATCH_REDIRECTS_MAX, BATCH_WORDS_MAX, BATCHES_IN_FLIGHT_MAX, SHARD,
 };
 use crate::log::entry::{BatchForm, WordMask};
+use crate::state::apply::range_mask;
 use crate::state::campaign::Campaign;
 use crate::state::round::{Round, shard_of};
 
@@ -26,6 +27,8 @@ pub struct GasModel {
     pub base: u64,
     /// One entitlement paid by a dense call.
     pub dense_item: u64,
+    /// One entry of a dense call's range that is not paid.
+    pub dense_rest: u64,
     /// One entitlement paid by a sparse call.
     pub sparse_item: u64,
     /// One 256-bit word of a sparse call: bitmap word, proof.
@@ -39,6 +42,7 @@ impl Default for GasModel {
         Self {
             base: 80_000,
             dense_item: 26_500,
+            dense_rest: 700,
             sparse_item: 29_500,
             sparse_word: 50_000,
             redirect_item: 105_000,
@@ -53,10 +57,17 @@ impl GasModel {
         Self {
             base: self.base,
             dense_item: scale(self.dense_item),
+            dense_rest: self.dense_rest,
             sparse_item: scale(self.sparse_item),
             sparse_word: self.sparse_word,
             redirect_item: scale(self.redirect_item),
         }
+    }
+
+    /// Entitlements of the largest dense call that is sure to fit a batch; `None` where not even a bucket does.
+    fn dense_range(&self) -> Option<u64> {
+        let fits = |size: &u64| self.base + size * self.dense_item.max(self.dense_rest) <= BATCH_GAS_MAX;
+        std::iter::successors(Some(DENSE_MAX), |size| Some(size / 2)).take_while(|size| *size >= 4).find(fits)
     }
 
     /// What a batch costs, at most.
@@ -64,7 +75,11 @@ impl GasModel {
         let items: u64 = words.iter().map(|w| u64::from(w.count())).sum();
         self.base
             + match form {
-                BatchForm::Dense { levels, .. } => items * self.dense_item + (4 << levels) * 700,
+                // Of an entry that is paid already, or padding, only its word is read.
+                BatchForm::Dense { levels, .. } => {
+                    let rest = (4u64 << levels).saturating_sub(items);
+                    items * self.dense_item + rest * self.dense_rest
+                }
                 BatchForm::Sparse => items * self.sparse_item + words.len() as u64 * self.sparse_word,
                 BatchForm::Redirected { claims } => claims.len() as u64 * self.redirect_item,
             }
@@ -82,25 +97,33 @@ pub struct Content {
 
 /// The content of the campaign's next batch; `None` while nothing is payable or enough is in flight.
 pub fn plan(campaign: &Campaign, gas: &GasModel) -> Option<Content> {
-    let in_flight = campaign.batches.values().filter(|b| !b.plan.words.is_empty()).count();
-    if in_flight >= BATCHES_IN_FLIGHT_MAX {
+    if campaign.in_flight() >= BATCHES_IN_FLIGHT_MAX {
         return None;
     }
     let redirects = || redirected(campaign, gas);
-    let plain = || dense(campaign).or_else(|| sparse(campaign, gas));
+    let plain = || dense(campaign, gas).or_else(|| sparse(campaign, gas));
     // Redirected claims travel in calls of their own; they alternate with the others, so that neither starves.
     let last_was_redirected = campaign
         .batches
         .values()
         .next_back()
         .is_some_and(|b| matches!(b.plan.form, BatchForm::Redirected { .. }));
-    if last_was_redirected { plain().or_else(redirects) } else { redirects().or_else(plain) }
+    let content = if last_was_redirected { plain().or_else(redirects) } else { redirects().or_else(plain) };
+    content.or_else(|| filler(campaign))
+}
+
+/// A call that settles nothing, for a number given up whose content cannot be replaced now: the Distributor takes
+/// batches in the order of their numbers, and those above it would wait for ever.
+fn filler(campaign: &Campaign) -> Option<Content> {
+    let number = campaign.batches.iter().find(|(_, b)| b.given_up).map(|(number, _)| *number)?;
+    let later = campaign.batches.range(number + 1..).any(|(_, b)| !b.given_up);
+    later.then_some(Content { form: BatchForm::Sparse, words: Vec::new() })
 }
 
 /// The number the next planned batch takes: one given up, or a new one.
 pub fn next_number(campaign: &Campaign) -> u64 {
-    let given_up = campaign.batches.values().find(|b| b.plan.words.is_empty());
-    given_up.map_or(campaign.next_batch, |b| b.plan.batch)
+    let given_up = campaign.batches.iter().find(|(_, b)| b.given_up);
+    given_up.map_or(campaign.next_batch, |(number, _)| *number)
 }
 
 fn redirected(campaign: &Campaign, gas: &GasModel) -> Option<Content> {
@@ -159,11 +182,11 @@ fn payable_word(campaign: &Campaign, round: &Round, word: u64, redirects: Redire
 }
 
 /// The first aligned range of a PUSH round that a dense call may pay.
-fn dense(campaign: &Campaign) -> Option<Content> {
+fn dense(campaign: &Campaign, gas: &GasModel) -> Option<Content> {
+    let largest = gas.dense_range()?;
     let rounds = campaign.rounds.values().filter(|r| r.is_paying() && r.terms.mode == RoundMode::Push);
     for round in rounds {
-        let capacity = 4u64 << round.terms.depth;
-        let size = DENSE_MAX.min(capacity);
+        let size = largest.min(4u64 << round.terms.depth);
         let levels = u8::try_from((size / 4).trailing_zeros()).expect("at most 7");
         for start in (0..round.terms.count).step_by(usize::try_from(size).expect("at most 512")) {
             if let Some(words) = dense_range(campaign, round, start, size) {
@@ -182,14 +205,13 @@ fn dense_range(campaign: &Campaign, round: &Round, start: u64, size: u64) -> Opt
     let end = (start + size).min(round.terms.count);
     let (mut words, mut items) = (Vec::new(), 0);
     for word in start / 256..end.div_ceil(256) {
-        let mask = payable_word(campaign, round, word, Redirects::LeaveOut);
+        let mut mask = payable_word(campaign, round, word, Redirects::LeaveOut);
         let place = usize::try_from(word % (SHARD / 256)).expect("below 256");
         let paid = round.shards[shard_of(word * 256)].paid.word256(place);
-        for part in 0..4u64 {
-            let at = usize::try_from(part).expect("below 4");
-            let inside =
-                crate::state::apply::range_mask(0, 0, end.saturating_sub(word * 256 + part * 64).min(64));
-            if (mask[at] | paid[at]) & inside != inside {
+        for (part, (mask, paid)) in (0..4).zip(mask.iter_mut().zip(paid)) {
+            let range = range_mask(word * 4 + part, start, end);
+            *mask &= range;
+            if *mask | (paid & range) != range {
                 return None;
             }
         }

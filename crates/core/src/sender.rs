@@ -95,57 +95,96 @@ pub fn step(
     batches: &[(CampaignId, &Batch)],
     gas_of: impl Fn(&Batch) -> u64,
 ) -> Vec<Step> {
-    let open: Vec<_> =
-        batches.iter().filter(|(_, b)| b.mined.is_none() && !b.plan.words.is_empty()).collect();
+    let open: Vec<_> = batches.iter().filter(|(_, b)| b.is_open()).collect();
     let live: Vec<_> = open.iter().map(|(_, batch)| live(epoch, facts, batch)).collect();
     let taken: BTreeSet<u64> = live.iter().filter_map(Live::nonce).collect();
-    let mut free = (facts.nonce..).filter(|nonce| !taken.contains(nonce));
-    let mut budget = facts.balance;
+    let first = first_nonce(facts, batches);
+    let mut free = (first..).filter(|nonce| !taken.contains(nonce));
+    // What is under way is paid for before anything new.
+    let mut budget = live.iter().fold(facts.balance, |left, live| left.saturating_sub(live.cost()));
     let mut steps = Vec::new();
     let mut highest = taken.last().copied();
+    // Once a batch cannot be signed, none behind it is: their numbers come later on chain. Those under way go on.
+    let mut may_sign = true;
     for ((campaign, batch), live) in open.into_iter().zip(&live) {
+        let (campaign, number) = (*campaign, batch.plan.batch);
         match live {
+            Live::None if !may_sign => {}
             Live::None => {
-                let Some(nonce) = free.next().filter(|n| is_near(facts.nonce, *n)) else { break };
-                let Some(fees) = fees_at(facts, policy, batches, nonce) else { break };
-                let cost = fees.max_fee.saturating_mul(u128::from(gas_of(batch)));
-                if cost > budget {
-                    steps.push(Step::NeedsFunds { missing: cost - budget });
-                    break;
+                let nonce = free.next().filter(|n| is_near(facts.nonce, *n));
+                let Some(nonce) = nonce else {
+                    may_sign = false;
+                    continue;
+                };
+                match offer(facts, policy, batches, nonce, budget, gas_of(batch)) {
+                    Offer::Fees(fees, cost) => {
+                        budget -= cost;
+                        highest = highest.max(Some(nonce));
+                        steps.push(Step::Sign { campaign, batch: number, nonce, fees });
+                    }
+                    Offer::Not(step) => {
+                        may_sign = false;
+                        steps.extend(step);
+                    }
                 }
-                budget -= cost;
-                highest = highest.max(Some(nonce));
-                steps.push(Step::Sign { campaign: *campaign, batch: batch.plan.batch, nonce, fees });
             }
             Live::Used(hashes) => {
-                let (campaign, batch, hashes) = (*campaign, batch.plan.batch, hashes.clone());
-                steps.push(Step::AskReceipts { campaign, batch, hashes });
+                steps.push(Step::AskReceipts { campaign, batch: number, hashes: hashes.clone() });
             }
             Live::Waiting(attempts) => {
                 let lowest = attempts.last().is_some_and(|a| a.nonce == facts.nonce);
-                steps.extend(wait(facts, policy, *campaign, batch, attempts, lowest));
-                let last = attempts.last().map_or(0, |a| a.max_fee.saturating_mul(u128::from(a.gas_limit)));
-                budget = budget.saturating_sub(last);
+                wait(facts, policy, campaign, batch, attempts, lowest, &mut budget, &mut steps);
             }
         }
     }
     // A nonce below a live one that nobody needs any more would hold the others up for ever.
-    steps.extend(free.take_while(|nonce| Some(*nonce) < highest).map(|nonce| Step::Fill { nonce }));
+    let signed: BTreeSet<u64> = steps.iter().filter_map(nonce_of_new).collect();
+    let gaps = (first..).take_while(|nonce| Some(*nonce) < highest);
+    let empty = gaps.filter(|nonce| !taken.contains(nonce) && !signed.contains(nonce));
+    steps.extend(empty.map(|nonce| Step::Fill { nonce }).collect::<Vec<_>>());
     steps
+}
+
+fn nonce_of_new(step: &Step) -> Option<u64> {
+    match step {
+        Step::Sign { nonce, .. } | Step::Fill { nonce } => Some(*nonce),
+        _ => None,
+    }
+}
+
+/// The lowest nonce that may be free. The log may know of a mined transaction that the node asked has not seen.
+fn first_nonce(facts: &LaneFacts, batches: &[(CampaignId, &Batch)]) -> u64 {
+    let mined = batches.iter().filter_map(|(_, batch)| {
+        let mined = batch.mined.as_ref()?;
+        let by = batch.attempts.iter().find(|a| a.tx_hash == mined.tx_hash)?;
+        (by.lane == facts.account).then_some(by.nonce + 1)
+    });
+    mined.fold(facts.nonce, u64::max)
 }
 
 fn is_near(first: u64, nonce: u64) -> bool {
     usize::try_from(nonce - first).is_ok_and(|ahead| ahead < LANE_IN_FLIGHT_MAX)
 }
 
+/// What a first attempt can offer.
+enum Offer {
+    /// These fees, and what they may cost in all.
+    Fees(Fees, u128),
+    /// Nothing now; perhaps something else is to be done first.
+    Not(Option<Step>),
+}
+
 /// Fees of a first attempt at a nonce. Where dead attempts (of an older epoch or a content given up) may still sit in
-/// the mempool at that nonce, the new one must outbid them.
-fn fees_at(
+/// the mempool at that nonce, the new one must outbid them. Where it cannot, because they offer the cap, they are sent
+/// again: mined, they settle nothing, and their nonce is out of the way.
+fn offer(
     facts: &LaneFacts,
     policy: &FeePolicy,
     batches: &[(CampaignId, &Batch)],
     nonce: u64,
-) -> Option<Fees> {
+    budget: u128,
+    gas: u64,
+) -> Offer {
     let dead = batches
         .iter()
         .flat_map(|(_, b)| &b.attempts)
@@ -155,9 +194,15 @@ fn fees_at(
             max_fee: a.max_fee.max(b.max_fee),
             priority_fee: a.priority_fee.max(b.priority_fee),
         });
-    match dead {
+    let fees = match dead {
         Some(dead) => policy.replacement(dead, facts.market),
         None => policy.first(facts.market),
+    };
+    let Some(fees) = fees else { return Offer::Not(dead.map(|_| Step::Fill { nonce })) };
+    let cost = fees.max_fee.saturating_mul(u128::from(gas));
+    match cost.checked_sub(budget) {
+        Some(missing) if missing > 0 => Offer::Not(Some(Step::NeedsFunds { missing })),
+        _ => Offer::Fees(fees, cost),
     }
 }
 
@@ -178,12 +223,26 @@ impl Live<'_> {
             Self::None | Self::Used(_) => None,
         }
     }
+
+    /// What the last attempt may still cost.
+    fn cost(&self) -> u128 {
+        match self {
+            Self::Waiting(attempts) => attempts.last().map_or(0, |a| cost(a)),
+            Self::None | Self::Used(_) => 0,
+        }
+    }
+}
+
+fn cost(attempt: &Attempt) -> u128 {
+    attempt.max_fee.saturating_mul(u128::from(attempt.gas_limit))
 }
 
 fn live<'a>(epoch: Epoch, facts: &LaneFacts, batch: &'a Batch) -> Live<'a> {
-    let mine = |a: &&Attempt| a.lane == facts.account && a.epoch == epoch && !facts.lost.contains(&a.tx_hash);
-    let Some(last) = batch.attempts.iter().rfind(mine) else { return Live::None };
-    let same: Vec<_> = batch.attempts.iter().filter(mine).filter(|a| a.nonce == last.nonce).collect();
+    // A nonce that a reorganisation gave back may still be taken by what was lost there.
+    let is_lost = |a: &Attempt| a.nonce < facts.nonce && facts.lost.contains(&a.tx_hash);
+    let mine = |a: &&Attempt| a.lane == facts.account && a.epoch == epoch && !is_lost(a);
+    let Some(last) = batch.alive().iter().rfind(mine) else { return Live::None };
+    let same: Vec<_> = batch.alive().iter().filter(mine).filter(|a| a.nonce == last.nonce).collect();
     if last.nonce < facts.nonce {
         return Live::Used(same.iter().map(|a| a.tx_hash).collect());
     }
@@ -191,6 +250,7 @@ fn live<'a>(epoch: Epoch, facts: &LaneFacts, batch: &'a Batch) -> Live<'a> {
 }
 
 /// What an attempt that is not mined needs: to be sent, sent again, or, as the lowest of its lane, replaced.
+#[expect(clippy::too_many_arguments, reason = "the facts of one attempt; each is used once")]
 fn wait(
     facts: &LaneFacts,
     policy: &FeePolicy,
@@ -198,23 +258,29 @@ fn wait(
     batch: &Batch,
     attempts: &[&Attempt],
     lowest: bool,
-) -> Option<Step> {
-    let last = *attempts.last()?;
+    budget: &mut u128,
+    steps: &mut Vec<Step>,
+) {
+    let Some(last) = attempts.last() else { return };
+    let again = Step::Send { tx_hash: last.tx_hash };
     let Some((_, sent_at)) = facts.sent_at.iter().find(|(hash, _)| *hash == last.tx_hash) else {
-        return Some(Step::Send { tx_hash: last.tx_hash });
+        return steps.push(again);
     };
-    let waited = facts.height.saturating_sub(*sent_at);
-    if waited < policy.bump_after_blocks {
-        return None;
+    if facts.height.saturating_sub(*sent_at) < policy.bump_after_blocks {
+        return;
     }
-    let fees = Fees { max_fee: last.max_fee, priority_fee: last.priority_fee };
+    let old = Fees { max_fee: last.max_fee, priority_fee: last.priority_fee };
     let replacement =
-        policy.replacement(fees, facts.market).filter(|_| lowest && attempts.len() < ATTEMPTS_PER_NONCE_MAX);
-    Some(match replacement {
-        Some(fees) => Step::Replace { campaign, batch: batch.plan.batch, previous: last.tx_hash, fees },
-        // At the cap, or behind another: the same bytes again, in case the mempool dropped them.
-        None => Step::Send { tx_hash: last.tx_hash },
-    })
+        policy.replacement(old, facts.market).filter(|_| lowest && attempts.len() < ATTEMPTS_PER_NONCE_MAX);
+    // At the cap, or behind another: the same bytes again, in case the mempool dropped them.
+    let Some(fees) = replacement else { return steps.push(again) };
+    let more = (fees.max_fee - old.max_fee).saturating_mul(u128::from(last.gas_limit));
+    if more > *budget {
+        steps.push(again);
+        return steps.push(Step::NeedsFunds { missing: more - *budget });
+    }
+    *budget -= more;
+    steps.push(Step::Replace { campaign, batch: batch.plan.batch, previous: last.tx_hash, fees });
 }
 
 impl State {

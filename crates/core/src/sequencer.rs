@@ -69,8 +69,9 @@ impl Decider {
         debug_assert!(inputs.len() <= GROUP_INPUTS_MAX, "the caller bounds the group");
         let now = now.max(self.state.recorded_at);
         let (mut entries, mut postings, mut again) = (Vec::new(), Vec::new(), Vec::new());
-        for _ in 0..GROUP_INPUTS_MAX {
-            let Some(due) = self.state.first_due(now).cloned() else { break };
+        // All of it, however much: no input may be decided before what fell due earlier. Bounded by what is scheduled:
+        // one closing for each round, one retry for each skipped entitlement of a batch.
+        while let Some(due) = self.state.first_due(now).cloned() {
             self.push(Body::Due(due), now, &mut entries, &mut postings)?;
         }
         for input in inputs {

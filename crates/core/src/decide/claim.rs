@@ -67,7 +67,8 @@ fn examine<'a>(
     if shard.decided.get(at) {
         return Err(Code::AlreadyDecided);
     }
-    if campaign.paid_elsewhere(id) {
+    // Whatever another hand pays is busy; only then are the events looked through.
+    if shard.busy.get(at) && campaign.paid_elsewhere(id) {
         return Err(Code::PaymentSeen);
     }
     if input.claim.deadline.saturating_mul(1_000) <= now {
@@ -86,7 +87,7 @@ fn open(round: &Round, accepted_at: Millis) -> Result<(), Code> {
         RoundPhase::Cancelled => return Err(Code::UnknownRound),
         RoundPhase::Open | RoundPhase::Closed => {}
     }
-    if accepted_at >= round.closes_at.saturating_mul(1_000) {
+    if round.swept || accepted_at >= round.closes_at.saturating_mul(1_000) {
         return Err(Code::Closed);
     }
     match round.terms.mode {

@@ -105,10 +105,17 @@ fn fresh_round<'a>(
 ) -> Result<&'a Round, Refusal> {
     let campaign = state.campaign(campaign).ok_or(Code::UnknownCampaign)?;
     let round = campaign.round(round).ok_or(Code::UnknownRound)?;
-    if round.version > input.command.subject_version {
-        return Err(Refusal { code: Code::Stale, changed_at: Some(round.version) });
-    }
+    fresh(state, input, round.version)?;
     Ok(round)
+}
+
+/// Whether the authors saw the subject as it is. A version that the log has not reached cannot have been seen: it
+/// would be a signature for whatever comes.
+fn fresh(state: &State, input: &VerifiedCommand, changed_at: Seq) -> Result<(), Refusal> {
+    if changed_at <= input.command.subject_version && input.command.subject_version <= state.seq {
+        return Ok(());
+    }
+    Err(Refusal { code: Code::Stale, changed_at: Some(changed_at) })
 }
 
 fn publish(
@@ -122,9 +129,7 @@ fn publish(
     if terms.round != campaign.next_round() {
         return Err(Code::RoundExists.into());
     }
-    if campaign.version > input.command.subject_version {
-        return Err(Refusal { code: Code::Stale, changed_at: Some(campaign.version) });
-    }
+    fresh(state, input, campaign.version)?;
     let Listed::ShardTotals(totals) = &facts.listed else { return Ok(None) };
     let sum = totals.iter().try_fold(Total::ZERO, |sum, t| sum.checked_add_total(*t));
     if terms.count == 0 || totals.len() as u64 != shards_of(terms.count) || sum != Some(terms.total) {

@@ -28,7 +28,7 @@ pub struct ApplyError {
 }
 
 /// What [`State::apply`] rejects with, before positions are added.
-pub(super) type Wrong = &'static str;
+pub(crate) type Wrong = &'static str;
 
 impl State {
     /// Applies the next entry and returns the movements of funds it causes.
@@ -190,8 +190,7 @@ impl State {
         let mut touched = Vec::new();
         for number in from / SHARD..to.div_ceil(SHARD) {
             let first = number * SHARD;
-            let shard =
-                target.shards.get_mut(shard_of(first)).ok_or("the shard lies outside the round")?;
+            let shard = target.shards.get_mut(shard_of(first)).ok_or("the shard lies outside the round")?;
             let newly = decide_range(shard, from.max(first) - first, to.min(first + SHARD) - first);
             let entry = named.next_if(|(at, ..)| u64::from(*at) == number);
             if newly != entry.map_or(0, |(_, count, _)| u64::from(*count)) {

@@ -17,30 +17,22 @@ use super::{ChainSeen, State};
 
 impl State {
     pub(super) fn batch_planned(&mut self, plan: &BatchPlanned) -> Result<(), Wrong> {
+        self.check_plan(plan)?;
         let id = plan.campaign;
-        let campaign = self.campaign_mut(id)?;
-        match campaign.batches.get(&plan.batch) {
-            Some(old) if !old.plan.words.is_empty() => return Err("the batch number is in use"),
-            // A number given up by `BatchReplanned` is planned anew; its old attempts can no longer be mined.
-            Some(_) => {}
-            None if plan.batch != campaign.next_batch => return Err("it is not the next batch number"),
-            None => campaign.next_batch += 1,
-        }
         for word in &plan.words {
             for index in word.indexes() {
                 let at = EntitlementId { round: word.round, index };
                 let (shard, place) = self.round_mut(id, at)?.shard_mut(index);
-                let payable = shard.decided.get(place) && !shard.void.get(place) && !shard.paid.get(place);
-                if !payable || shard.held.get(place) || !shard.busy.set(place) {
-                    return Err("the batch names an entitlement that is not payable");
-                }
+                shard.busy.set(place);
                 self.pages.touch_bit(id, at, BitKind::Busy);
             }
         }
-        // A replanned batch keeps its dead attempts: they may still sit in the mempool at their nonces.
-        let attempts = self.campaign_mut(id)?.batches.remove(&plan.batch).map_or(Vec::new(), |b| b.attempts);
-        let batch = Batch { plan: plan.clone(), attempts, mined: None, given_up: false };
-        self.campaign_mut(id)?.batches.insert(plan.batch, batch);
+        let campaign = self.campaign_mut(id)?;
+        campaign.next_batch = campaign.next_batch.max(plan.batch + 1);
+        let attempts = campaign.batches.remove(&plan.batch).map_or(Vec::new(), |b| b.attempts);
+        let dead = u32::try_from(attempts.len()).map_err(|_| "too many attempts")?;
+        let batch = Batch { plan: plan.clone(), attempts, dead, mined: None, given_up: false };
+        campaign.batches.insert(plan.batch, batch);
         self.pages.touch(PageId::Campaign(id));
         self.pages.touch(PageId::Batch(id, plan.batch));
         Ok(())
@@ -52,6 +44,7 @@ impl State {
     }
 
     pub(super) fn attempt_signed(&mut self, signed: &AttemptSigned) -> Result<(), Wrong> {
+        self.check_attempt(signed)?;
         let epoch = self.epoch;
         let batch = self.batch_mut(signed.campaign, signed.batch)?;
         batch.attempts.push(Attempt {
@@ -67,14 +60,8 @@ impl State {
     }
 
     pub(super) fn batch_mined(&mut self, mined: &BatchMined) -> Result<(), Wrong> {
-        let batch = self.batch_mut(mined.campaign, mined.batch)?;
-        if batch.mined.is_some() {
-            return Err("the batch is mined already");
-        }
-        if !batch.names_all(&mined.paid) {
-            return Err("the chain paid somebody whom the batch does not name");
-        }
-        batch.mined = Some(mined.clone());
+        self.check_mined(mined)?;
+        self.batch_mut(mined.campaign, mined.batch)?.mined = Some(mined.clone());
         Ok(())
     }
 
@@ -155,6 +142,11 @@ impl State {
     fn skip(&mut self, campaign: CampaignId, skipped: &Skipped) -> Result<(), Wrong> {
         let (id, now) = (skipped.entitlement, self.recorded_at);
         let round = self.round_mut(campaign, id)?;
+        let (shard, at) = round.shard(id.index);
+        // Its wallet was quicker, and that payment is final.
+        if shard.paid.get(at) {
+            return Ok(());
+        }
         let times = round.skips.get(&id.index).map_or(0, |s| s.times) + 1;
         let retry = times <= SKIP_RETRIES_MAX;
         round.skips.insert(id.index, Skip { times, reason: skipped.reason.clone(), retry });
@@ -184,7 +176,7 @@ impl State {
     pub(super) fn release_busy(&mut self, campaign: CampaignId, id: EntitlementId) -> Result<(), Wrong> {
         let kept = self.campaign_mut(campaign)?.batch_of(id).is_some()
             || self.campaign_mut(campaign)?.paid_elsewhere(id)
-            || self.round_mut(campaign, id)?.skips.get(&id.index).is_some_and(|s| s.retry);
+            || self.round_mut(campaign, id)?.skips.get(&id.index).is_some_and(Skip::is_kept);
         let (shard, at) = self.round_mut(campaign, id)?.shard_mut(id.index);
         if !kept && !shard.paid.get(at) {
             shard.busy.clear(at);
@@ -194,10 +186,9 @@ impl State {
     }
 
     pub(super) fn batch_replanned(&mut self, replanned: &BatchReplanned) -> Result<(), Wrong> {
+        self.check_replanned(replanned)?;
         let batch = self.batch_mut(replanned.campaign, replanned.batch)?;
-        if batch.mined.is_some() {
-            return Err("the batch is mined");
-        }
+        batch.given_up = true;
         let words = std::mem::take(&mut batch.plan.words);
         for skipped in &replanned.poison {
             self.skip(replanned.campaign, skipped)?;

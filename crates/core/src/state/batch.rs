@@ -11,8 +11,11 @@ use crate::log::entry::{BatchMined, BatchPlanned, Skipped, WordMask};
 pub struct Batch {
     /// Its content.
     pub plan: BatchPlanned,
-    /// Every transaction ever signed for this content, oldest first.
+    /// Every transaction ever signed for this number, oldest first.
     pub attempts: Vec<Attempt>,
+    /// How many of them, from the first, carry content that was given up: they cannot be mined any more, but may
+    /// still sit in a mempool at their nonces.
+    pub dead: u32,
     /// Where it was mined, while the chain says so.
     pub mined: Option<BatchMined>,
     /// Whether its content was given up: its number waits to be planned anew.
@@ -52,11 +55,16 @@ pub enum BatchStage {
 impl Batch {
     /// How far it is.
     pub fn stage(&self) -> BatchStage {
-        match (&self.mined, self.attempts.is_empty()) {
+        match (&self.mined, self.alive().is_empty()) {
             (Some(_), _) => BatchStage::Mined,
             (None, false) => BatchStage::Sent,
             (None, true) => BatchStage::Planned,
         }
+    }
+
+    /// The attempts that carry its present content.
+    pub fn alive(&self) -> &[Attempt] {
+        self.attempts.get(self.dead as usize..).unwrap_or_default()
     }
 
     /// Whether it still has to be mined.

@@ -79,6 +79,11 @@ impl Campaign {
         self.rounds.len() as RoundNo + 1
     }
 
+    /// Batches whose content stands: planned and not final.
+    pub fn in_flight(&self) -> usize {
+        self.batches.values().filter(|b| !b.given_up).count()
+    }
+
     /// The round of an entitlement, if it lies in a round that the log knows.
     pub fn round_of(&self, id: EntitlementId) -> Option<&Round> {
         self.round(id.round).filter(|round| id.index < round.terms.count)

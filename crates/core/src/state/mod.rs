@@ -7,6 +7,7 @@ mod apply_events;
 pub mod batch;
 pub mod bits;
 pub mod campaign;
+mod check;
 pub mod cursor;
 pub mod funds;
 pub mod pages;

@@ -9,7 +9,7 @@ use super::bits::Bits;
 use crate::amount::{Amount, Total};
 use crate::command::RoundTerms;
 use crate::ids::Seq;
-use crate::limits::SHARD;
+use crate::limits::{SHARD, SKIP_RETRIES_MAX};
 
 /// A round as the log knows it.
 #[derive(Clone, Debug, BorshSerialize, BorshDeserialize)]
@@ -110,6 +110,13 @@ pub struct Skip {
     pub reason: Bytes,
     /// Whether it will be tried again by itself.
     pub retry: bool,
+}
+
+impl Skip {
+    /// Whether it stays out of batches: until its retry, or, after the last one, until somebody acts.
+    pub fn is_kept(&self) -> bool {
+        self.retry || self.times > SKIP_RETRIES_MAX
+    }
 }
 
 impl Round {
