@@ -157,3 +157,6 @@ pub(crate) const READ_INTAKE: &str = concat!(
           ORDER BY i.n LIMIT $4) t
       ORDER BY c.ord, t.n"
 );
+
+#[cfg(test)]
+mod tests;

@@ -108,7 +108,7 @@ fn stored((seq, epoch, entry, leaf): Columns) -> Result<StoredEntry> {
 pub(crate) const READ_LOG: &str = "
     SELECT seq, epoch, entry, leaf FROM (
         SELECT seq, epoch, entry, leaf, row_number() OVER w AS place, sum(octet_length(entry)) OVER w AS bytes
-        FROM (SELECT * FROM log WHERE stream = $1 AND seq > $2 ORDER BY seq LIMIT $3) some
+        FROM (SELECT * FROM log WHERE stream = $1 AND seq > $2 ORDER BY seq LIMIT $3) next
         WINDOW w AS (ORDER BY seq ROWS UNBOUNDED PRECEDING)) counted
     WHERE bytes <= $4 OR place = 1 ORDER BY seq";
 

@@ -42,6 +42,10 @@ impl Store {
     /// [`Error::Sql`] when the URL is malformed or the server refuses us, [`Error::Unavailable`] when it is not there.
     pub async fn connect(url: &str, options: Options) -> Result<Self> {
         let action = "connect to the database";
+        if !(url.starts_with("postgres://") || url.starts_with("postgresql://")) {
+            let wrong = "the database's URL must begin with postgres:// or postgresql://";
+            return Err(Error::reading(action)(sqlx::Error::Configuration(wrong.into())));
+        }
         let connect = settings(PgConnectOptions::from_str(url).map_err(Error::reading(action))?);
         let pool = PgPoolOptions::new()
             .max_connections(options.connections)

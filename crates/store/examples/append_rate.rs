@@ -1,0 +1,125 @@
+//! How many rows a second the log takes in appends of 256, beside COPY of the same rows in the same run.
+//!
+//! `cargo run --release -p sluice-store --example append_rate [GROUPS]`
+//!
+//! It uses the tests' PostgreSQL (fsync on). Only the ratios mean anything on another machine: COPY is the most that
+//! this server takes in any way, in one transaction, without a fence, a ledger, or an answer per group.
+
+use std::error::Error;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use sluice_core::ids::{CampaignId, DemandId, IntakeKey, StreamId};
+use sluice_core::log::merkle::leaf_hash;
+use sluice_core::state::funds::{Account, Posting};
+use sluice_embedded::testing::TestDatabase;
+use sluice_store::{Append, IntakeWriter, LeaderSession, LogRow, NewIntake, Options, Store};
+use sqlx::postgres::PgPoolCopyExt;
+use uuid::Uuid;
+
+const GROUP: u64 = 256;
+/// Bytes of a decided claim's entry, about.
+const ENTRY: usize = 330;
+
+fn campaign() -> CampaignId {
+    CampaignId(Uuid::from_u128(0xca))
+}
+
+fn group(first: u64) -> Append {
+    let row = |seq: u64| {
+        let mut entry = vec![0; ENTRY];
+        // Bytes that do not compress, as signatures and hashes do not.
+        for (part, chunk) in entry.chunks_mut(32).enumerate() {
+            let hash = leaf_hash(&[seq.to_le_bytes(), (part as u64).to_le_bytes()].concat());
+            chunk.copy_from_slice(&hash[..chunk.len()]);
+        }
+        let intake = IntakeKey { campaign: campaign(), node: 1, n: seq };
+        LogRow { kind: 5, leaf: leaf_hash(&entry), entry, intake: Some(intake) }
+    };
+    let posting = |account, delta| Posting { campaign: campaign(), account, delta };
+    Append {
+        first,
+        rows: (first..first + GROUP).map(row).collect(),
+        postings: vec![posting(Account::Free, -1_000), posting(Account::Reserved, 1_000)],
+        ..Append::default()
+    }
+}
+
+/// Lines of COPY's text format, for another stream.
+fn copy_lines(groups: &[Append]) -> String {
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let mut lines = String::new();
+    for append in groups {
+        for (row, seq) in append.rows.iter().zip(append.first..) {
+            let (entry, leaf) = (hex(&row.entry), hex(&row.leaf));
+            lines +=
+                &format!("1\t{seq}\t1\t{}\t\\\\x{entry}\t\\\\x{leaf}\t{}\t1\t{seq}\n", row.kind, campaign());
+        }
+    }
+    lines
+}
+
+fn rate(rows: u64, took: Duration) -> u128 {
+    u128::from(rows) * 1_000_000 / took.as_micros().max(1)
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let count: u64 = std::env::args().nth(1).map_or(Ok(400), |groups| groups.parse())?;
+    let migrations = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations"));
+    let database = TestDatabase::new(migrations).await?;
+    let store = Store::connect(database.url(), Options::default()).await?;
+    let groups: Vec<Append> = (0..count).map(|n| group(n * GROUP + 1)).collect();
+    let rows = count * GROUP;
+
+    let intake = intake(&store, count).await?;
+    let mut session = LeaderSession::open(&store, StreamId(0)).await?;
+    session.take_epoch("append_rate", Duration::from_secs(3), 0).await?.ok_or("somebody leads already")?;
+    let start = Instant::now();
+    for append in &groups {
+        session.append(append).await?;
+    }
+    let appended = start.elapsed();
+
+    let lines = copy_lines(&groups);
+    let pool = sqlx::PgPool::connect(database.url()).await?;
+    let start = Instant::now();
+    let mut copy = pool.copy_in_raw("COPY log FROM STDIN").await?;
+    copy.send(lines.as_bytes()).await?;
+    let copied_rows = copy.finish().await?;
+    let copied = start.elapsed();
+    pool.close().await;
+    assert_eq!(copied_rows, rows);
+
+    println!("intake  {rows} rows in groups of {GROUP}: {} rows/s", rate(rows, intake));
+    println!(
+        "append  {rows} rows in groups of {GROUP}: {} rows/s, {} µs a group",
+        rate(rows, appended),
+        appended.as_micros() / u128::from(count)
+    );
+    println!("COPY    {rows} rows at once: {} rows/s", rate(rows, copied));
+    println!("append / COPY: {} %", copied.as_micros() * 100 / appended.as_micros().max(1));
+    Ok(())
+}
+
+/// The same number of demands through the intake writer.
+async fn intake(store: &Store, count: u64) -> Result<Duration, Box<dyn Error>> {
+    let node = store.register_node("append_rate").await?;
+    let mut writer = IntakeWriter::new(store.clone(), node);
+    let demand = |n: u64| NewIntake {
+        campaign: campaign(),
+        id: DemandId(Uuid::now_v7()),
+        body_hash: leaf_hash(&n.to_le_bytes()),
+        body: vec![7; 220],
+        place: n,
+        estimate_ms: 0,
+        decide_within: Duration::from_secs(60),
+    };
+    let groups: Vec<Vec<NewIntake>> =
+        (0..count).map(|g| (0..GROUP).map(|i| demand(g * GROUP + i)).collect()).collect();
+    let start = Instant::now();
+    for group in groups {
+        writer.append(group).await?;
+    }
+    Ok(start.elapsed())
+}

@@ -1,0 +1,10 @@
+//! The store against a real PostgreSQL with fsync on: constraints, numbering, fencing, lost answers.
+
+mod append;
+mod faults;
+mod intake;
+mod leader;
+mod proxy;
+mod records;
+mod schema;
+mod support;
