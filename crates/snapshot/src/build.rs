@@ -17,6 +17,7 @@ use serde::Serialize;
 use sluice_core::amount::Total;
 use sluice_core::entitlement::Word;
 use std::io;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 mod native;
@@ -47,6 +48,8 @@ pub struct BuildOptions {
     pub expect_total: Option<Total>,
     /// The root there must be: checks a published list.
     pub expect_root: Option<B256>,
+    /// Threads to work with; `None` takes the rayon pool this is called in. The result does not depend on them.
+    pub threads: Option<NonZeroUsize>,
 }
 
 impl Default for BuildOptions {
@@ -62,11 +65,12 @@ impl Default for BuildOptions {
             expect_count: None,
             expect_total: None,
             expect_root: None,
+            threads: None,
         }
     }
 }
 
-/// A stage of the build.
+/// A stage of the build, or of what is done with snapshots afterwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
     /// Reading and parsing, counted in bytes of the input.
@@ -77,6 +81,8 @@ pub enum Stage {
     Hash,
     /// Waiting until everything is durable; not counted.
     Sync,
+    /// Writing proof pages, counted in pages; no part of the build.
+    Pages,
 }
 
 /// How far a build is.
@@ -140,6 +146,9 @@ pub enum BuildError {
         /// As built.
         found: String,
     },
+    /// The threads asked for cannot be had.
+    #[error("cannot start the threads")]
+    Threads(#[from] rayon::ThreadPoolBuildError),
     /// The snapshot cannot be written.
     #[error("cannot write {}; nothing was left behind", path.display())]
     Write {
@@ -156,6 +165,19 @@ pub type OnProgress<'a> = &'a (dyn Fn(Progress) + Sync);
 
 /// Builds the snapshot file `out` from a list.
 pub fn build(
+    options: &BuildOptions,
+    input: &Input,
+    out: &Path,
+    progress: OnProgress<'_>,
+) -> Result<Report, BuildError> {
+    let work = || build_here(options, input, out, progress);
+    match options.threads {
+        None => work(),
+        Some(threads) => rayon::ThreadPoolBuilder::new().num_threads(threads.get()).build()?.install(work),
+    }
+}
+
+fn build_here(
     options: &BuildOptions,
     input: &Input,
     out: &Path,

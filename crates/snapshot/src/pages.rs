@@ -11,6 +11,7 @@ use crate::snapshot::{Snapshot, SnapshotError};
 use crate::tree;
 use alloy_primitives::{Address, B256};
 use futures::stream::{self, StreamExt, TryStreamExt};
+use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use serde::{Deserialize, Serialize};
@@ -82,6 +83,15 @@ pub enum PublishError {
     /// A page cannot be written as JSON.
     #[error("a page cannot be encoded")]
     Encode(#[from] serde_json::Error),
+    /// The place is no folder and no store.
+    #[error("cannot publish to {to:?}")]
+    Open {
+        /// As given.
+        to: String,
+        /// What is wrong with it.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The store refused.
     #[error("the object store refused {object}")]
     Store {
@@ -91,6 +101,20 @@ pub enum PublishError {
         #[source]
         source: object_store::Error,
     },
+}
+
+/// Opens where pages go: a folder, which is made when it is missing, or a URL of a store (`file://`, and `s3://`,
+/// `gs://`, `az://` in builds with the features `s3`, `gcs`, `azure`, configured by the environment's variables of those
+/// services).
+pub fn open_store(to: &str) -> Result<(Box<dyn ObjectStore>, Path), PublishError> {
+    let failed = |source| PublishError::Open { to: to.to_owned(), source };
+    if to.contains("://") {
+        let url = url::Url::parse(to).map_err(|error| failed(Box::new(error)))?;
+        return object_store::parse_url_opts(&url, std::env::vars()).map_err(|error| failed(Box::new(error)));
+    }
+    std::fs::create_dir_all(to).map_err(|error| failed(Box::new(error)))?;
+    let folder = LocalFileSystem::new_with_prefix(to).map_err(|error| failed(Box::new(error)))?;
+    Ok((Box::new(folder), Path::default()))
 }
 
 impl Snapshot {
