@@ -15,6 +15,7 @@ contract Distributor is Settlement {
     uint64 private immutable GRACE;
     uint64 private immutable OPENING_DELAY;
     uint256 private immutable TRANSFER_GAS;
+    uint256 private immutable GAS_NEEDED;
 
     constructor(DistributorTerms memory t) {
         TermsCheck.check(t);
@@ -25,6 +26,7 @@ contract Distributor is Settlement {
         GRACE = t.grace;
         OPENING_DELAY = t.openingDelay;
         TRANSFER_GAS = t.transferGas;
+        GAS_NEEDED = TermsCheck.gasNeeded(t.transferGas);
     }
 
     function _token() internal view override returns (address) {
@@ -53,5 +55,9 @@ contract Distributor is Settlement {
 
     function _transferGas() internal view override returns (uint256) {
         return TRANSFER_GAS;
+    }
+
+    function _gasNeeded() internal view override returns (uint256) {
+        return GAS_NEEDED;
     }
 }

@@ -85,12 +85,8 @@ abstract contract Ledger is IDistributor {
 
     function _transferGas() internal view virtual returns (uint256);
 
-    /// @dev Gas that must be in hand before a transfer so that it really gets `transferGas` (a call keeps a 64th
-    /// back) and its failure can still be recorded.
-    function _gasNeeded() internal view returns (uint256) {
-        uint256 given = _transferGas();
-        return given + given / 63 + 20_000;
-    }
+    /// @dev Gas that must be in hand before a transfer: see `TermsCheck.gasNeeded`.
+    function _gasNeeded() internal view virtual returns (uint256);
 
     function _outage() internal view returns (uint64) {
         uint256 paused = _campaign.pausedSeconds;

@@ -18,7 +18,7 @@ abstract contract Payments is Ledger {
 
     /// @dev Refuses rounds that may not pay now: not open, or the campaign paused or held as a whole.
     function _requirePaying(uint256 roundNo, Hot hot, bool exit) internal view {
-        _requireState(roundNo, hot, RoundState.OPEN);
+        if (!hot.isOpen()) revert WrongState(roundNo, hot.state());
         if (hot.flags() & WAS_PAUSED != 0) {
             if (_campaign.pausedUntil > block.timestamp && !exit) revert Paused(_campaign.pausedUntil);
             if (_campaign.heldUntil > block.timestamp) revert Paused(_campaign.heldUntil);
@@ -34,7 +34,7 @@ abstract contract Payments is Ledger {
     function _proveChunk(Round storage r, uint256 depth, SparseWord calldata chunk) internal view {
         _requireInTree(depth, chunk.word, chunk.mask);
         uint256 buckets = BucketTree.bucketsOf(chunk.mask);
-        uint256 expected = BucketTree.popCount(buckets) * BucketTree.BUCKET;
+        uint256 expected = BucketTree.countOf(buckets) * BucketTree.BUCKET;
         if (chunk.words.length != expected) revert BadInputLength(chunk.words.length, expected);
         if (BucketTree.sparseRoot(buckets, chunk.words, chunk.proof, chunk.word, depth) != r.root) {
             revert BadProof();
@@ -65,8 +65,11 @@ abstract contract Payments is Ledger {
     }
 
     /// @dev Whether tokens sent to `to` would be lost or come back here.
-    function _isForbidden(address to) internal view returns (bool) {
-        return to == address(0) || to == _token() || to == address(this) || to == _charter();
+    function _isForbidden(address to) internal view returns (bool forbidden) {
+        (address token_, address charter_) = (_token(), _charter());
+        assembly ("memory-safe") {
+            forbidden := or(or(iszero(to), eq(to, token_)), or(eq(to, address()), eq(to, charter_)))
+        }
     }
 
     /// @dev Those of `bits` that no void or hold stands against.

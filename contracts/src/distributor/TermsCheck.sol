@@ -18,6 +18,12 @@ library TermsCheck {
     uint64 internal constant MIN_TRANSFER_GAS = 60_000;
     uint64 internal constant MAX_TRANSFER_GAS = 2_000_000;
 
+    /// @notice Gas in hand before a transfer so that it really gets `transferGas` (a call keeps a 64th back) and its
+    /// failure can still be recorded.
+    function gasNeeded(uint256 transferGas) internal pure returns (uint256) {
+        return transferGas + transferGas / 63 + 20_000;
+    }
+
     function check(DistributorTerms memory t) internal view {
         if (t.token.code.length == 0) revert IDistributor.BadTerms("token has no code");
         if (t.charter.code.length == 0) revert IDistributor.BadTerms("charter has no code");

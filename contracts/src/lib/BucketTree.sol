@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.30;
 
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
+
 /// @notice The native tree. An entitlement is one word (20-byte address, uint96 amount); a leaf is keccak256 of a
 /// bucket of four words (128 bytes); a node is keccak256(left ‖ right), the index's bits choosing the side. The lengths
 /// keep leaves and nodes apart. The tree is perfect: 2^depth buckets, zero words from `count` on.
@@ -10,6 +12,9 @@ library BucketTree {
     uint256 internal constant BUCKET = 128;
     /// @notice Levels from a bucket to the node over one 256-entitlement word.
     uint256 internal constant WORD_LEVELS = 6;
+    uint256 private constant EVERY_BUCKET = 0x1111111111111111111111111111111111111111111111111111111111111111;
+    uint256 private constant EVERY_BYTE = 0x0101010101010101010101010101010101010101010101010101010101010101;
+    uint256 private constant EVERY_BYTE_LOW = 0x0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f;
 
     /// @notice Leaf of one bucket.
     function leaf(bytes32[4] calldata bucket) internal pure returns (bytes32 node) {
@@ -59,35 +64,43 @@ library BucketTree {
     {
         assembly ("memory-safe") {
             root := node
+            let at := add(path.offset, shl(5, from))
             let end := add(path.offset, shl(5, path.length))
-            for { let at := add(path.offset, shl(5, from)) } lt(at, end) { at := add(at, 0x20) } {
-                let side := shl(5, and(position, 1))
-                mstore(side, root)
-                mstore(xor(side, 0x20), calldataload(at))
-                root := keccak256(0x00, 0x40)
-                position := shr(1, position)
+            if lt(at, end) {
+                // The present level's bit of the position is kept at 0x20: it is the node's place in the scratch space.
+                position := shl(5, position)
+                for {} 1 {} {
+                    let side := and(position, 0x20)
+                    mstore(side, root)
+                    mstore(xor(side, 0x20), calldataload(at))
+                    root := keccak256(0x00, 0x40)
+                    at := add(at, 0x20)
+                    if iszero(lt(at, end)) { break }
+                    position := shr(1, position)
+                }
             }
         }
     }
 
-    /// @notice Which of a word's 64 buckets hold a bit of `mask`: bit b for entitlements 4b to 4b + 3.
-    function bucketsOf(uint256 mask) internal pure returns (uint256 buckets) {
-        for (uint256 b; mask != 0; ++b) {
-            if (mask & 0xf != 0) buckets |= 1 << b;
-            mask >>= 4;
+    /// @notice The buckets that hold a bit of `mask`: bit 4b for entitlements 4b to 4b + 3 of the word.
+    function bucketsOf(uint256 mask) internal pure returns (uint256) {
+        mask |= mask >> 1;
+        return (mask | mask >> 2) & EVERY_BUCKET;
+    }
+
+    /// @notice How many buckets `bucketsOf` found.
+    function countOf(uint256 buckets) internal pure returns (uint256) {
+        unchecked {
+            // Sums of two in each byte, then all bytes into the highest: at most 64, so nothing spills.
+            return ((buckets + (buckets >> 4)) & EVERY_BYTE_LOW) * EVERY_BYTE >> 248;
         }
     }
 
-    /// @notice How many bits are set.
-    function popCount(uint256 bits) internal pure returns (uint256 count) {
-        for (; bits != 0; bits &= bits - 1) ++count;
-    }
-
     /// @notice Root reached from the given buckets of one word with the missing siblings.
-    /// @param buckets which buckets are given; not zero
+    /// @param buckets which buckets are given, as `bucketsOf` has it; not zero
     /// @param word index of the word in the tree
     /// @param depth levels between buckets and root
-    /// @return root the root reached; zero if a sibling is missing or left over
+    /// @return root the root reached; zero if siblings are missing or left over
     function sparseRoot(uint256 buckets, bytes calldata words, bytes32[] calldata proof, uint256 word, uint256 depth)
         internal
         pure
@@ -96,7 +109,6 @@ library BucketTree {
         uint256 levels = depth < WORD_LEVELS ? depth : WORD_LEVELS;
         uint256 used;
         uint256 level;
-        uint256 position;
         assembly ("memory-safe") {
             let nodes := mload(0x40)
             // Leaf hashes of the given buckets, closely packed and ascending.
@@ -108,40 +120,47 @@ library BucketTree {
                 mstore(to, keccak256(scratch, 128))
                 to := add(to, 0x20)
             }
-            let present := buckets
+            // A node of the present level stands for `span` bits of the word and is marked by the lowest of them.
+            let span := 4
             // Level by level, until one node is left (from there it is a plain climb) or the word's node is reached.
-            for {} and(lt(level, levels), iszero(iszero(and(present, sub(present, 1))))) { level := add(level, 1) } {
-                let next := 0
+            for {} and(lt(level, levels), iszero(iszero(and(buckets, sub(buckets, 1))))) { level := add(level, 1) } {
                 let from := nodes
                 to := nodes
-                for { let pair := 0 } present { pair := add(pair, 1) } {
-                    let sides := and(present, 3)
-                    present := shr(2, present)
-                    if iszero(sides) { continue }
-                    next := or(next, shl(pair, 1))
-                    switch sides
-                    case 3 {
-                        mstore(to, keccak256(from, 0x40))
-                        from := add(from, 0x40)
+                let parents := 0
+                let pair := shl(1, span)
+                let parent := 1
+                for { let rest := buckets } rest {} {
+                    let left := and(rest, 1)
+                    let right := and(shr(span, rest), 1)
+                    rest := shr(pair, rest)
+                    if or(left, right) {
+                        parents := or(parents, parent)
+                        switch and(left, right)
+                        case 1 {
+                            mstore(to, keccak256(from, 0x40))
+                            from := add(from, 0x40)
+                        }
+                        default {
+                            let side := shl(5, right)
+                            mstore(side, mload(from))
+                            // A missing sibling reads as whatever follows in calldata: the count is checked below.
+                            mstore(xor(side, 0x20), calldataload(add(proof.offset, shl(5, used))))
+                            used := add(used, 1)
+                            mstore(to, keccak256(0x00, 0x40))
+                            from := add(from, 0x20)
+                        }
+                        to := add(to, 0x20)
                     }
-                    default {
-                        let side := shl(5, shr(1, sides))
-                        mstore(side, mload(from))
-                        // A missing sibling reads as whatever follows in calldata: the count is checked below.
-                        mstore(xor(side, 0x20), calldataload(add(proof.offset, shl(5, used))))
-                        used := add(used, 1)
-                        mstore(to, keccak256(0x00, 0x40))
-                        from := add(from, 0x20)
-                    }
-                    to := add(to, 0x20)
+                    parent := shl(pair, parent)
                 }
-                present := next
+                buckets := parents
+                span := pair
             }
             root := mload(nodes)
-            for {} gt(present, 1) { present := shr(1, present) } { position := add(position, 1) }
         }
-        position |= word << (levels - level);
         if (proof.length < used || proof.length - used != depth - level) return bytes32(0);
+        // One mark is left: the node's place in its level is the mark's bit number over the span.
+        uint256 position = Math.log2(buckets) >> (2 + level) | word << (levels - level);
         return climb(root, position, proof, used);
     }
 }

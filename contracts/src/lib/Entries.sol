@@ -16,23 +16,29 @@ library Entries {
     }
 
     /// @notice Where a run stands and what it did so far.
-    /// @param wanted entitlements to pay
+    /// @param wanted entitlements to pay, from `next` on, lowest first; `given` likewise
     /// @param source the next word in calldata
-    /// @param bucket lowest bit of the present bucket, and `stop` its end in calldata
+    /// @param first lowest bit of the present stretch (a bucket, or all that is left), and `from` its place in calldata
+    /// @param ahead where the words after the present bucket stand in calldata
     /// @param next lowest bit of the first bucket not looked at yet
-    /// @param rest the present bucket's wanted bits from `source` on, lowest first
+    /// @param rest the present stretch's wanted bits from `source` on, lowest first
     /// @param sum base units really paid
     /// @param refused bits that are never paid: padding (zero address), token, Distributor, Charter
+    /// @param freeMemory the free memory pointer, while `pay` borrows its place
+    /// @param why the `Stop` that ended the loop
     struct Run {
         uint256 wanted;
         uint256 given;
         uint256 source;
-        uint256 bucket;
-        uint256 stop;
+        uint256 first;
+        uint256 ahead;
         uint256 next;
+        uint256 from;
         uint256 rest;
         uint256 sum;
         uint256 refused;
+        uint256 freeMemory;
+        uint256 why;
     }
 
     /// @notice A run over words in calldata, before its first bucket.
@@ -48,7 +54,7 @@ library Entries {
     /// @notice Bit of the entitlement a run stands on.
     function present(Run memory run) internal pure returns (uint256 bit) {
         unchecked {
-            return run.bucket << (4 - ((run.stop - run.source) >> 5));
+            return run.first << ((run.source - run.from) >> 5);
         }
     }
 
@@ -70,10 +76,10 @@ library Entries {
         returns (Stop why)
     {
         assembly ("memory-safe") {
-            let free := mload(0x40)
+            mstore(add(run, 0x140), mload(0x40))
             let source := mload(add(run, 0x40))
-            let rest := mload(add(run, 0xc0))
-            let sum := mload(add(run, 0xe0))
+            let rest := mload(add(run, 0xe0))
+            let sum := mload(add(run, 0x100))
             mstore(0x00, TRANSFER)
             for {} 1 {} {
                 for {} rest {} {
@@ -81,15 +87,14 @@ library Entries {
                         let entry := calldataload(source)
                         let to := shr(96, entry)
                         if or(or(iszero(to), eq(to, token)), or(eq(to, address()), eq(to, charter))) {
-                            let passed := sub(4, shr(5, sub(mload(add(run, 0x80)), source)))
-                            let bit := shl(passed, mload(add(run, 0x60)))
-                            mstore(add(run, 0x100), or(mload(add(run, 0x100)), bit))
+                            let bit := shl(shr(5, sub(source, mload(add(run, 0xc0)))), mload(add(run, 0x60)))
+                            mstore(add(run, 0x120), or(mload(add(run, 0x120)), bit))
                             rest := shr(1, rest)
                             source := add(source, 0x20)
                             continue
                         }
                         if lt(gas(), gasNeeded) {
-                            why := 2
+                            mstore(add(run, 0x160), 2)
                             break
                         }
                         // The amount is the word's lower 12 bytes: its upper 20 are blanked where they fall.
@@ -100,7 +105,7 @@ library Entries {
                         if iszero(and(and(ok, eq(mload(0x60), 1)), gt(returndatasize(), 0x1f))) {
                             // Some old tokens return nothing at all; anything else is a refusal.
                             if or(iszero(ok), returndatasize()) {
-                                why := 1
+                                mstore(add(run, 0x160), 1)
                                 break
                             }
                         }
@@ -109,25 +114,48 @@ library Entries {
                     rest := shr(1, rest)
                     source := add(source, 0x20)
                 }
-                if why { break }
+                if rest { break }
                 // On to the next bucket that is given, or out.
                 let given := mload(add(run, 0x20))
+                if iszero(given) { break }
+                let wanted := mload(run)
                 let bucket := mload(add(run, 0xa0))
-                for {} and(lt(sub(bucket, 1), given), iszero(and(given, mul(bucket, 0xf)))) {} {
-                    bucket := shl(4, bucket)
+                if iszero(and(given, 0xf)) {
+                    for {} iszero(and(given, 0xffffffff)) {} {
+                        given := shr(32, given)
+                        wanted := shr(32, wanted)
+                        bucket := shl(32, bucket)
+                    }
+                    for {} iszero(and(given, 0xf)) {} {
+                        given := shr(4, given)
+                        wanted := shr(4, wanted)
+                        bucket := shl(4, bucket)
+                    }
                 }
-                if iszero(lt(sub(bucket, 1), given)) { break }
                 source := mload(add(run, 0x80))
                 mstore(add(run, 0x60), bucket)
-                mstore(add(run, 0x80), add(source, 0x80))
-                mstore(add(run, 0xa0), shl(4, bucket))
-                rest := and(div(mload(run), bucket), 0xf)
+                mstore(add(run, 0xc0), source)
+                switch and(given, add(given, 1))
+                case 0 {
+                    // All that is left stands side by side, as in a dense range: one stretch to the end.
+                    rest := wanted
+                    mstore(add(run, 0x20), 0)
+                }
+                default {
+                    rest := and(wanted, 0xf)
+                    mstore(run, shr(4, wanted))
+                    mstore(add(run, 0x20), shr(4, given))
+                    mstore(add(run, 0x80), add(source, 0x80))
+                    mstore(add(run, 0xa0), shl(4, bucket))
+                }
             }
-            mstore(0x40, free)
+            mstore(0x40, mload(add(run, 0x140)))
             mstore(0x60, 0)
+            why := mload(add(run, 0x160))
+            mstore(add(run, 0x160), 0)
             mstore(add(run, 0x40), source)
-            mstore(add(run, 0xc0), rest)
-            mstore(add(run, 0xe0), sum)
+            mstore(add(run, 0xe0), rest)
+            mstore(add(run, 0x100), sum)
         }
     }
 

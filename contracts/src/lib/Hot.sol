@@ -8,7 +8,7 @@ import {Mode, RoundState} from "../interfaces/Types.sol";
 /// 232–239 mode, 240–247 state, 248–255 flags.
 type Hot is uint256;
 
-using {remaining, closesAt, opensAt, gate, depth, mode, state, flags} for Hot global;
+using {isOpen, remaining, closesAt, opensAt, gate, depth, mode, state, flags} for Hot global;
 using {withState, withClosesAt, withFlag, minus} for Hot global;
 
 /// @dev Set for good once anything of the kind was ever done in the round: until then paying need not look.
@@ -53,6 +53,11 @@ function mode(Hot hot) pure returns (Mode) {
 
 function state(Hot hot) pure returns (RoundState) {
     return RoundState(uint8(Hot.unwrap(hot) >> 240));
+}
+
+/// @dev `state() == OPEN`, without the range check of an enum conversion.
+function isOpen(Hot hot) pure returns (bool) {
+    return uint8(Hot.unwrap(hot) >> 240) == uint8(RoundState.OPEN);
 }
 
 function flags(Hot hot) pure returns (uint256) {
