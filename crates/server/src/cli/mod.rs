@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 use crate::telemetry::{self, LogOptions};
 
 pub mod keys;
+pub mod snapshot;
 
 /// Token distribution with one ordered, provable sequence of decisions.
 #[derive(Debug, Parser)]
@@ -24,19 +25,22 @@ struct Cli {
 enum Command {
     /// Make and show keys: accounts, log keys, operator keys.
     Keys(keys::Keys),
+    /// Turn lists into snapshots, and snapshots into proofs.
+    Snapshot(snapshot::SnapshotArgs),
 }
 
 impl Command {
     /// What the log shows when nobody asked for anything else: a node tells its story, a command only what is wrong.
     const fn default_log(&self) -> &'static str {
         match self {
-            Self::Keys(_) => "warn",
+            Self::Keys(_) | Self::Snapshot(_) => "warn",
         }
     }
 
     fn run(self) -> anyhow::Result<ExitCode> {
         match self {
             Self::Keys(command) => command.run(),
+            Self::Snapshot(command) => command.run(),
         }
     }
 }
