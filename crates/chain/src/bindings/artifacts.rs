@@ -1,0 +1,30 @@
+//! Creation code of the committed builds (`contracts/abi/*.json`).
+
+use std::sync::LazyLock;
+
+use alloy_primitives::Bytes;
+use serde::Deserialize;
+
+pub static CHARTER: LazyLock<Bytes> = LazyLock::new(|| code(CHARTER_JSON));
+pub static DISTRIBUTOR: LazyLock<Bytes> = LazyLock::new(|| code(DISTRIBUTOR_JSON));
+pub static TEST_TOKEN: LazyLock<Bytes> = LazyLock::new(|| code(TEST_TOKEN_JSON));
+
+pub const CHARTER_JSON: &str = include_str!("../../../../contracts/abi/Charter.json");
+pub const DISTRIBUTOR_JSON: &str = include_str!("../../../../contracts/abi/Distributor.json");
+pub const TEST_TOKEN_JSON: &str = include_str!("../../../../contracts/abi/TestToken.json");
+
+#[derive(Deserialize)]
+struct Artifact {
+    bytecode: Bytecode,
+}
+
+#[derive(Deserialize)]
+struct Bytecode {
+    object: Bytes,
+}
+
+fn code(json: &str) -> Bytes {
+    let artifact: Artifact =
+        serde_json::from_str(json).expect("committed and checked by the contracts' tests");
+    artifact.bytecode.object
+}

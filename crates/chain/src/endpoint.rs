@@ -1,0 +1,92 @@
+//! One RPC URL: a limited, timed JSON-RPC client.
+
+use std::fmt;
+use std::num::NonZeroU32;
+
+use alloy::rpc::client::RpcClient;
+use alloy::rpc::json_rpc::RpcRecv;
+use alloy::transports::http::reqwest::{Client, Url};
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use serde_json::Value;
+use tokio::time::timeout;
+
+use crate::error::ChainError;
+use crate::limits::{CONNECT_TIMEOUT, LIMITER_WAIT, REQUEST_TIMEOUT};
+
+pub(crate) struct Endpoint {
+    client: RpcClient,
+    limiter: DefaultDirectRateLimiter,
+    /// The URL without user, password, path and query, where providers put their keys.
+    shown: String,
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Endpoint").field(&self.shown).finish()
+    }
+}
+
+impl Endpoint {
+    /// An endpoint; nothing is sent yet. The error says what is wrong with the URL.
+    pub(crate) fn new(url: &str, requests_per_second: NonZeroU32) -> Result<Self, String> {
+        let parsed: Url = url.parse().map_err(|error| format!("the RPC URL is not a URL ({error})"))?;
+        if !matches!(parsed.scheme(), "http" | "https") {
+            return Err(format!("the RPC URL begins with `{}:`; http or https is needed", parsed.scheme()));
+        }
+        let client = Client::builder()
+            .timeout(REQUEST_TIMEOUT)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .build()
+            .map_err(|error| format!("no HTTP client can be made ({error})"))?;
+        Ok(Self {
+            shown: shown(&parsed),
+            client: RpcClient::new_http_with_client(client, parsed),
+            limiter: RateLimiter::direct(Quota::per_second(requests_per_second)),
+        })
+    }
+
+    pub(crate) fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    /// One request, once.
+    pub(crate) async fn request<R: RpcRecv>(
+        &self,
+        method: &'static str,
+        params: Value,
+    ) -> Result<R, ChainError> {
+        let url = || self.shown.clone();
+        if timeout(LIMITER_WAIT, self.limiter.until_ready()).await.is_err() {
+            return Err(ChainError::Limited { method, url: url() });
+        }
+        match timeout(REQUEST_TIMEOUT, self.client.request(method, params)).await {
+            Ok(answer) => answer.map_err(|source| ChainError::Rpc { method, url: url(), source }),
+            Err(_) => Err(ChainError::TimedOut { method, url: url(), after: REQUEST_TIMEOUT }),
+        }
+    }
+}
+
+fn shown(url: &Url) -> String {
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    format!("{}://{}{port}", url.scheme(), url.host_str().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_in_a_url_are_not_shown() {
+        let url = "https://user:secret@node.example:8545/v3/0123456789abcdef?key=topsecret";
+        let endpoint = Endpoint::new(url, NonZeroU32::MIN).unwrap();
+        assert_eq!(endpoint.shown(), "https://node.example:8545");
+        assert_eq!(format!("{endpoint:?}"), "Endpoint(\"https://node.example:8545\")");
+    }
+
+    #[test]
+    fn a_url_that_cannot_work_is_named() {
+        let refused = Endpoint::new("ws://node.example", NonZeroU32::MIN).unwrap_err();
+        assert_eq!(refused, "the RPC URL begins with `ws:`; http or https is needed");
+        assert!(Endpoint::new("node.example", NonZeroU32::MIN).is_err());
+    }
+}

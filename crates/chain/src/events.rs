@@ -1,0 +1,499 @@
+//! What the contracts said, block by block, in the order of the log.
+//!
+//! An event counts only if its emitter is the contract it should come from: anyone may deploy a contract that emits the
+//! same events. An answer counts only if it belongs to the chain as it stands: the node must have the last block asked
+//! for, before and after, and every log's block must be canonical.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use alloy::rpc::types::Log;
+use alloy_primitives::{Address, B256, Bytes, U64, U256};
+use alloy_sol_types::{SolEvent, SolEventInterface};
+use futures::stream::{self, StreamExt, TryStreamExt};
+use serde_json::{Value, json};
+use sluice_core::amount::Total;
+use sluice_core::command::RoundTerms;
+use sluice_core::ids::{BatchNo, BlockRef, CampaignId, EntitlementId, Epoch, RoundNo};
+use sluice_core::log::entry::WordMask;
+
+use crate::bindings::{Charter, Distributor, TestToken};
+use crate::decode::{round_terms, small, total, word_mask};
+use crate::endpoint::Endpoint;
+use crate::error::ChainError;
+use crate::limits::{LOG_REQUESTS_MAX, LOGS_MAX, READS_IN_FLIGHT, REASON_BYTES_MAX};
+use crate::reads::{Phase, phase};
+use crate::rpc::Chain;
+
+/// A campaign's contracts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Watched {
+    /// The campaign.
+    pub campaign: CampaignId,
+    /// The contract that holds its tokens.
+    pub distributor: Address,
+    /// The token.
+    pub token: Address,
+}
+
+/// A range as read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventsRead {
+    /// The last block of the range: everything up to here was read, on the branch this block ends.
+    pub upto: BlockRef,
+    /// Blocks in which something happened, ascending.
+    pub blocks: Vec<BlockEvents>,
+}
+
+/// A block's events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlockEvents {
+    /// The block.
+    pub block: BlockRef,
+    /// In the order of the log.
+    pub events: Vec<Located>,
+}
+
+/// An event with its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Located {
+    /// The transaction.
+    pub tx_hash: B256,
+    /// Its number in the block's log.
+    pub log_index: u64,
+    /// What was said.
+    pub event: Event,
+}
+
+/// Who said something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A campaign's Distributor, or its token about it.
+    Campaign {
+        /// The campaign.
+        campaign: CampaignId,
+        /// What.
+        event: CampaignEvent,
+    },
+    /// The Charter.
+    Charter(CharterEvent),
+}
+
+/// What a Distributor and its token say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CampaignEvent {
+    /// The token moved base units into the Distributor.
+    Funded {
+        /// From whom; zero for a mint.
+        from: Address,
+        /// Base units.
+        amount: Total,
+    },
+    /// A round was published.
+    RoundPublished {
+        /// With these terms.
+        terms: Box<RoundTerms>,
+        /// The block's time, Unix seconds.
+        published_at: u64,
+    },
+    /// A round is open.
+    RoundOpened {
+        /// The round.
+        round: RoundNo,
+        /// The Distributor's balance then, base units.
+        balance: Total,
+        /// What all open rounds owed then, base units.
+        owed: Total,
+    },
+    /// A round will never open.
+    RoundCancelled {
+        /// The round.
+        round: RoundNo,
+        /// By veto.
+        vetoed: bool,
+    },
+    /// A round closes later.
+    ClosingExtended {
+        /// The round.
+        round: RoundNo,
+        /// Unix seconds.
+        closes_at: u64,
+    },
+    /// A batch begins: what the same transaction says after this is its result.
+    BatchSettled {
+        /// Its number.
+        batch: BatchNo,
+        /// The epoch it was settled under.
+        epoch: Epoch,
+        /// The checkpoint root it carried.
+        log_root: B256,
+    },
+    /// Entitlements were paid to their recipients.
+    Settled(WordMask),
+    /// An entitlement could not be paid.
+    ItemSkipped {
+        /// Which.
+        entitlement: EntitlementId,
+        /// The token's return data, or the Distributor's error.
+        reason: Bytes,
+    },
+    /// An entitlement was paid where its recipient signed, in a batch.
+    Redirected {
+        /// Which.
+        entitlement: EntitlementId,
+        /// Where to.
+        to: Address,
+    },
+    /// An entitlement was paid by claim.
+    Claimed {
+        /// Which.
+        entitlement: EntitlementId,
+        /// Where to.
+        to: Address,
+    },
+    /// Entitlements were annulled.
+    Voided {
+        /// Which.
+        mask: WordMask,
+        /// Their sum, base units.
+        amount: Total,
+    },
+    /// A round is over; the rest went back.
+    Swept {
+        /// The round.
+        round: RoundNo,
+        /// Base units.
+        amount: Total,
+    },
+    /// Tokens went back before the first opening.
+    Withdrawn {
+        /// Base units.
+        amount: Total,
+    },
+    /// A foreign token went to the refund address.
+    Rescued {
+        /// The token.
+        token: Address,
+    },
+}
+
+/// What a Charter says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CharterEvent {
+    /// The constitution changed: read it again.
+    SetChanged {
+        /// The new version.
+        set_version: u64,
+    },
+    /// A sequencer took the epoch.
+    EpochTaken {
+        /// The epoch.
+        epoch: Epoch,
+        /// The sequencer.
+        sequencer: u32,
+        /// Its control key.
+        control: Address,
+    },
+    /// Sequencers or their lanes changed (without a new set version, where one was removed).
+    SequencersChanged {
+        /// Which one.
+        sequencer: u32,
+    },
+    /// A log key came into force or was revoked.
+    LogKeysChanged {
+        /// Which one.
+        key: B256,
+    },
+    /// A Distributor belongs to this Charter.
+    DistributorRegistered {
+        /// Which one.
+        distributor: Address,
+    },
+    /// The phase changed.
+    PhaseChanged {
+        /// The new phase.
+        phase: Phase,
+        /// How many changes there have been.
+        phase_counter: u64,
+    },
+    /// A change was approved, cancelled or waits.
+    ChangeScheduled {
+        /// Its id.
+        id: B256,
+        /// When it may be applied, Unix seconds; `None` if it was cancelled.
+        ready_at: Option<u64>,
+    },
+}
+
+impl Chain {
+    /// Every event of blocks `from..=to` that concerns these campaigns or this Charter.
+    ///
+    /// # Errors
+    /// [`ChainError::NoBlock`] if the node is not there yet, [`ChainError::Reorganised`] if the chain moved meanwhile,
+    /// both to be retried; a provider's refusal of even a single block.
+    pub async fn events(
+        &self,
+        from: u64,
+        to: u64,
+        watched: &[Watched],
+        charter: Option<Address>,
+    ) -> Result<EventsRead, ChainError> {
+        let mut last = ChainError::NoBlock(to);
+        for endpoint in self.endpoints() {
+            match self.events_on(endpoint, from, to, watched, charter).await {
+                Err(error) if error.is_worth_another_attempt() => last = error,
+                other => return other,
+            }
+        }
+        Err(last)
+    }
+
+    async fn events_on(
+        &self,
+        endpoint: &Endpoint,
+        from: u64,
+        to: u64,
+        watched: &[Watched],
+        charter: Option<Address>,
+    ) -> Result<EventsRead, ChainError> {
+        // A node that is behind answers "no logs" for blocks it does not have.
+        let upto = self.block_on(endpoint, to).await?.ok_or(ChainError::NoBlock(to))?;
+        let sources = Sources::new(watched, charter);
+        let mut logs = Vec::new();
+        let mut budget = LOG_REQUESTS_MAX;
+        for filter in sources.filters() {
+            self.collect(endpoint, &filter, from, to, &mut budget, &mut logs).await?;
+        }
+        let blocks = sources.by_block(logs)?;
+        self.require_canonical(endpoint, &blocks, upto).await?;
+        Ok(EventsRead { upto, blocks })
+    }
+
+    /// Reads a range, halving it where the provider refuses.
+    async fn collect(
+        &self,
+        endpoint: &Endpoint,
+        filter: &Value,
+        from: u64,
+        to: u64,
+        budget: &mut u32,
+        found: &mut Vec<Log>,
+    ) -> Result<(), ChainError> {
+        let mut ranges = vec![(from, to)];
+        while let Some((from, to)) = ranges.pop().filter(|(from, to)| from <= to) {
+            *budget = budget.checked_sub(1).ok_or_else(|| too_many_requests(endpoint))?;
+            let mut filter = filter.clone();
+            filter["fromBlock"] = json!(U64::from(from));
+            filter["toBlock"] = json!(U64::from(to));
+            match self.logs_on(endpoint, filter).await {
+                Ok(logs) if logs.len() <= LOGS_MAX || from == to => found.extend(logs),
+                Err(error) if from == to || !is_refusal(&error) => return Err(error),
+                // The upper half goes under the lower one, so that blocks are read in order.
+                Ok(_) | Err(_) => {
+                    let middle = from + (to - from) / 2;
+                    ranges.push((middle + 1, to));
+                    ranges.push((from, middle));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Every block named by a log must be the one at its height now, and the range's last block must still stand.
+    async fn require_canonical(
+        &self,
+        endpoint: &Endpoint,
+        blocks: &[BlockEvents],
+        upto: BlockRef,
+    ) -> Result<(), ChainError> {
+        let seen: Vec<BlockRef> = blocks.iter().map(|b| b.block).collect();
+        let check = |seen: BlockRef| async move {
+            let number = seen.number;
+            match self.block_on(endpoint, number).await? {
+                Some(now) if now == seen => Ok(()),
+                Some(now) => Err(ChainError::Reorganised { number, seen: seen.hash, now: now.hash }),
+                None => Err(ChainError::NoBlock(number)),
+            }
+        };
+        stream::iter(seen).map(check).buffer_unordered(READS_IN_FLIGHT).try_collect::<()>().await?;
+        check(upto).await
+    }
+}
+
+fn too_many_requests(endpoint: &Endpoint) -> ChainError {
+    ChainError::TooMuch(format!(
+        "{} answers only tiny ranges of logs: {LOG_REQUESTS_MAX} requests did not suffice; ask fewer blocks at once",
+        endpoint.shown()
+    ))
+}
+
+/// A refusal by the node, as against no answer. Providers word "too large" in too many ways to tell it from other
+/// refusals; a wrong guess costs one more request and ends at a single block.
+fn is_refusal(error: &ChainError) -> bool {
+    let Some(payload) = error.response() else { return matches!(error, ChainError::TimedOut { .. }) };
+    let message = payload.message.to_lowercase();
+    !message.contains("rate") && !message.contains("too many requests") && payload.code != 429
+}
+
+/// Whose events are wanted.
+struct Sources {
+    distributors: BTreeMap<Address, Watched>,
+    tokens: BTreeSet<Address>,
+    charter: Option<Address>,
+}
+
+impl Sources {
+    fn new(watched: &[Watched], charter: Option<Address>) -> Self {
+        Self {
+            distributors: watched.iter().map(|w| (w.distributor, *w)).collect(),
+            tokens: watched.iter().map(|w| w.token).collect(),
+            charter,
+        }
+    }
+
+    /// One filter for what our contracts say, one for transfers into them (a token's others may be millions).
+    fn filters(&self) -> Vec<Value> {
+        let mut filters = Vec::new();
+        let ours: Vec<_> = self.distributors.keys().chain(&self.charter).collect();
+        if !ours.is_empty() {
+            filters.push(json!({ "address": ours }));
+        }
+        if !self.tokens.is_empty() {
+            let into: Vec<B256> = self.distributors.keys().map(|d| d.into_word()).collect();
+            let topics = json!([TestToken::Transfer::SIGNATURE_HASH, null, into]);
+            filters.push(json!({ "address": self.tokens, "topics": topics }));
+        }
+        filters
+    }
+
+    fn by_block(&self, logs: Vec<Log>) -> Result<Vec<BlockEvents>, ChainError> {
+        let mut blocks: BTreeMap<u64, BlockEvents> = BTreeMap::new();
+        for log in logs {
+            let Some(event) = self.event(&log)? else { continue };
+            let (block, located) = located(&log, event)?;
+            let events =
+                blocks.entry(block.number).or_insert_with(|| BlockEvents { block, events: Vec::new() });
+            if events.block != block {
+                let (seen, now) = (events.block.hash, block.hash);
+                return Err(ChainError::Reorganised { number: block.number, seen, now });
+            }
+            events.events.push(located);
+        }
+        let mut blocks: Vec<_> = blocks.into_values().collect();
+        for block in &mut blocks {
+            block.events.sort_by_key(|e| e.log_index);
+            block.events.dedup_by_key(|e| e.log_index);
+        }
+        Ok(blocks)
+    }
+
+    /// What a log means to us; `None` if its emitter is not the one whose word counts.
+    fn event(&self, log: &Log) -> Result<Option<Event>, ChainError> {
+        let emitter = log.address();
+        if Some(emitter) == self.charter {
+            return charter_event(log).map(|event| Some(Event::Charter(event)));
+        }
+        if let Some(watched) = self.distributors.get(&emitter) {
+            let campaign = watched.campaign;
+            return distributor_event(campaign, log).map(|event| Some(Event::Campaign { campaign, event }));
+        }
+        if log.topic0() != Some(&TestToken::Transfer::SIGNATURE_HASH) {
+            return Ok(None);
+        }
+        let transfer =
+            TestToken::Transfer::decode_log(&log.inner).map_err(|e| undecodable("Transfer", &e))?;
+        match self.distributors.get(&transfer.to) {
+            Some(watched) if watched.token == emitter => {
+                let event =
+                    CampaignEvent::Funded { from: transfer.from, amount: total("amount", transfer.value)? };
+                Ok(Some(Event::Campaign { campaign: watched.campaign, event }))
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+fn located(log: &Log, event: Event) -> Result<(BlockRef, Located), ChainError> {
+    let missing = || ChainError::Malformed {
+        what: "a log",
+        problem: "it lacks its block, transaction or index; the node gave a pending one".to_owned(),
+    };
+    let number = log.block_number.ok_or_else(missing)?;
+    let hash = log.block_hash.ok_or_else(missing)?;
+    let tx_hash = log.transaction_hash.ok_or_else(missing)?;
+    let log_index = log.log_index.ok_or_else(missing)?;
+    Ok((BlockRef { number, hash }, Located { tx_hash, log_index, event }))
+}
+
+fn undecodable(what: &'static str, error: &alloy_sol_types::Error) -> ChainError {
+    ChainError::Malformed { what, problem: error.to_string() }
+}
+
+fn entitlement(round: U256, index: U256) -> Result<EntitlementId, ChainError> {
+    Ok(EntitlementId { round: small("round", round)?, index: small("index", index)? })
+}
+
+/// A Distributor's event.
+pub(crate) fn distributor_event(campaign: CampaignId, log: &Log) -> Result<CampaignEvent, ChainError> {
+    use Distributor::DistributorEvents as E;
+    let decoded = E::decode_raw_log(log.topics(), &log.data().data);
+    Ok(match decoded.map_err(|e| undecodable("a Distributor's event", &e))? {
+        E::RoundPublished(e) => CampaignEvent::RoundPublished {
+            terms: Box::new(round_terms(campaign, small("round", e.round)?, e.terms)?),
+            published_at: e.publishedAt,
+        },
+        E::RoundOpened(e) => CampaignEvent::RoundOpened {
+            round: small("round", e.round)?,
+            balance: total("balance", e.balance)?,
+            owed: total("owed", e.owed)?,
+        },
+        E::RoundCancelled(e) => {
+            CampaignEvent::RoundCancelled { round: small("round", e.round)?, vetoed: e.vetoed }
+        }
+        E::ClosingExtended(e) => {
+            CampaignEvent::ClosingExtended { round: small("round", e.round)?, closes_at: e.closesAt }
+        }
+        E::BatchSettled(e) => {
+            CampaignEvent::BatchSettled { batch: e.batchNo, epoch: e.epoch, log_root: e.logRoot }
+        }
+        E::Settled(e) => CampaignEvent::Settled(word_mask(e.round, e.word, e.mask)?),
+        E::ItemSkipped(e) => CampaignEvent::ItemSkipped {
+            entitlement: entitlement(e.round, e.index)?,
+            reason: e.reason.slice(..e.reason.len().min(REASON_BYTES_MAX)),
+        },
+        E::Redirected(e) => {
+            CampaignEvent::Redirected { entitlement: entitlement(e.round, e.index)?, to: e.to }
+        }
+        E::Claimed(e) => CampaignEvent::Claimed { entitlement: entitlement(e.round, e.index)?, to: e.to },
+        E::Voided(e) => CampaignEvent::Voided {
+            mask: word_mask(e.round, e.word, e.mask)?,
+            amount: total("amount", e.amount)?,
+        },
+        E::Swept(e) => {
+            CampaignEvent::Swept { round: small("round", e.round)?, amount: total("amount", e.amount)? }
+        }
+        E::Withdrawn(e) => CampaignEvent::Withdrawn { amount: total("amount", e.amount)? },
+        E::Rescued(e) => CampaignEvent::Rescued { token: e.token },
+    })
+}
+
+fn charter_event(log: &Log) -> Result<CharterEvent, ChainError> {
+    use Charter::CharterEvents as E;
+    let decoded = E::decode_raw_log(log.topics(), &log.data().data);
+    Ok(match decoded.map_err(|e| undecodable("a Charter's event", &e))? {
+        E::SetChanged(e) => CharterEvent::SetChanged { set_version: e.setVersion },
+        E::EpochTaken(e) => {
+            CharterEvent::EpochTaken { epoch: e.epoch, sequencer: e.sequencer, control: e.control }
+        }
+        E::SequencerAdded(e) => CharterEvent::SequencersChanged { sequencer: e.id },
+        E::LanesChanged(e) => CharterEvent::SequencersChanged { sequencer: e.id },
+        E::SequencerRemoved(e) => CharterEvent::SequencersChanged { sequencer: e.id },
+        E::LogKeyAdded(e) => CharterEvent::LogKeysChanged { key: e.key },
+        E::LogKeyRevoked(e) => CharterEvent::LogKeysChanged { key: e.key },
+        E::DistributorRegistered(e) => CharterEvent::DistributorRegistered { distributor: e.distributor },
+        E::PhaseChanged(e) => {
+            CharterEvent::PhaseChanged { phase: phase(e.phase)?, phase_counter: e.phaseCounter }
+        }
+        E::ChangeScheduled(e) => CharterEvent::ChangeScheduled { id: e.id, ready_at: Some(e.readyAt) },
+        E::ChangeCancelled(e) => CharterEvent::ChangeScheduled { id: e.id, ready_at: None },
+    })
+}

@@ -1,0 +1,34 @@
+//! Every bound of this crate, each with its reason.
+
+use std::time::Duration;
+
+/// RPC URLs of a chain. The second is a witness of finality and a fallback for reads; a third would only cost.
+pub const URLS_MAX: usize = 2;
+/// One request, from the first byte out to the last byte in. A slow `eth_getLogs` takes seconds, nothing takes longer.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
+/// Opening a connection.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a request waits for the outbound limiter before it is told to come back.
+pub const LIMITER_WAIT: Duration = Duration::from_secs(10);
+/// Attempts of a read; broadcasts are never repeated here.
+pub const READ_ATTEMPTS: u32 = 4;
+/// Wait before the second attempt of a read; doubled each time.
+pub const READ_RETRY_AFTER: Duration = Duration::from_millis(100);
+/// Reads of one batch under way at a time: enough to hide latency, few enough not to look like an attack.
+pub const READS_IN_FLIGHT: usize = 8;
+/// `eth_getLogs` requests one read of events may take: twice the leaves of a bisected range of 500 blocks.
+pub const LOG_REQUESTS_MAX: u32 = 1_000;
+/// Logs one request may bring; more is treated as "range too large". 50 thousand logs are some 30 MB of JSON.
+pub const LOGS_MAX: usize = 50_000;
+/// Bytes of a failed transfer's return data that are kept (the contract cuts at the same length).
+pub const REASON_BYTES_MAX: usize = 256;
+/// Gas a signer's contract may use on chain for its answer (`Signatures.CHECK_GAS`); asked off-chain with the same.
+pub const SIGNATURE_CHECK_GAS: u64 = 500_000;
+/// Gas of one transaction since Osaka (EIP-7825).
+pub const TX_GAS_CAP: u64 = 16_777_216;
+/// How long an operator's transaction is waited for.
+pub const MINED_WITHIN: Duration = Duration::from_secs(300);
+/// Longest pause between two looks for a transaction receipt; the first ones are shorter.
+pub const RECEIPT_POLL: Duration = Duration::from_secs(2);
+/// Blocks whose tips `eth_feeHistory` shows us.
+pub const FEE_HISTORY_BLOCKS: u64 = 10;
