@@ -250,7 +250,6 @@ fn live<'a>(epoch: Epoch, facts: &LaneFacts, batch: &'a Batch) -> Live<'a> {
 }
 
 /// What an attempt that is not mined needs: to be sent, sent again, or, as the lowest of its lane, replaced.
-#[expect(clippy::too_many_arguments, reason = "the facts of one attempt; each is used once")]
 fn wait(
     facts: &LaneFacts,
     policy: &FeePolicy,

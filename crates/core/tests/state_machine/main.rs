@@ -1,0 +1,17 @@
+//! The state machine from outside: inputs in, entries out, and what State says of them. Every group is decided on the
+//! decider's clone, replayed from its encoded bytes on a follower, and compared by state hash.
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "tests say what they expect by panicking"
+)]
+
+mod batches;
+mod claims;
+mod commands;
+mod events;
+mod golden;
+mod guards;
+mod properties;
+mod time;
+mod world;
