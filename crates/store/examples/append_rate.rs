@@ -45,18 +45,24 @@ fn group(first: u64) -> Append {
     }
 }
 
-/// Lines of COPY's text format, for another stream.
-fn copy_lines(groups: &[Append]) -> String {
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    let mut lines = String::new();
+/// The same rows in COPY's binary format (PostgreSQL manual, "COPY"), for another stream.
+fn copy_bytes(groups: &[Append]) -> Vec<u8> {
+    let mut bytes = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0".to_vec();
     for append in groups {
         for (row, seq) in append.rows.iter().zip(append.first..) {
-            let (entry, leaf) = (hex(&row.entry), hex(&row.leaf));
-            lines +=
-                &format!("1\t{seq}\t1\t{}\t\\\\x{entry}\t\\\\x{leaf}\t{}\t1\t{seq}\n", row.kind, campaign());
+            let (stream, epoch, node) = (1_i32.to_be_bytes(), 1_u64.to_be_bytes(), 1_i32.to_be_bytes());
+            let (seq, kind, campaign) = (seq.to_be_bytes(), row.kind.to_be_bytes(), campaign());
+            let fields: [&[u8]; 9] =
+                [&stream, &seq, &epoch, &kind, &row.entry, &row.leaf, campaign.0.as_bytes(), &node, &seq];
+            bytes.extend(9_i16.to_be_bytes());
+            for field in fields {
+                bytes.extend(u32::try_from(field.len()).expect("fields are short").to_be_bytes());
+                bytes.extend(field);
+            }
         }
     }
-    lines
+    bytes.extend((-1_i16).to_be_bytes());
+    bytes
 }
 
 fn rate(rows: u64, took: Duration) -> u128 {
@@ -81,11 +87,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
     let appended = start.elapsed();
 
-    let lines = copy_lines(&groups);
+    let bytes = copy_bytes(&groups);
     let pool = sqlx::PgPool::connect(database.url()).await?;
     let start = Instant::now();
-    let mut copy = pool.copy_in_raw("COPY log FROM STDIN").await?;
-    copy.send(lines.as_bytes()).await?;
+    let mut copy = pool.copy_in_raw("COPY log FROM STDIN (FORMAT binary)").await?;
+    copy.send(bytes).await?;
     let copied_rows = copy.finish().await?;
     let copied = start.elapsed();
     pool.close().await;

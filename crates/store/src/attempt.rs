@@ -57,6 +57,25 @@ impl Store {
         self.fetch_all("read a batch's attempts", query).await?.into_iter().map(attempt).collect()
     }
 
+    /// What was last signed at a nonce of a settlement account.
+    ///
+    /// # Errors
+    /// [`crate::Error::Unavailable`].
+    pub async fn last_attempt_at(
+        &self,
+        chain: ChainId,
+        lane: Address,
+        nonce: u64,
+    ) -> Result<Option<Attempt>> {
+        let sql = "SELECT seq, campaign, batch, chain, lane, nonce, hash, raw FROM attempt
+                   WHERE chain = $1 AND lane = $2 AND nonce = $3 ORDER BY seq DESC LIMIT 1";
+        let query = sqlx::query_as(sql)
+            .bind(to_bigint("chain id", chain)?)
+            .bind(lane.as_slice())
+            .bind(to_bigint("nonce", nonce)?);
+        self.fetch_optional("read the attempt at a nonce", query).await?.map(attempt).transpose()
+    }
+
     /// The attempt with this transaction hash.
     ///
     /// # Errors

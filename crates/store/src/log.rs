@@ -93,6 +93,8 @@ pub enum Resolution {
 
 /// A row of the log as it is read.
 type Columns = (i64, i64, Vec<u8>, Vec<u8>);
+/// The same with its stream before it.
+type AnswerColumns = (i32, i64, i64, Vec<u8>, Vec<u8>);
 
 fn stored((seq, epoch, entry, leaf): Columns) -> Result<StoredEntry> {
     Ok(StoredEntry {
@@ -227,17 +229,19 @@ impl Store {
             .bind(key.campaign.0)
             .bind(to_integer("node", key.node)?)
             .bind(to_bigint("intake number", key.n)?);
-        let mut rows: Vec<(i32, i64, i64, Vec<u8>, Vec<u8>)> =
-            self.fetch_all("find the entry of a demand", query).await?;
-        if rows.len() > 1 {
-            let reason = format!("{key:?} is answered at {} and again at {}", rows[0].1, rows[1].1);
+        let rows: Vec<AnswerColumns> = self.fetch_all("find the entry of a demand", query).await?;
+        let mut answers = rows.into_iter().map(|(stream, seq, epoch, entry, leaf)| {
+            Ok::<_, Error>((
+                StreamId(from_integer("log.stream", stream)?),
+                stored((seq, epoch, entry, leaf))?,
+            ))
+        });
+        let (first, second) = (answers.next().transpose()?, answers.next().transpose()?);
+        if let (Some((_, first)), Some((_, second))) = (&first, &second) {
+            let reason = format!("{key:?} is answered at {} and again at {}", first.seq, second.seq);
             return Err(Error::Corrupt { what: "log", reason });
         }
-        rows.pop()
-            .map(|(stream, seq, epoch, entry, leaf)| {
-                Ok((StreamId(from_integer("log.stream", stream)?), stored((seq, epoch, entry, leaf))?))
-            })
-            .transpose()
+        Ok(first)
     }
 
     /// What became of an append whose answer was lost: `seq` and `leaf` of any of its entries (it is in the log whole

@@ -100,10 +100,8 @@ impl Store {
         T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
     {
         let mut session = self.checkout().await.map_err(Error::reading(action))?;
-        let rows =
-            within(ANSWER_TIMEOUT, query.fetch_all(session.get())).await.map_err(Error::reading(action))?;
-        session.give_back();
-        Ok(rows)
+        let answer = within(ANSWER_TIMEOUT, query.fetch_all(session.get())).await;
+        session.settle(answer).map_err(Error::reading(action))
     }
 
     /// The row of a statement that writes nothing, if there is one.
@@ -142,10 +140,8 @@ impl Store {
     {
         // Without a connection nothing was written.
         let mut session = self.checkout().await.map_err(Error::reading(action))?;
-        let rows =
-            within(ANSWER_TIMEOUT, query.fetch_all(session.get())).await.map_err(Error::writing(action))?;
-        session.give_back();
-        Ok(rows)
+        let answer = within(ANSWER_TIMEOUT, query.fetch_all(session.get())).await;
+        session.settle(answer).map_err(Error::writing(action))
     }
 
     /// Carries out a statement that writes; returns how many rows it wrote.
@@ -155,10 +151,8 @@ impl Store {
         query: Query<'_, Postgres, PgArguments>,
     ) -> Result<u64> {
         let mut session = self.checkout().await.map_err(Error::reading(action))?;
-        let done =
-            within(ANSWER_TIMEOUT, query.execute(session.get())).await.map_err(Error::writing(action))?;
-        session.give_back();
-        Ok(done.rows_affected())
+        let answer = within(ANSWER_TIMEOUT, query.execute(session.get())).await;
+        Ok(session.settle(answer).map_err(Error::writing(action))?.rows_affected())
     }
 
     async fn checkout(&self) -> Result<Checkout, sqlx::Error> {
@@ -166,19 +160,23 @@ impl Store {
     }
 }
 
-/// A connection out of the pool. Unless it is given back after a good answer it is closed, because the pool would first
-/// wait, without a bound, for the answer that an abandoned statement still owes.
+/// A connection out of the pool. Unless the server answered it is closed, because the pool would first wait, without a
+/// bound, for the answer that an abandoned statement still owes.
 struct Checkout {
     session: Option<PoolConnection<Postgres>>,
 }
 
 impl Checkout {
     fn get(&mut self) -> &mut sqlx::PgConnection {
-        self.session.as_mut().expect("it is there until it is given back")
+        self.session.as_mut().expect("it is there until the answer is settled")
     }
 
-    fn give_back(mut self) {
-        self.session = None;
+    /// Passes an answer on; a refusal is one, too, and gives the connection back.
+    fn settle<T>(mut self, answer: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
+        if matches!(answer, Ok(_) | Err(sqlx::Error::Database(_))) {
+            self.session = None;
+        }
+        answer
     }
 }
 

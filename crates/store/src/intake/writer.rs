@@ -114,7 +114,7 @@ impl IntakeWriter {
         for _ in 0..INTAKE_REDO_MAX {
             let tried = match self.learn_numbers(group).await {
                 Ok(()) => {
-                    let from = from.get_or_insert_with(|| self.next.clone());
+                    let from = from.get_or_insert_with(|| numbers_of(group, &self.next));
                     insert(&self.store, self.node, &self.next, from, group).await
                 }
                 Err(error) => Err(error),
@@ -171,6 +171,11 @@ impl IntakeWriter {
         }
         Ok(())
     }
+}
+
+/// The next numbers of a group's campaigns.
+fn numbers_of(group: &[&NewIntake], next: &HashMap<CampaignId, u64>) -> HashMap<CampaignId, u64> {
+    group.iter().filter_map(|new| next.get_key_value(&new.campaign)).map(|(c, n)| (*c, *n)).collect()
 }
 
 /// Answers one demand of a group from its id's row.

@@ -1,5 +1,7 @@
 //! The store against a real PostgreSQL with fsync on: constraints, numbering, fencing, lost answers.
 
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
 mod append;
 mod faults;
 mod intake;

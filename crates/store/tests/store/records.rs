@@ -53,9 +53,9 @@ async fn a_checkpoint_stands_once_per_size() {
 #[tokio::test]
 async fn the_newest_whole_dump_at_or_before_a_position_is_found_and_old_ones_go() {
     let db = database().await;
-    let bytes = |seed: u8| (0..3_000_000_u32).map(|i| (i as u8).wrapping_mul(seed)).collect::<Vec<u8>>();
+    let bytes = |seq: u64| (0..400_000_u64).flat_map(|i| (i * seq).to_le_bytes()).collect::<Vec<u8>>();
     for seq in [100, 200, 300] {
-        db.store.add_dump(STREAM, seq, &bytes(seq as u8)).await.unwrap();
+        db.store.add_dump(STREAM, seq, &bytes(seq)).await.unwrap();
     }
     let dump = db.store.latest_dump(STREAM, 250).await.unwrap().unwrap();
     assert_eq!((dump.seq, dump.bytes == bytes(200)), (200, true));
