@@ -1,1 +1,18 @@
-//! Placeholder.
+//! What acts: intake, verification, sequencer, settlement, watcher, standby. Each is a `tick()` that tests step and a
+//! loop around it; what a tick needs it finds in the log, the snapshots and the chain, so that first run and recovery
+//! are one path.
+
+pub mod clock;
+pub mod error;
+pub mod feed;
+pub mod follower;
+pub mod intake;
+pub mod node;
+pub mod recover;
+pub mod sequencer;
+pub mod settlement;
+pub mod snapshots;
+pub mod standby;
+pub mod verify;
+pub mod waiting_room;
+pub mod watcher;

@@ -1,0 +1,214 @@
+//! The follower: State fed by committed entries. Every node runs one, the leader too; all reads are answered from it,
+//! and nobody ever sees State above the committed position.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, RwLock};
+use std::time::Duration;
+
+use sluice_core::ids::{Epoch, IntakeKey, Seq, StreamId};
+use sluice_core::limits::FOLLOW_ROWS_MAX;
+use sluice_core::log::entry::Entry;
+use sluice_core::log::merkle::{Frontier, leaf_hash};
+use sluice_core::log::note::{LogKey, TreeHead};
+use sluice_core::log::receipt::Receipt;
+use sluice_core::sequencer::Decider;
+use sluice_core::state::State;
+use sluice_store::Store;
+use tokio::sync::{oneshot, watch};
+
+use crate::error::EngineError;
+use crate::waiting_room::WaitingRoom;
+
+/// What a demand became, with the proof of it.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The entry.
+    pub entry: Entry,
+    /// Its receipt against the tree head of its group.
+    pub receipt: Receipt,
+}
+
+/// State at the committed position, shared by everything that reads.
+#[derive(Clone, Debug)]
+pub struct Follower {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    view: RwLock<View>,
+    seq: watch::Sender<Seq>,
+    /// Requests that wait for the decision of a row.
+    waiting: Mutex<HashMap<IntakeKey, oneshot::Sender<Outcome>>>,
+    room: Arc<WaitingRoom>,
+    log_key: LogKey,
+}
+
+#[derive(Debug)]
+struct View {
+    state: State,
+    tree: Frontier,
+}
+
+/// A committed row of the log.
+#[derive(Clone, Debug)]
+pub struct Committed {
+    /// The decoded entry.
+    pub entry: Entry,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+}
+
+impl Follower {
+    /// A follower before the first entry.
+    pub fn new(stream: StreamId, log_key: LogKey) -> Self {
+        let view = View { state: State::new(stream), tree: Frontier::default() };
+        let shared = Shared {
+            view: RwLock::new(view),
+            seq: watch::Sender::new(0),
+            waiting: Mutex::new(HashMap::new()),
+            room: Arc::default(),
+            log_key,
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Reads State. The closure must not block: appends wait for it.
+    pub fn read<R>(&self, read: impl FnOnce(&State) -> R) -> R {
+        read(&self.shared.view.read().expect("no reader panics while holding State").state)
+    }
+
+    /// The committed position this node has reached.
+    pub fn seq(&self) -> Seq {
+        *self.shared.seq.borrow()
+    }
+
+    /// Follows the position.
+    pub fn watch(&self) -> watch::Receiver<Seq> {
+        self.shared.seq.subscribe()
+    }
+
+    /// Waits until this node has reached a position; says whether it did in time.
+    pub async fn reached(&self, seq: Seq, within: Duration) -> bool {
+        let mut watch = self.watch();
+        tokio::time::timeout(within, watch.wait_for(|at| *at >= seq)).await.is_ok_and(|r| r.is_ok())
+    }
+
+    /// A clone to decide upon, at the committed position.
+    pub fn decider(&self, epoch: Epoch) -> Decider {
+        let view = self.shared.view.read().expect("no reader panics while holding State");
+        Decider::new(view.state.clone(), view.tree.clone(), epoch)
+    }
+
+    /// The tree head here, with the state hash, signed: a checkpoint.
+    pub fn checkpoint(&self) -> (TreeHead, String) {
+        let mut view = self.shared.view.write().expect("no reader panics while holding State");
+        let head = TreeHead {
+            origin: self.shared.log_key.origin().clone(),
+            size: view.tree.size(),
+            root: view.tree.root(),
+            state_hash: Some(view.state.hash()),
+        };
+        let note = self.shared.log_key.sign(&head);
+        (head, note)
+    }
+
+    /// The state hash and the position it belongs to.
+    pub fn state_hash(&self) -> (Seq, [u8; 32]) {
+        let mut view = self.shared.view.write().expect("no reader panics while holding State");
+        let hash = view.state.hash();
+        (view.state.seq, hash)
+    }
+
+    /// The tree here.
+    pub fn tree(&self) -> Frontier {
+        self.shared.view.read().expect("no reader panics while holding State").tree.clone()
+    }
+
+    /// Demands this node accepted that are not decided.
+    pub fn room(&self) -> &Arc<WaitingRoom> {
+        &self.shared.room
+    }
+
+    /// The key this node signs heads with.
+    pub fn log_key(&self) -> &LogKey {
+        &self.shared.log_key
+    }
+
+    /// Asks for the outcome of a row; `None` when it is answered already and stands in the log.
+    pub fn expect(&self, key: IntakeKey) -> Option<oneshot::Receiver<Outcome>> {
+        // Under the read lock no entry is applied: either the row is answered now, or its entry finds the waiter.
+        let view = self.shared.view.read().expect("no reader panics while holding State");
+        if view.state.is_answered(key) {
+            return None;
+        }
+        let (sender, receiver) = oneshot::channel();
+        self.shared.waiting.lock().expect("no panic inside").insert(key, sender);
+        Some(receiver)
+    }
+
+    /// Forgets a request that no longer waits.
+    pub fn forget(&self, key: IntakeKey) {
+        self.shared.waiting.lock().expect("no panic inside").remove(&key);
+    }
+
+    /// Applies committed entries; those applied before are passed over, so that the leader's own groups and the rows
+    /// read back may come in any overlap.
+    ///
+    /// # Errors
+    /// When an entry cannot follow from State: the node must stop.
+    pub fn advance(&self, committed: Vec<Committed>) -> Result<(), EngineError> {
+        let mut view = self.shared.view.write().expect("no reader panics while holding State");
+        let after = view.state.seq;
+        let fresh: Vec<_> = committed.into_iter().filter(|c| c.entry.seq > after).collect();
+        let leaves: Vec<_> = fresh.iter().map(|c| leaf_hash(&c.bytes)).collect();
+        for row in &fresh {
+            view.state.apply(&row.entry)?;
+            if let Some(key) = row.entry.body.intake() {
+                self.shared.room.leave(key);
+            }
+        }
+        let appended = view.tree.extend_with_paths(&leaves);
+        let (seq, size, root) = (view.state.seq, view.tree.size(), view.tree.root());
+        self.answer(fresh, &appended.paths, size, root);
+        drop(view);
+        self.shared.seq.send_replace(seq);
+        Ok(())
+    }
+
+    /// Hands each waiting request its outcome, all under one signature.
+    fn answer(&self, rows: Vec<Committed>, paths: &[Vec<[u8; 32]>], size: u64, root: [u8; 32]) {
+        let mut waiting = self.shared.waiting.lock().expect("no panic inside");
+        if waiting.is_empty() {
+            return;
+        }
+        let mut note = None;
+        for (row, path) in rows.into_iter().zip(paths) {
+            let Some(waiter) = row.entry.body.intake().and_then(|key| waiting.remove(&key)) else { continue };
+            let note = note.get_or_insert_with(|| {
+                let origin = self.shared.log_key.origin().clone();
+                self.shared.log_key.sign(&TreeHead { origin, size, root, state_hash: None })
+            });
+            let receipt =
+                Receipt { entry: row.bytes, seq: row.entry.seq, path: path.clone(), note: note.clone() };
+            // A request that gave up waiting asks again by its id.
+            let _ = waiter.send(Outcome { entry: row.entry, receipt });
+        }
+    }
+
+    /// One step of following: reads rows above this position. Says whether there may be more.
+    ///
+    /// # Errors
+    /// When rows cannot be read, decoded or applied.
+    pub async fn catch_up(&self, store: &Store) -> Result<bool, EngineError> {
+        let stream = self.read(|s| s.stream);
+        let rows = store.read_log(stream, self.seq(), FOLLOW_ROWS_MAX).await?;
+        let full = rows.len() as i64 == FOLLOW_ROWS_MAX;
+        let mut committed = Vec::with_capacity(rows.len());
+        for row in rows {
+            committed.push(Committed { entry: Entry::decode(&row.entry)?, bytes: row.entry });
+        }
+        self.advance(committed)?;
+        Ok(full)
+    }
+}

@@ -1,0 +1,358 @@
+//! Intake: a demand is checked as far as this node can, becomes durable, and is answered: decided, waiting with a
+//! ticket, or refused before any row.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sluice_core::command::{ClaimDemand, Demand};
+use sluice_core::ids::{CampaignId, DemandId, EntitlementId};
+use sluice_core::limits::{
+    BODY_BYTES_MAX, DEADLINE_MARGIN, DECIDE_WITHIN, DECISION_WAIT, INTAKE_GROUP_MAX, INTAKE_QUEUE_MAX,
+};
+use sluice_core::log::receipt::{Promise, Ticket};
+use sluice_core::refusal::Code;
+use sluice_core::state::round::RoundPhase;
+use sluice_store::{IntakeOutcome, IntakeRow, IntakeWriter, NewIntake};
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use crate::clock::DatabaseClock;
+use crate::error::EngineError;
+use crate::follower::{Follower, Outcome};
+use crate::verify::{ClaimCheck, Verifier};
+use crate::waiting_room::{Estimate, WaitingRoom};
+
+/// What a demand got.
+#[derive(Debug)]
+pub enum Submitted {
+    /// Decided while the request waited.
+    Decided(Box<Outcome>),
+    /// Durable; the ticket promises a decision.
+    Waiting(Box<Ticket>),
+    /// The same demand was decided before; its outcome stands in the log.
+    Before(IntakeRow),
+}
+
+/// Why a demand got no row.
+#[derive(Debug, thiserror::Error)]
+pub enum SubmitError {
+    /// It cannot be paid; nothing was recorded.
+    #[error("{}", .0.sentence())]
+    Refused(Code),
+    /// The id was used for another demand.
+    #[error("this id was used for another demand")]
+    Conflict,
+    /// The waiting room is full.
+    #[error("too many demands wait")]
+    Busy {
+        /// When to come back.
+        retry_after: Duration,
+    },
+    /// The database or a chain cannot be reached now; whether the row was written is found out by asking for the id.
+    #[error("the service cannot take demands at the moment")]
+    Unavailable {
+        /// When to come back.
+        retry_after: Duration,
+    },
+    /// Not a demand.
+    #[error("{0}")]
+    Malformed(String),
+    /// A failure of ours.
+    #[error(transparent)]
+    Internal(#[from] EngineError),
+}
+
+const COME_BACK: Duration = Duration::from_secs(2);
+
+/// The door of a node. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Intake {
+    queue: mpsc::Sender<Arriving>,
+    follower: Follower,
+    verifier: Verifier,
+    room: Arc<WaitingRoom>,
+    clock: Arc<DatabaseClock>,
+}
+
+#[derive(Debug)]
+struct Arriving {
+    row: NewIntake,
+    claim: Option<EntitlementId>,
+    answer: oneshot::Sender<Result<IntakeOutcome, SubmitError>>,
+}
+
+impl Intake {
+    /// A door and the writer behind it; the writer is to be run by [`Writer::run`].
+    pub fn new(
+        follower: Follower,
+        verifier: Verifier,
+        clock: Arc<DatabaseClock>,
+        writer: IntakeWriter,
+        arrived: Arc<Notify>,
+    ) -> (Self, Writer) {
+        let (queue, arriving) = mpsc::channel(INTAKE_QUEUE_MAX);
+        let room = Arc::clone(follower.room());
+        let intake = Self { queue, follower: follower.clone(), verifier, room: Arc::clone(&room), clock };
+        (intake, Writer { arriving, writer, room, follower, arrived })
+    }
+
+    /// Whether no demand is on its way to a row.
+    pub fn is_quiet(&self) -> bool {
+        self.queue.capacity() == self.queue.max_capacity()
+    }
+
+    /// Who waits at this node.
+    pub fn room(&self) -> &Arc<WaitingRoom> {
+        &self.room
+    }
+
+    /// Takes a demand and waits a short time for its decision.
+    ///
+    /// # Errors
+    /// When it gets no row; see [`SubmitError`].
+    pub async fn submit(&self, id: DemandId, demand: Demand) -> Result<Submitted, SubmitError> {
+        let campaign = match &demand {
+            Demand::Claim(_) => return Err(SubmitError::Malformed("a claim names its campaign".into())),
+            Demand::Command(command) => command.action.queue(),
+        };
+        self.submit_to(campaign, id, demand).await
+    }
+
+    /// Takes a claim.
+    ///
+    /// # Errors
+    /// When it gets no row; see [`SubmitError`].
+    pub async fn submit_claim(
+        &self,
+        campaign: CampaignId,
+        id: DemandId,
+        claim: ClaimDemand,
+    ) -> Result<Submitted, SubmitError> {
+        self.submit_to(campaign, id, Demand::Claim(claim)).await
+    }
+
+    async fn submit_to(
+        &self,
+        campaign: CampaignId,
+        id: DemandId,
+        demand: Demand,
+    ) -> Result<Submitted, SubmitError> {
+        let claim = match &demand {
+            Demand::Claim(claim) => Some(EntitlementId { round: claim.round, index: claim.index }),
+            Demand::Command(_) => None,
+        };
+        let body = demand.encode();
+        if body.len() > BODY_BYTES_MAX {
+            return Err(SubmitError::Malformed(format!("a demand has at most {BODY_BYTES_MAX} bytes")));
+        }
+        let body_hash = demand.body_hash();
+        if let Err(refused) = self.examine(campaign, id, &demand).await {
+            // Whoever asks again under the same id is told what became of it, not that it came too late.
+            return self.verifier.store().intake_by_id(campaign, id).await.map_err(unavailable)?.map_or(
+                Err(refused),
+                |row| {
+                    if row.body_hash == body_hash {
+                        Ok(Submitted::Before(row))
+                    } else {
+                        Err(SubmitError::Conflict)
+                    }
+                },
+            );
+        }
+        let estimate = self.room.estimate().ok_or(SubmitError::Busy { retry_after: COME_BACK })?;
+        let row = new_row(campaign, id, body, body_hash, estimate);
+        match self.enqueue(row, claim).await? {
+            IntakeOutcome::Conflict => Err(SubmitError::Conflict),
+            IntakeOutcome::Accepted(row) | IntakeOutcome::Existing(row) => Ok(self.await_decision(row).await),
+        }
+    }
+
+    async fn enqueue(
+        &self,
+        row: NewIntake,
+        claim: Option<EntitlementId>,
+    ) -> Result<IntakeOutcome, SubmitError> {
+        let (answer, answered) = oneshot::channel();
+        self.queue
+            .try_send(Arriving { row, claim, answer })
+            .map_err(|_| SubmitError::Unavailable { retry_after: COME_BACK })?;
+        answered.await.map_err(|_| SubmitError::Unavailable { retry_after: COME_BACK })?
+    }
+
+    /// Waits a short time; afterwards the ticket is the answer.
+    async fn await_decision(&self, row: IntakeRow) -> Submitted {
+        let Some(outcome) = self.follower.expect(row.key) else { return Submitted::Before(row) };
+        match tokio::time::timeout(DECISION_WAIT, outcome).await {
+            Ok(Ok(outcome)) => Submitted::Decided(Box::new(outcome)),
+            _ => {
+                self.follower.forget(row.key);
+                Submitted::Waiting(Box::new(self.ticket(&row)))
+            }
+        }
+    }
+
+    /// The ticket of a row: the same for the same row, whenever it is made.
+    pub fn ticket(&self, row: &IntakeRow) -> Ticket {
+        let promise = Promise {
+            intake: row.key,
+            id: row.id,
+            body_hash: row.body_hash.into(),
+            accepted_at: row.accepted_at,
+            place: row.place,
+            estimate_ms: row.estimate_ms,
+            decide_by: row.decide_by,
+        };
+        let mut tickets = Ticket::give(row.key.node, vec![promise], self.follower.log_key());
+        tickets.pop().expect("one promise, one ticket")
+    }
+
+    /// Everything that can be said before the row, so that garbage never becomes durable.
+    async fn examine(&self, campaign: CampaignId, id: DemandId, demand: &Demand) -> Result<(), SubmitError> {
+        match demand {
+            Demand::Claim(claim) => self.examine_claim(campaign, claim).await,
+            Demand::Command(command) => {
+                crate::verify::check_shape(command).map_err(SubmitError::Malformed)?;
+                match self.verifier.approvals(id, command).await {
+                    Ok(signed) => signed.map(|_| ()).map_err(SubmitError::Refused),
+                    Err(error) => {
+                        tracing::warn!(%campaign, %id, error = %error, "a command could not be verified now");
+                        Err(SubmitError::Unavailable { retry_after: COME_BACK })
+                    }
+                }
+            }
+        }
+    }
+
+    async fn examine_claim(&self, campaign: CampaignId, claim: &ClaimDemand) -> Result<(), SubmitError> {
+        let now = self.clock.now();
+        let id = EntitlementId { round: claim.round, index: claim.index };
+        self.follower.read(|state| pre_check(state, campaign, claim, now)).map_err(SubmitError::Refused)?;
+        if self.room.asks_for(campaign, id) {
+            return Err(SubmitError::Refused(Code::ClaimOpen));
+        }
+        match self.verifier.check_claim(campaign, claim).await {
+            Ok(ClaimCheck::Good(_)) => Ok(()),
+            Ok(ClaimCheck::Refused(code)) => Err(SubmitError::Refused(code)),
+            Err(error) => {
+                tracing::warn!(%campaign, error = %error, "a claim could not be verified now");
+                Err(SubmitError::Unavailable { retry_after: COME_BACK })
+            }
+        }
+    }
+}
+
+/// What State alone says against a claim. The decision at its position says the last word.
+fn pre_check(
+    state: &sluice_core::state::State,
+    campaign: CampaignId,
+    claim: &ClaimDemand,
+    now: u64,
+) -> Result<(), Code> {
+    let campaign = state.campaign(campaign).ok_or(Code::UnknownCampaign)?;
+    let round = campaign.round(claim.round).ok_or(Code::UnknownRound)?;
+    match round.phase {
+        RoundPhase::Announced | RoundPhase::Published => return Err(Code::NotOpen),
+        RoundPhase::Cancelled => return Err(Code::UnknownRound),
+        RoundPhase::Open | RoundPhase::Closed => {}
+    }
+    if now >= round.closes_at.saturating_mul(1_000) {
+        return Err(Code::Closed);
+    }
+    let earliest = now + millis(DECIDE_WITHIN) + millis(DEADLINE_MARGIN);
+    if claim.deadline.saturating_mul(1_000) < earliest {
+        return Err(Code::DeadlineTooSoon);
+    }
+    if claim.index >= round.terms.count {
+        return Err(Code::NotListed);
+    }
+    let (shard, at) = round.shard(claim.index);
+    if shard.paid.get(at) {
+        return Err(Code::AlreadyPaid);
+    }
+    if shard.void.get(at) {
+        return Err(Code::Voided);
+    }
+    if shard.decided.get(at) {
+        return Err(Code::AlreadyDecided);
+    }
+    campaign.paused.map_or(Ok(()), Err)
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn new_row(
+    campaign: CampaignId,
+    id: DemandId,
+    body: Vec<u8>,
+    body_hash: [u8; 32],
+    at: Estimate,
+) -> NewIntake {
+    NewIntake {
+        campaign,
+        id,
+        body_hash,
+        body,
+        place: at.place,
+        estimate_ms: at.wait_ms,
+        decide_within: DECIDE_WITHIN,
+    }
+}
+
+fn unavailable(error: sluice_store::Error) -> SubmitError {
+    tracing::warn!(error = %error, "the database did not answer");
+    SubmitError::Unavailable { retry_after: COME_BACK }
+}
+
+/// Writes intake rows in groups: one commit for all that arrived meanwhile.
+#[derive(Debug)]
+pub struct Writer {
+    arriving: mpsc::Receiver<Arriving>,
+    writer: IntakeWriter,
+    room: Arc<WaitingRoom>,
+    follower: Follower,
+    arrived: Arc<Notify>,
+}
+
+impl Writer {
+    /// Writes until every [`Intake`] is gone.
+    pub async fn run(mut self) {
+        while self.tick().await {}
+    }
+
+    /// Writes one group; says whether more may come.
+    pub async fn tick(&mut self) -> bool {
+        let mut group = Vec::with_capacity(INTAKE_GROUP_MAX);
+        if self.arriving.recv_many(&mut group, INTAKE_GROUP_MAX).await == 0 {
+            return false;
+        }
+        let (mut rows, mut askers) = (Vec::new(), Vec::new());
+        for Arriving { row, claim, answer } in group {
+            rows.push(row);
+            askers.push((claim, answer));
+        }
+        match self.writer.append(rows).await {
+            Ok(outcomes) => {
+                for ((claim, answer), outcome) in askers.into_iter().zip(outcomes) {
+                    if let IntakeOutcome::Accepted(row) = &outcome {
+                        self.room.enter(row.key, claim);
+                        if self.follower.read(|s| s.is_answered(row.key)) {
+                            self.room.leave(row.key);
+                        }
+                    }
+                    // A client that went away asks again by its id.
+                    let _ = answer.send(Ok(outcome));
+                }
+                self.arrived.notify_one();
+            }
+            Err(error) => {
+                // Never answered as accepted: whether the rows exist is found out by asking for their ids.
+                tracing::warn!(rows = askers.len(), error = %error, "intake rows were not certainly written");
+                for (_, answer) in askers {
+                    let _ = answer.send(Err(SubmitError::Unavailable { retry_after: COME_BACK }));
+                }
+            }
+        }
+        true
+    }
+}

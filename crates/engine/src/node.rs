@@ -1,0 +1,373 @@
+//! A node: the door, the follower and, when it is its turn, the leader, started together and stopped together.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use alloy_primitives::Address;
+use sluice_chain::Chain;
+use sluice_core::command::{ClaimDemand, Demand};
+use sluice_core::ids::{CampaignId, ChainId, ContractRef, DemandId, Epoch, NodeId, Seq, StreamId};
+use sluice_core::log::entry::{Body, CharterRead, Entry};
+use sluice_core::log::merkle;
+use sluice_core::log::note::{LogKey, Origin, TreeHead};
+use sluice_core::log::receipt::{Receipt, Ticket};
+use sluice_core::state::ChainSeen;
+use sluice_core::state::status::ClaimState;
+use sluice_store::{IntakeRow, IntakeWriter, Store};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+
+use crate::clock::DatabaseClock;
+use crate::error::EngineError;
+use crate::follower::{Follower, Outcome};
+use crate::intake::{Intake, SubmitError, Submitted};
+use crate::settlement::LaneStatus;
+use crate::snapshots::Snapshots;
+use crate::standby::{ChainSettings, Standby};
+use crate::verify::Verifier;
+
+/// How often a node says that it lives.
+const HEARTBEAT_EVERY: Duration = Duration::from_secs(5);
+/// How long a stopping node waits for rows under way.
+const STOP_WITHIN: Duration = Duration::from_secs(10);
+
+/// What a node is started with.
+#[derive(Clone, Debug)]
+pub struct NodeConfig {
+    /// Which log.
+    pub stream: StreamId,
+    /// Where Postgres is.
+    pub database_url: String,
+    /// Names this process in the database; nobody else may ever use the same name.
+    pub holder: String,
+    /// The folder in which snapshots lie.
+    pub snapshots: PathBuf,
+    /// The chains, by id.
+    pub chains: BTreeMap<ChainId, ChainSettings>,
+    /// The chain whose Charter founds the stream.
+    pub home: ChainId,
+    /// Signs heads, receipts and tickets; registered in the Charter.
+    pub log_secret: [u8; 32],
+    /// This node's sequencer id in the Charter.
+    pub sequencer: u64,
+}
+
+/// A running node. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Node {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    config: NodeConfig,
+    id: NodeId,
+    store: Store,
+    follower: Follower,
+    snapshots: Snapshots,
+    intake: Intake,
+    lanes: Arc<Mutex<Vec<LaneStatus>>>,
+    leading: Arc<AtomicU64>,
+    failed: watch::Receiver<Option<Arc<EngineError>>>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// What is known of a demand.
+#[derive(Debug)]
+pub enum DemandStatus {
+    /// Durable, not decided; its ticket.
+    Waiting(Box<Ticket>),
+    /// In the log.
+    Decided {
+        /// The entry.
+        entry: Box<Entry>,
+        /// For a claim: where its payment stands. For a refused one, why.
+        state: Option<ClaimState>,
+    },
+}
+
+/// What a node says of itself.
+#[derive(Clone, Debug)]
+pub struct NodeStatus {
+    /// Its number.
+    pub node: NodeId,
+    /// The epoch it leads under, if it leads.
+    pub leading: Option<Epoch>,
+    /// The epoch of the last entry.
+    pub epoch: Epoch,
+    /// The committed position it has reached.
+    pub seq: Seq,
+    /// Demands that wait at this node.
+    pub waiting: usize,
+    /// Settlement accounts, as far as this node leads.
+    pub lanes: Vec<LaneStatus>,
+    /// How far each chain was read.
+    pub chains: BTreeMap<ChainId, ChainSeen>,
+    /// Rounds whose snapshot is missing here: while there are any the node is not ready.
+    pub missing_snapshots: usize,
+}
+
+impl Node {
+    /// Connects, migrates, replays the log and starts.
+    ///
+    /// # Errors
+    /// When the database or the home chain cannot be reached, or the log cannot be replayed.
+    pub async fn start(config: NodeConfig) -> Result<Self, EngineError> {
+        let store = Store::connect(&config.database_url, sluice_store::Options::default()).await?;
+        store.migrate().await?;
+        let home = config
+            .chains
+            .get(&config.home)
+            .ok_or_else(|| EngineError::Config(format!("home: chain {} is not configured", config.home)))?;
+        let charter = ContractRef { chain_id: config.home, address: home.charter };
+        let log_key = LogKey::new(&Origin::new(charter, config.stream), &config.log_secret);
+        let follower = Follower::new(config.stream, log_key);
+        while follower.catch_up(&store).await? {}
+        let known = follower.read(|s| s.home);
+        if known.is_some_and(|known| known != charter) {
+            return Err(EngineError::Config(format!(
+                "charter: the log was founded by {:?}, the configuration names {}",
+                known.map(|k| k.address),
+                charter.address
+            )));
+        }
+        let clock = Arc::new(DatabaseClock::new(store.database_now().await?));
+        let id = store.register_node(&config.holder).await?;
+        let snapshots = Snapshots::new(&config.snapshots);
+        let chains: Arc<BTreeMap<ChainId, Chain>> =
+            Arc::new(config.chains.iter().map(|(id, c)| (*id, c.chain.clone())).collect());
+        let verifier =
+            Verifier::new(follower.clone(), snapshots.clone(), store.clone(), chains, Arc::clone(&clock));
+        let arrived = Arc::new(Notify::new());
+        let writer = IntakeWriter::new(store.clone(), id);
+        let (intake, writer) =
+            Intake::new(follower.clone(), verifier.clone(), Arc::clone(&clock), writer, Arc::clone(&arrived));
+        let lanes = Arc::new(Mutex::new(Vec::new()));
+        let leading = Arc::new(AtomicU64::new(0));
+        let standby = Standby {
+            stream: config.stream,
+            node: id,
+            holder: config.holder.clone(),
+            sequencer: config.sequencer,
+            store: store.clone(),
+            follower: follower.clone(),
+            verifier,
+            snapshots: snapshots.clone(),
+            clock: Arc::clone(&clock),
+            arrived,
+            chains: Arc::new(config.chains.clone()),
+            lanes: Arc::clone(&lanes),
+            leading: Arc::clone(&leading),
+        };
+        let (fail, failed) = watch::channel(None);
+        let tasks = vec![
+            tokio::spawn(writer.run()),
+            tokio::spawn(async move {
+                let error = standby.run().await;
+                fail.send_replace(Some(Arc::new(error)));
+            }),
+            tokio::spawn(heartbeats(store.clone(), id)),
+        ];
+        let tasks = Mutex::new(tasks);
+        let inner = Inner { config, id, store, follower, snapshots, intake, lanes, leading, failed, tasks };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Resolves when the process must exit: fenced, or its state contradicts the log.
+    pub async fn failed(&self) -> Arc<EngineError> {
+        let mut failed = self.inner.failed.clone();
+        match failed.wait_for(Option::is_some).await {
+            Ok(error) => error.clone().unwrap_or_else(|| Arc::new(EngineError::Stopping)),
+            Err(_) => Arc::new(EngineError::Stopping),
+        }
+    }
+
+    /// Stops: takes no more demands, lets those under way be written, ends the term.
+    pub async fn stop(&self) {
+        let waiting = async {
+            while !self.inner.intake.is_quiet() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        if tokio::time::timeout(STOP_WITHIN, waiting).await.is_err() {
+            tracing::warn!("demands under way were left to their clients, who ask again by id");
+        }
+        let tasks = std::mem::take(&mut *self.inner.tasks.lock().expect("no panic inside"));
+        for task in tasks {
+            task.abort();
+            // An aborted task's end is no news.
+            let _ = task.await;
+        }
+        self.inner.store.close().await;
+    }
+
+    /// State as this node knows it.
+    pub fn follower(&self) -> &Follower {
+        &self.inner.follower
+    }
+
+    /// The database.
+    pub fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
+    /// Snapshots of published rounds.
+    pub fn snapshots(&self) -> &Snapshots {
+        &self.inner.snapshots
+    }
+
+    /// A chain.
+    pub fn chain(&self, id: ChainId) -> Option<&Chain> {
+        self.inner.config.chains.get(&id).map(|c| &c.chain)
+    }
+
+    /// The Charter of a chain.
+    pub fn charter(&self, id: ChainId) -> Option<Address> {
+        self.inner.config.chains.get(&id).map(|c| c.charter)
+    }
+
+    /// The founding Charter as last read.
+    pub fn home_charter(&self) -> Option<CharterRead> {
+        self.inner.follower.read(|s| s.home_charter().cloned())
+    }
+
+    /// Takes a command and waits a short time for its decision.
+    ///
+    /// # Errors
+    /// See [`SubmitError`].
+    pub async fn submit(&self, id: DemandId, demand: Demand) -> Result<Submitted, SubmitError> {
+        self.inner.intake.submit(id, demand).await
+    }
+
+    /// Takes a claim and waits a short time for its decision.
+    ///
+    /// # Errors
+    /// See [`SubmitError`].
+    pub async fn submit_claim(
+        &self,
+        campaign: CampaignId,
+        id: DemandId,
+        claim: ClaimDemand,
+    ) -> Result<Submitted, SubmitError> {
+        self.inner.intake.submit_claim(campaign, id, claim).await
+    }
+
+    /// What became of a demand; `None` if nobody made it.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn demand(
+        &self,
+        campaign: CampaignId,
+        id: DemandId,
+    ) -> Result<Option<DemandStatus>, EngineError> {
+        match self.inner.store.intake_by_id(campaign, id).await? {
+            Some(row) => Ok(Some(self.status_of(&row).await?)),
+            None => Ok(None),
+        }
+    }
+
+    /// What became of a row.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn status_of(&self, row: &IntakeRow) -> Result<DemandStatus, EngineError> {
+        if !self.inner.follower.read(|s| s.is_answered(row.key)) {
+            return Ok(DemandStatus::Waiting(Box::new(self.inner.intake.ticket(row))));
+        }
+        let stored = self.inner.store.entry_of_intake(row.key).await?;
+        let (_, stored) = stored.ok_or_else(|| {
+            EngineError::Incident(format!("row {} is answered, but its entry is not in the log", row.key.n))
+        })?;
+        let entry = Entry::decode(&stored.entry)?;
+        let state = self.claim_state(row.key.campaign, &entry);
+        Ok(DemandStatus::Decided { entry: Box::new(entry), state })
+    }
+
+    /// Where the payment stands that an entry decided.
+    pub fn claim_state(&self, campaign: CampaignId, entry: &Entry) -> Option<ClaimState> {
+        match &entry.body {
+            Body::ClaimDecided(claim) => {
+                self.inner.follower.read(|s| s.campaign(campaign).and_then(|c| c.status(claim.entitlement)))
+            }
+            Body::ClaimRefused(claim) => Some(ClaimState::Refused(claim.code)),
+            _ => None,
+        }
+    }
+
+    /// The receipt of an entry, against the head this node has reached.
+    ///
+    /// # Errors
+    /// When the database cannot be read, or there is no such entry yet.
+    pub async fn receipt(&self, seq: Seq) -> Result<Receipt, EngineError> {
+        let stream = self.inner.config.stream;
+        let tree = self.inner.follower.tree();
+        let row = self.inner.store.read_log(stream, seq.saturating_sub(1), 1).await?.pop();
+        let row = row.filter(|row| row.seq == seq && seq <= tree.size());
+        let row = row.ok_or_else(|| EngineError::Config(format!("seq: there is no entry at {seq} yet")))?;
+        let index = seq - 1;
+        let mut tiles = BTreeMap::new();
+        for id in
+            merkle::inclusion_tiles(index, tree.size()).map_err(|e| EngineError::Incident(e.to_string()))?
+        {
+            if let Some(tile) = self.inner.store.tile(stream, id).await? {
+                tiles.insert(id, tile.hashes);
+            } else if let Some(open) = tree.open_tile(id.level).filter(|t| t.n == id.n) {
+                tiles.insert(id, open.hashes);
+            }
+        }
+        let path = merkle::inclusion_path(index, tree.size(), |id| tiles.get(&id).map(Vec::as_slice))
+            .map_err(|e| EngineError::Incident(e.to_string()))?;
+        let key = self.inner.follower.log_key();
+        let head =
+            TreeHead { origin: key.origin().clone(), size: tree.size(), root: tree.root(), state_hash: None };
+        Ok(Receipt { entry: row.entry, seq, path, note: key.sign(&head) })
+    }
+
+    /// What this node says of itself.
+    pub fn status(&self) -> NodeStatus {
+        let inner = &self.inner;
+        let leading = inner.leading.load(Ordering::SeqCst);
+        inner.follower.read(|state| NodeStatus {
+            node: inner.id,
+            leading: (leading > 0).then_some(leading),
+            epoch: state.epoch,
+            seq: state.seq,
+            waiting: inner.intake.room().len(),
+            lanes: inner.lanes.lock().expect("no panic inside").clone(),
+            chains: state.chains.clone(),
+            missing_snapshots: inner.snapshots.missing(state).len(),
+        })
+    }
+
+    /// The outcome of a submission as an entry with its receipt, or the ticket.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn outcome(&self, submitted: Submitted) -> Result<Result<Outcome, Ticket>, EngineError> {
+        match submitted {
+            Submitted::Decided(outcome) => Ok(Ok(*outcome)),
+            Submitted::Waiting(ticket) => Ok(Err(*ticket)),
+            Submitted::Before(row) => match self.status_of(&row).await? {
+                DemandStatus::Waiting(ticket) => Ok(Err(*ticket)),
+                DemandStatus::Decided { entry, .. } => {
+                    let receipt = self.receipt(entry.seq).await?;
+                    Ok(Ok(Outcome { entry: *entry, receipt }))
+                }
+            },
+        }
+    }
+}
+
+/// Says that the node lives, for those who list nodes. Decides nothing.
+async fn heartbeats(store: Store, node: NodeId) {
+    loop {
+        if let Err(error) = store.heartbeat(node).await {
+            tracing::debug!(error = %error, "no heartbeat");
+        }
+        tokio::time::sleep(HEARTBEAT_EVERY).await;
+    }
+}

@@ -1,0 +1,279 @@
+//! The leader's loop: verified inputs into groups, groups into the log, answers only after a certain commit.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use alloy_primitives::B256;
+use sluice_core::decide::Input;
+use sluice_core::ids::{CampaignId, Epoch, Seq};
+use sluice_core::limits::{GROUP_INPUTS_MAX, GROUP_WAIT, LEASE_RENEW_EVERY};
+use sluice_core::log::entry::{Body, Entry};
+use sluice_core::sequencer::fair::Fair;
+use sluice_core::sequencer::{Decider, Group};
+use sluice_store::{Append, AppendError, Attempt, LeaderSession, LogRow};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::clock::DatabaseClock;
+use crate::error::EngineError;
+use crate::follower::{Committed, Follower};
+
+/// Observations that belong together: they stand in one group, or none does.
+#[derive(Debug)]
+pub struct Submission {
+    /// What was observed or planned, in order; at most [`GROUP_INPUTS_MAX`].
+    pub bodies: Vec<Body>,
+    /// The raw bytes of `AttemptSigned` entries, by hash.
+    pub raw: Vec<RawAttempt>,
+    /// Told which of the bodies became entries, after the commit.
+    pub done: oneshot::Sender<Vec<Entry>>,
+}
+
+/// A signed transaction to be stored with its entry.
+#[derive(Clone, Debug)]
+pub struct RawAttempt {
+    /// The chain it is for.
+    pub chain_id: u64,
+    /// Its hash.
+    pub hash: B256,
+    /// What goes on the wire.
+    pub raw: Vec<u8>,
+}
+
+/// Hands observations to the leader of this term. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Observations(mpsc::Sender<Submission>);
+
+impl Observations {
+    /// A channel to a sequencer.
+    pub fn channel() -> (Self, mpsc::Receiver<Submission>) {
+        let (sender, receiver) = mpsc::channel(GROUP_INPUTS_MAX);
+        (Self(sender), receiver)
+    }
+
+    /// Appends observations and waits for the commit; returns those that became entries. What the state had overtaken
+    /// did not.
+    ///
+    /// # Errors
+    /// When this node stopped leading: whether they were committed is seen in the log.
+    pub async fn append(&self, bodies: Vec<Body>, raw: Vec<RawAttempt>) -> Result<Vec<Entry>, EngineError> {
+        let (done, committed) = oneshot::channel();
+        self.0.send(Submission { bodies, raw, done }).await.map_err(|_| EngineError::Stopping)?;
+        committed.await.map_err(|_| EngineError::Stopping)
+    }
+}
+
+/// A verified demand on its way to the sequencer, with the campaign in whose queue it stands.
+pub type Verified = (CampaignId, Input);
+
+/// Where demands that must be verified again go back to.
+pub type Again = mpsc::UnboundedSender<Input>;
+
+/// One term of leadership.
+#[derive(Debug)]
+pub struct Sequencer {
+    session: LeaderSession,
+    follower: Follower,
+    clock: Arc<DatabaseClock>,
+    decider: Decider,
+    epoch: Epoch,
+    submissions: mpsc::Receiver<Submission>,
+    verified: mpsc::Receiver<Verified>,
+    again: Again,
+    waiting: Fair<Input>,
+    renewed: Instant,
+}
+
+impl Sequencer {
+    /// A term that begins with the follower at the head of the log.
+    pub fn new(
+        session: LeaderSession,
+        follower: Follower,
+        clock: Arc<DatabaseClock>,
+        epoch: Epoch,
+        submissions: mpsc::Receiver<Submission>,
+        verified: mpsc::Receiver<Verified>,
+        again: Again,
+    ) -> Self {
+        let decider = follower.decider(epoch);
+        let (waiting, renewed) = (Fair::default(), Instant::now());
+        Self { session, follower, clock, decider, epoch, submissions, verified, again, waiting, renewed }
+    }
+
+    /// Appends until something ends the term.
+    ///
+    /// # Errors
+    /// Always: what ended it.
+    pub async fn run(mut self) -> Result<std::convert::Infallible, EngineError> {
+        loop {
+            self.tick().await?;
+        }
+    }
+
+    /// One group. Waits a moment for inputs; without any it only keeps the lease.
+    ///
+    /// # Errors
+    /// When the term is over: fenced, the commit uncertain, the clock drifting, or a contradiction in State.
+    pub async fn tick(&mut self) -> Result<usize, EngineError> {
+        let submissions = self.gather().await;
+        let mut inputs: Vec<Input> =
+            submissions.iter().flat_map(|s| s.bodies.iter().cloned().map(Input::Observed)).collect();
+        while inputs.len() < GROUP_INPUTS_MAX {
+            let Some(input) = self.waiting.pop() else { break };
+            inputs.push(input);
+        }
+        let group = self.decider.group(inputs, self.clock.now())?;
+        let appended = group.entries.len();
+        if appended == 0 {
+            self.renew().await?;
+        } else {
+            self.append(&group, &submissions).await?;
+        }
+        self.finish(group, submissions)?;
+        Ok(appended)
+    }
+
+    /// Submissions for the next group, and verified demands into the waiting queues.
+    async fn gather(&mut self) -> Vec<Submission> {
+        let mut submissions = Vec::new();
+        let deadline = tokio::time::Instant::now() + GROUP_WAIT;
+        let mut room = GROUP_INPUTS_MAX;
+        loop {
+            while let Ok((campaign, input)) = self.verified.try_recv() {
+                self.waiting.push(campaign, input);
+                if self.waiting.len() >= GROUP_INPUTS_MAX * 4 {
+                    break;
+                }
+            }
+            while room > GROUP_INPUTS_MAX / 2 {
+                // Half of each group is kept for demands, so that a busy chain does not starve claims.
+                let Ok(submission) = self.submissions.try_recv() else { break };
+                room = room.saturating_sub(submission.bodies.len());
+                submissions.push(submission);
+            }
+            let full = self.waiting.len() + (GROUP_INPUTS_MAX - room) >= GROUP_INPUTS_MAX;
+            if full || tokio::time::Instant::now() >= deadline {
+                return submissions;
+            }
+            tokio::select! {
+                () = tokio::time::sleep_until(deadline) => {}
+                Some((campaign, input)) = self.verified.recv() => self.waiting.push(campaign, input),
+                Some(submission) = self.submissions.recv(), if room > GROUP_INPUTS_MAX / 2 => {
+                    room = room.saturating_sub(submission.bodies.len());
+                    submissions.push(submission);
+                }
+            }
+        }
+    }
+
+    async fn renew(&mut self) -> Result<(), EngineError> {
+        if self.renewed.elapsed() < LEASE_RENEW_EVERY {
+            return Ok(());
+        }
+        let now = self.session.renew().await.map_err(|e| self.ended(e))?;
+        self.renewed = Instant::now();
+        self.set_clock(now)
+    }
+
+    fn set_clock(&self, now: u64) -> Result<(), EngineError> {
+        self.clock.set(now).map_err(|drift| {
+            EngineError::Config(format!(
+                "the database's clock and this machine's went apart by {} ms",
+                drift.by
+            ))
+        })
+    }
+
+    async fn append(&mut self, group: &Group, submissions: &[Submission]) -> Result<(), EngineError> {
+        let append = Append {
+            first: group.entries.first().map_or(0, |e| e.seq),
+            rows: rows(group),
+            postings: group.postings.clone(),
+            attempts: attempts(group, submissions),
+            tiles: group.appended.tiles.clone(),
+        };
+        // The append renews the lease along the way.
+        let appended = self.session.append(&append).await.map_err(|e| self.ended(e))?;
+        self.renewed = Instant::now();
+        self.set_clock(appended.now)
+    }
+
+    /// What a failed statement means for this term.
+    fn ended(&self, error: AppendError) -> EngineError {
+        match error {
+            AppendError::Fenced { .. } => EngineError::Fenced(self.epoch),
+            // An uncertain commit ends the term: the next one takes a higher epoch, which waits for this statement to
+            // end, and reads from the log what became of it. One path for both.
+            other => EngineError::Append(other),
+        }
+    }
+
+    /// After the commit: the follower moves, waiting requests are answered, submitters are told.
+    fn finish(&mut self, group: Group, submissions: Vec<Submission>) -> Result<(), EngineError> {
+        let Group { entries, encoded, again, .. } = group;
+        for input in again {
+            // The verifying half of the term outlives this one; if not, the row is read again in the next term.
+            let _ = self.again.send(input);
+        }
+        let committed =
+            entries.iter().cloned().zip(encoded).map(|(entry, bytes)| Committed { entry, bytes }).collect();
+        self.follower.advance(committed)?;
+        let mut observed = entries.into_iter().filter(|e| e.body.intake().is_none()).peekable();
+        for submission in submissions {
+            let mut mine = Vec::new();
+            for body in &submission.bodies {
+                // Due entries come first in a group and belong to nobody.
+                while observed.next_if(|e| matches!(e.body, Body::Due(_)) && e.body != *body).is_some() {}
+                mine.extend(observed.next_if(|e| e.body == *body));
+            }
+            // A submitter that was stopped reads the log when it starts again.
+            let _ = submission.done.send(mine);
+        }
+        Ok(())
+    }
+
+    /// The position after which the next group stands.
+    pub fn seq(&self) -> Seq {
+        self.decider.state().seq
+    }
+}
+
+fn rows(group: &Group) -> Vec<LogRow> {
+    group
+        .entries
+        .iter()
+        .zip(&group.encoded)
+        .zip(&group.leaves)
+        .map(|((entry, bytes), leaf)| LogRow {
+            kind: entry.body.kind(),
+            entry: bytes.clone(),
+            leaf: *leaf,
+            intake: entry.body.intake(),
+        })
+        .collect()
+}
+
+fn attempts(group: &Group, submissions: &[Submission]) -> Vec<Attempt> {
+    let raw: HashMap<B256, &RawAttempt> =
+        submissions.iter().flat_map(|s| &s.raw).map(|raw| (raw.hash, raw)).collect();
+    group
+        .entries
+        .iter()
+        .filter_map(|entry| match &entry.body {
+            Body::AttemptSigned(signed) => {
+                let raw = raw.get(&signed.tx_hash).expect("an attempt is submitted with its bytes");
+                Some(Attempt {
+                    seq: entry.seq,
+                    campaign: signed.campaign,
+                    batch: signed.batch,
+                    chain: raw.chain_id,
+                    lane: signed.lane,
+                    nonce: signed.nonce,
+                    hash: signed.tx_hash,
+                    raw: raw.raw.clone(),
+                })
+            }
+            _ => None,
+        })
+        .collect()
+}

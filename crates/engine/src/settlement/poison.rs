@@ -1,0 +1,83 @@
+//! A batch that would revert: wait, or give its content up by the rule of reverted batches.
+
+use alloy_primitives::Bytes;
+use sluice_chain::{At, Revert, RevertKind};
+use sluice_core::ids::{BatchNo, CampaignId, EntitlementId};
+use sluice_core::log::entry::{BatchReplanned, Body, ReplanGround, Skipped};
+
+use super::Settlement;
+use crate::error::EngineError;
+
+impl Settlement {
+    /// What follows from a simulated revert. Always ends the lane's step: what stands behind this batch waits for it.
+    pub(super) async fn reverted(
+        &mut self,
+        campaign: CampaignId,
+        batch: BatchNo,
+        revert: Revert,
+    ) -> Result<bool, EngineError> {
+        match revert.kind {
+            // Every transfer fails: the content itself is bad, and stays so until somebody acts or a retry is due.
+            RevertKind::NothingPaid(reason) => self.give_up(campaign, batch, reason).await,
+            // Another attempt has the number, the epoch is being taken, payments are paused, the round is not open at
+            // the node that was asked: time or the watcher will tell.
+            _ => {
+                tracing::debug!(%campaign, batch, revert = revert.text, "a batch cannot be sent yet");
+                Ok(false)
+            }
+        }
+    }
+
+    async fn give_up(
+        &mut self,
+        campaign: CampaignId,
+        batch: BatchNo,
+        reason: Bytes,
+    ) -> Result<bool, EngineError> {
+        let Some(because) = self.ground(campaign, batch).await? else {
+            tracing::warn!(%campaign, batch, "a batch that would pay nobody waits until its attempts are dead");
+            return Ok(false);
+        };
+        let poison = self.follower.read(|state| {
+            let batch = state.campaign(campaign).and_then(|c| c.batches.get(&batch));
+            let words = batch.map_or(&[][..], |b| &b.plan.words);
+            words
+                .iter()
+                .flat_map(|w| w.indexes().map(|index| EntitlementId { round: w.round, index }))
+                .map(|entitlement| Skipped { entitlement, reason: reason.clone() })
+                .collect::<Vec<_>>()
+        });
+        tracing::warn!(%campaign, batch, items = poison.len(), "a batch that would pay nobody is given up");
+        let body = Body::BatchReplanned(BatchReplanned { campaign, batch, because, poison });
+        self.observations.append(vec![body], Vec::new()).await?;
+        Ok(false)
+    }
+
+    /// Why no attempt of this content can be mined any more, if so (CONTRACTS.md, "Reverted batches").
+    async fn ground(
+        &self,
+        campaign: CampaignId,
+        batch: BatchNo,
+    ) -> Result<Option<ReplanGround>, EngineError> {
+        let found = self.follower.read(|state| {
+            let known = state.campaign(campaign)?.batches.get(&batch)?;
+            let chain = state.chains.get(&self.chain.id())?;
+            Some((known.attempts.clone(), *chain))
+        });
+        let Some((attempts, chain)) = found else { return Ok(None) };
+        if attempts.is_empty() {
+            return Ok(Some(ReplanGround::NeverSigned));
+        }
+        if attempts.iter().all(|a| a.epoch < chain.epoch) {
+            return Ok(Some(ReplanGround::EpochFinal(chain.epoch)));
+        }
+        for attempt in &attempts {
+            // The watcher has read that final block and saw no settlement of this number in it or before.
+            let used = self.chain.nonce(attempt.lane, At::Number(chain.finalized.number)).await?;
+            if used <= attempt.nonce {
+                return Ok(None);
+            }
+        }
+        Ok(Some(ReplanGround::NoncesConsumed(chain.finalized)))
+    }
+}

@@ -1,0 +1,284 @@
+//! Who leads: every node follows; one that finds the lease lapsed or its holder gone takes the next epoch and leads
+//! until something ends its term. First run and recovery are the same path.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use sluice_chain::signer::Account;
+use sluice_chain::{At, Chain};
+use sluice_core::fees::FeePolicy;
+use sluice_core::ids::{ChainId, Epoch, NodeId, StreamId};
+use sluice_core::limits::{GROUP_INPUTS_MAX, LEASE};
+use sluice_core::log::entry::{Body, EpochBegan};
+use sluice_store::{LeaderSession, Store};
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinSet;
+
+use crate::clock::DatabaseClock;
+use crate::error::{Class, EngineError};
+use crate::feed::Feed;
+use crate::follower::Follower;
+use crate::sequencer::{Observations, Sequencer};
+use crate::settlement::{Accounts, LaneStatus, Settlement};
+use crate::snapshots::Snapshots;
+use crate::verify::Verifier;
+use crate::watcher::Watcher;
+
+/// How often a follower reads the log and looks whether it should lead.
+const FOLLOW_EVERY: Duration = Duration::from_millis(50);
+/// How often the head is looked at by those who do not lead.
+const ELECT_EVERY: Duration = Duration::from_millis(300);
+/// How often chains are watched and settled on.
+const CHAIN_EVERY: Duration = Duration::from_millis(250);
+/// How often a checkpoint is signed when the head moved.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
+/// After a term that ended by a failure, before this node stands again.
+const REST: Duration = Duration::from_millis(500);
+
+/// One chain this node settles on.
+#[derive(Clone, Debug)]
+pub struct ChainSettings {
+    /// The chain.
+    pub chain: Chain,
+    /// The stream's Charter there.
+    pub charter: alloy_primitives::Address,
+    /// Takes epochs there.
+    pub control: Account,
+    /// Settles there.
+    pub lanes: Vec<Account>,
+    /// What is paid for gas there.
+    pub policy: FeePolicy,
+}
+
+/// Everything a node needs to follow and to lead. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Standby {
+    pub(crate) stream: StreamId,
+    pub(crate) node: NodeId,
+    pub(crate) holder: String,
+    pub(crate) sequencer: u64,
+    pub(crate) store: Store,
+    pub(crate) follower: Follower,
+    pub(crate) verifier: Verifier,
+    pub(crate) snapshots: Snapshots,
+    pub(crate) clock: Arc<DatabaseClock>,
+    pub(crate) arrived: Arc<Notify>,
+    pub(crate) chains: Arc<BTreeMap<ChainId, ChainSettings>>,
+    pub(crate) lanes: Arc<Mutex<Vec<LaneStatus>>>,
+    /// The epoch this node leads under; 0 while it follows.
+    pub(crate) leading: Arc<AtomicU64>,
+}
+
+impl Standby {
+    /// Follows and, when it is its turn, leads; returns only when the process must exit.
+    pub async fn run(self) -> EngineError {
+        loop {
+            let error = match self.follow_until_elected().await {
+                Ok((session, epoch)) => self.lead(session, epoch).await,
+                Err(error) => error,
+            };
+            self.leading.store(0, Ordering::SeqCst);
+            match error.class() {
+                Class::Exit | Class::Bug if is_fatal(&error) => return error,
+                _ => tracing::warn!(
+                    node = self.node,
+                    error = &error as &dyn std::error::Error,
+                    "the term ended"
+                ),
+            }
+            tokio::time::sleep(REST).await;
+        }
+    }
+
+    /// Applies the log as it grows; stands for election now and then.
+    async fn follow_until_elected(&self) -> Result<(LeaderSession, Epoch), EngineError> {
+        let mut session = None;
+        let at_least = self.above_the_chains().await?;
+        let mut looked: Option<tokio::time::Instant> = None;
+        loop {
+            while self.follower.catch_up(&self.store).await? {}
+            if looked.is_none_or(|at| at.elapsed() >= ELECT_EVERY) {
+                looked = Some(tokio::time::Instant::now());
+                if let Some(epoch) = self.stand(&mut session, at_least).await? {
+                    return session.map(|s| (s, epoch)).ok_or(EngineError::Stopping);
+                }
+            }
+            tokio::time::sleep(FOLLOW_EVERY).await;
+        }
+    }
+
+    /// An epoch above every chain's: under a lower one nothing could be settled. Read once per candidacy; a chain that
+    /// went further meanwhile ends the term, and the next candidacy reads again.
+    async fn above_the_chains(&self) -> Result<Epoch, EngineError> {
+        let mut at_least = 1;
+        for settings in self.chains.values() {
+            at_least = at_least.max(settings.chain.epoch(settings.charter, At::Latest).await? + 1);
+        }
+        Ok(at_least)
+    }
+
+    /// Takes the epoch if nobody holds it.
+    async fn stand(
+        &self,
+        session: &mut Option<LeaderSession>,
+        at_least: Epoch,
+    ) -> Result<Option<Epoch>, EngineError> {
+        if session.is_none() {
+            *session = Some(LeaderSession::open(&self.store, self.stream).await?);
+        }
+        let Some(open) = session.as_mut() else { return Ok(None) };
+        let Some(taken) = open.take_epoch(&self.holder, LEASE, at_least).await? else { return Ok(None) };
+        // The drift that counts is the one during a term.
+        self.clock.reset(taken.now);
+        tracing::info!(node = self.node, epoch = taken.epoch, seq = taken.seq, "this node leads");
+        Ok(Some(taken.epoch))
+    }
+
+    /// Leads until something ends the term; returns what.
+    async fn lead(&self, session: LeaderSession, epoch: Epoch) -> EngineError {
+        match self.begin(session, epoch).await {
+            Ok(mut term) => {
+                self.leading.store(epoch, Ordering::SeqCst);
+                let ended = term.join_next().await;
+                // The other parts hold nothing that is not in the log or found again from it.
+                term.shutdown().await;
+                match ended {
+                    Some(Ok(error)) => error,
+                    Some(Err(panic)) => {
+                        EngineError::Incident(format!("a part of the term panicked: {panic}"))
+                    }
+                    None => EngineError::Stopping,
+                }
+            }
+            Err(error) => error,
+        }
+    }
+
+    async fn begin(&self, session: LeaderSession, epoch: Epoch) -> Result<JoinSet<EngineError>, EngineError> {
+        // Nothing of a lower epoch is appended any more: the log as it is now is all there is.
+        while self.follower.catch_up(&self.store).await? {}
+        let (observations, submissions) = Observations::channel();
+        let (verified_in, verified) = mpsc::channel(GROUP_INPUTS_MAX * 4);
+        let (again, again_out) = mpsc::unbounded_channel();
+        let (store, follower, clock) = (self.store.clone(), self.follower.clone(), Arc::clone(&self.clock));
+        let sequencer = Sequencer::new(session, follower.clone(), clock, epoch, submissions, verified, again);
+        let arrived = Arc::clone(&self.arrived);
+        let feed = Feed::new(store, follower, self.verifier.clone(), verified_in, again_out, arrived);
+        let mut term = JoinSet::new();
+        term.spawn(async { ended(sequencer.run().await) });
+        let began = Body::EpochBegan(EpochBegan { node: self.node, sequencer: self.sequencer });
+        let first = observations.clone();
+        term.spawn(async move {
+            match first.append(vec![began], Vec::new()).await {
+                Ok(_) => ended(feed.run().await),
+                Err(error) => error,
+            }
+        });
+        for settings in self.chains.values() {
+            self.spawn_chain(&mut term, settings, epoch, &observations);
+        }
+        let standby = self.clone();
+        term.spawn(async move { standby.checkpoints().await });
+        Ok(term)
+    }
+
+    fn spawn_chain(
+        &self,
+        term: &mut JoinSet<EngineError>,
+        settings: &ChainSettings,
+        epoch: Epoch,
+        observations: &Observations,
+    ) {
+        let ChainSettings { chain, charter, control, lanes, policy } = settings.clone();
+        let (follower, snapshots) = (self.follower.clone(), self.snapshots.clone());
+        let mut watcher =
+            Watcher::new(chain.clone(), charter, follower.clone(), snapshots.clone(), observations.clone());
+        term.spawn(async move {
+            loop {
+                if let Some(error) = pace("watcher", watcher.tick().await).await {
+                    return error;
+                }
+            }
+        });
+        let accounts = Accounts { control, lanes };
+        let (store, status) = (self.store.clone(), Arc::clone(&self.lanes));
+        let observations = observations.clone();
+        let mut settlement = Settlement::new(
+            chain,
+            charter,
+            epoch,
+            accounts,
+            follower,
+            snapshots,
+            store,
+            observations,
+            policy,
+            status,
+        );
+        term.spawn(async move {
+            loop {
+                if let Some(error) = pace("settlement", settlement.tick().await).await {
+                    return error;
+                }
+            }
+        });
+    }
+
+    /// Signs a checkpoint every second in which the head moved.
+    async fn checkpoints(&self) -> EngineError {
+        let mut signed = 0;
+        loop {
+            tokio::time::sleep(CHECKPOINT_EVERY).await;
+            let (head, note) = self.follower.checkpoint();
+            if head.size == signed {
+                continue;
+            }
+            let Some(state_hash) = head.state_hash else { continue };
+            match self.store.add_checkpoint(self.stream, head.size, &note, &state_hash).await {
+                Ok(_) => signed = head.size,
+                Err(sluice_store::Error::Exists { .. }) => {
+                    return EngineError::Incident(format!(
+                        "another node has another state at position {}; this node stops",
+                        head.size
+                    ));
+                }
+                Err(error) => tracing::warn!(error = %error, size = head.size, "a checkpoint was not stored"),
+            }
+        }
+    }
+}
+
+fn ended(result: Result<std::convert::Infallible, EngineError>) -> EngineError {
+    match result {
+        Ok(never) => match never {},
+        Err(error) => error,
+    }
+}
+
+/// Waits before the next look when there was nothing to do or the chain failed; any other failure ends the term.
+async fn pace(part: &'static str, result: Result<usize, EngineError>) -> Option<EngineError> {
+    match result {
+        Ok(0) => tokio::time::sleep(CHAIN_EVERY).await,
+        Ok(_) => tokio::task::yield_now().await,
+        Err(error @ EngineError::Chain(_)) => {
+            tracing::warn!(
+                part,
+                error = &error as &dyn std::error::Error,
+                "the chain failed; it is asked again"
+            );
+            tokio::time::sleep(REST).await;
+        }
+        Err(error) => return Some(error),
+    }
+    None
+}
+
+/// Errors after which going on could only do harm.
+fn is_fatal(error: &EngineError) -> bool {
+    matches!(
+        error,
+        EngineError::Fenced(_) | EngineError::Corrupt(_) | EngineError::Entry(_) | EngineError::Incident(_)
+    )
+}

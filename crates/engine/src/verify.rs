@@ -1,0 +1,382 @@
+//! Verification: what is established about a demand outside State. Signatures, listings and look-ups; each look-up
+//! names the block it saw. Nothing here decides: the verdict is compared with State at the demand's position.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use alloy_primitives::{Address, B256};
+use sluice_core::amount::Amount;
+use sluice_core::command::{Accepted, Action, ClaimDemand, Command, Demand, RoundTerms};
+use sluice_core::decide::{ClaimVerdict, CommandFacts, Edge, Input, Listed, VerifiedClaim, VerifiedCommand};
+use sluice_core::ids::{BlockRef, CampaignId, ChainId, ContractRef, DemandId, Millis, RoundNo};
+use sluice_core::limits::{
+    APPROVALS_MAX, LOOKUP_VALID, LOOKUPS_MAX, REASON_BYTES_MAX, SHARD, SIGNATURE_BYTES_MAX, VOID_ITEMS_MAX,
+};
+use sluice_core::log::entry::SignedBy;
+use sluice_core::refusal::Code;
+use sluice_core::signing::{address_signer, claim_digest, command_digest};
+use sluice_snapshot::Snapshot;
+use sluice_store::Store;
+use tokio::sync::Semaphore;
+
+use crate::clock::DatabaseClock;
+use crate::error::EngineError;
+use crate::follower::Follower;
+use crate::recover::signer_of;
+use crate::snapshots::Snapshots;
+
+/// Verifies demands. Cheap to clone; look-ups on chain share one bound.
+#[derive(Clone, Debug)]
+pub struct Verifier {
+    follower: Follower,
+    snapshots: Snapshots,
+    store: Store,
+    chains: Arc<BTreeMap<ChainId, sluice_chain::Chain>>,
+    clock: Arc<DatabaseClock>,
+    lookups: Arc<Semaphore>,
+}
+
+/// What was found about a claim.
+#[derive(Clone, Debug)]
+pub enum ClaimCheck {
+    /// Listed, and signed by its recipient.
+    Good(ClaimVerdict),
+    /// Not payable, whatever State says.
+    Refused(Code),
+}
+
+/// What a campaign says of its contracts and a round of its snapshot, copied out of State.
+#[derive(Clone, Debug)]
+struct Ground {
+    distributor: ContractRef,
+    token: Address,
+    terms: RoundTerms,
+}
+
+impl Verifier {
+    /// A verifier.
+    pub fn new(
+        follower: Follower,
+        snapshots: Snapshots,
+        store: Store,
+        chains: Arc<BTreeMap<ChainId, sluice_chain::Chain>>,
+        clock: Arc<DatabaseClock>,
+    ) -> Self {
+        Self { follower, snapshots, store, chains, clock, lookups: Arc::new(Semaphore::new(LOOKUPS_MAX)) }
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Verifies an accepted demand. An error means that it could not be found out now: try again later, the demand
+    /// stays where it is.
+    ///
+    /// # Errors
+    /// When a chain, the database or a snapshot cannot be reached.
+    pub async fn verify(&self, row: &Accepted) -> Result<Input, EngineError> {
+        match &row.demand {
+            Demand::Claim(claim) => {
+                let verdict = match self.check_claim(row.key.campaign, claim).await? {
+                    ClaimCheck::Good(verdict) => Ok(verdict),
+                    ClaimCheck::Refused(code) => Err(code),
+                };
+                Ok(Input::Claim(VerifiedClaim {
+                    key: row.key,
+                    id: row.id,
+                    accepted_at: row.accepted_at,
+                    claim: claim.clone(),
+                    body_hash: row.demand.body_hash(),
+                    verdict,
+                }))
+            }
+            Demand::Command(command) => Ok(Input::Command(VerifiedCommand {
+                key: row.key,
+                id: row.id,
+                command: command.clone(),
+                verdict: self.command(row.id, command).await?,
+            })),
+        }
+    }
+
+    /// Checks a claim against the snapshot and its signature.
+    ///
+    /// # Errors
+    /// When the snapshot or, for contract wallets, the chain cannot be reached.
+    pub async fn check_claim(
+        &self,
+        campaign: CampaignId,
+        claim: &ClaimDemand,
+    ) -> Result<ClaimCheck, EngineError> {
+        let Some(ground) = self.ground(campaign, claim.round) else {
+            return Ok(ClaimCheck::Refused(Code::UnknownRound));
+        };
+        let snapshot = self.snapshots.get(ground.terms.list_hash)?;
+        if let Err(code) = listed(&snapshot, claim).and_then(|()| destination(claim, &ground)) {
+            return Ok(ClaimCheck::Refused(code));
+        }
+        if claim.signature.len() > SIGNATURE_BYTES_MAX {
+            return Ok(ClaimCheck::Refused(Code::BadSignature));
+        }
+        let digest = claim_digest(claim, ground.distributor);
+        if signer_of(digest, &claim.signature) == Some(claim.recipient) {
+            let valid_until = claim.deadline.saturating_mul(1_000);
+            return Ok(ClaimCheck::Good(ClaimVerdict {
+                signed_by: SignedBy::Key,
+                looked_at: None,
+                valid_until,
+            }));
+        }
+        let (good, block) = self
+            .contract_signature(ground.distributor.chain_id, claim.recipient, digest, &claim.signature)
+            .await?;
+        if !good {
+            return Ok(ClaimCheck::Refused(Code::BadSignature));
+        }
+        let valid_until = self.lookup_valid_until().min(claim.deadline.saturating_mul(1_000));
+        Ok(ClaimCheck::Good(ClaimVerdict {
+            signed_by: SignedBy::Contract,
+            looked_at: Some(block),
+            valid_until,
+        }))
+    }
+
+    fn lookup_valid_until(&self) -> Millis {
+        self.clock.now() + u64::try_from(LOOKUP_VALID.as_millis()).expect("minutes")
+    }
+
+    fn ground(&self, campaign: CampaignId, round: RoundNo) -> Option<Ground> {
+        self.follower.read(|state| {
+            let campaign = state.campaign(campaign)?;
+            Some(Ground {
+                distributor: campaign.terms.distributor,
+                token: campaign.terms.token,
+                terms: campaign.round(round)?.terms.clone(),
+            })
+        })
+    }
+
+    /// Asks a contract whether it signed (ERC-1271). An account without code did not.
+    async fn contract_signature(
+        &self,
+        chain: ChainId,
+        account: Address,
+        digest: B256,
+        signature: &[u8],
+    ) -> Result<(bool, BlockRef), EngineError> {
+        let _permit = self.lookups.acquire().await.map_err(|_| EngineError::Stopping)?;
+        Ok(self.chain(chain)?.is_valid_signature(account, digest, signature).await?)
+    }
+
+    fn chain(&self, id: ChainId) -> Result<&sluice_chain::Chain, EngineError> {
+        self.chains.get(&id).ok_or_else(|| EngineError::Config(format!("chain {id} is not configured here")))
+    }
+
+    async fn command(
+        &self,
+        id: DemandId,
+        command: &Command,
+    ) -> Result<Result<CommandFacts, Code>, EngineError> {
+        let signed = match self.approvals(id, command).await? {
+            Ok(signed) => signed,
+            Err(code) => return Ok(Err(code)),
+        };
+        let listed = match &command.action {
+            Action::CreateCampaign(terms) => self.registered(terms).await?,
+            Action::Publish(terms) => self.publishable(terms).await?,
+            Action::Push { campaign, round, from, to } => self.edges(*campaign, *round, *from, *to)?,
+            Action::Void { campaign, round, indexes } => self.amounts(*campaign, *round, indexes)?,
+        };
+        Ok(listed.map(|listed| CommandFacts {
+            set_version: signed.set_version,
+            institutions: signed.institutions,
+            looked_at: signed.looked_at,
+            listed,
+        }))
+    }
+
+    /// Checks every approval of a command: a key of its institution, each institution once, the signature good.
+    ///
+    /// # Errors
+    /// When a signer is a contract and the chain cannot be reached.
+    pub async fn approvals(
+        &self,
+        id: DemandId,
+        command: &Command,
+    ) -> Result<Result<Signed, Code>, EngineError> {
+        let Some(charter) = self.follower.read(|s| s.home_charter().cloned()) else {
+            return Ok(Err(Code::NotAuthorized));
+        };
+        let mut institutions: Vec<B256> = Vec::new();
+        let mut looked_at = None;
+        for approval in &command.approvals {
+            let known = charter.view.institution_of(&approval.signer) == Some(approval.authority);
+            if !known || institutions.contains(&approval.authority) {
+                return Ok(Err(Code::NotAuthorized));
+            }
+            let digest = command_digest(command, id, approval.authority, charter.charter);
+            let by_key = address_signer(&approval.signer)
+                .is_some_and(|address| signer_of(digest, &approval.signature) == Some(address));
+            if !by_key {
+                let _permit = self.lookups.acquire().await.map_err(|_| EngineError::Stopping)?;
+                let chain = self.chain(charter.charter.chain_id)?;
+                let (good, block) =
+                    chain.is_valid_signer_signature(&approval.signer, digest, &approval.signature).await?;
+                if !good {
+                    return Ok(Err(Code::BadSignature));
+                }
+                looked_at = Some(block);
+            }
+            institutions.push(approval.authority);
+        }
+        let institutions = u16::try_from(institutions.len()).unwrap_or(u16::MAX);
+        if institutions == 0 {
+            return Ok(Err(Code::QuorumMissing));
+        }
+        Ok(Ok(Signed { set_version: charter.view.set_version, institutions, looked_at }))
+    }
+
+    /// A Distributor becomes a campaign if the Charter registered it and it says of itself what the command says.
+    async fn registered(
+        &self,
+        terms: &sluice_core::command::CampaignTerms,
+    ) -> Result<Result<Listed, Code>, EngineError> {
+        let chain = self.chain(terms.distributor.chain_id)?;
+        let charter =
+            self.follower.read(|s| s.charters.get(&terms.distributor.chain_id).map(|c| c.charter.address));
+        let Some(charter) = charter else { return Ok(Err(Code::NotRegistered)) };
+        if !chain.is_registered(charter, terms.distributor.address).await? {
+            return Ok(Err(Code::NotRegistered));
+        }
+        let told = chain.distributor_terms(terms.distributor.address).await?;
+        let same = told.token == terms.token && told.charter == charter && told.decimals == terms.decimals;
+        Ok(if same { Ok(Listed::Nothing) } else { Err(Code::NotRegistered) })
+    }
+
+    /// A round may be announced once its snapshot is in storage and is what the terms say.
+    async fn publishable(&self, terms: &RoundTerms) -> Result<Result<Listed, Code>, EngineError> {
+        if !self.snapshots.is_stored(terms.list_hash) {
+            return Ok(Err(Code::SnapshotMissing));
+        }
+        let snapshot = match self.snapshots.get(terms.list_hash) {
+            Ok(snapshot) => snapshot,
+            Err(EngineError::Snapshot { .. }) => return Ok(Err(Code::SnapshotMissing)),
+            Err(other) => return Err(other),
+        };
+        let path = self.snapshots.path(terms.list_hash);
+        let hash = tokio::task::spawn_blocking(move || crate::snapshots::file_hash(&path))
+            .await
+            .map_err(|_| EngineError::Stopping)?;
+        let same = hash.is_ok_and(|hash| hash == terms.list_hash)
+            && snapshot.root() == terms.root
+            && snapshot.count() == terms.count
+            && snapshot.total() == terms.total
+            && snapshot.depth() == terms.depth;
+        Ok(if same {
+            Ok(Listed::ShardTotals(snapshot.shard_totals().to_vec()))
+        } else {
+            Err(Code::SnapshotMissing)
+        })
+    }
+
+    /// The amounts of the shards that a range covers only in part.
+    fn edges(
+        &self,
+        campaign: CampaignId,
+        round: RoundNo,
+        from: u64,
+        to: u64,
+    ) -> Result<Result<Listed, Code>, EngineError> {
+        let Some(ground) = self.ground(campaign, round) else { return Ok(Err(Code::UnknownRound)) };
+        if from >= to || to > ground.terms.count {
+            return Ok(Err(Code::BadRange));
+        }
+        let snapshot = self.snapshots.get(ground.terms.list_hash)?;
+        let (first, last) = (from / SHARD, (to - 1) / SHARD);
+        let mut edges: Vec<Edge> = Vec::new();
+        for shard in [first, last] {
+            let start = from.max(shard * SHARD);
+            let end = to.min((shard + 1) * SHARD);
+            let whole = start == shard * SHARD && end == ((shard + 1) * SHARD).min(ground.terms.count);
+            let shard = u32::try_from(shard)
+                .map_err(|_| EngineError::Config("a round has too many shards".into()))?;
+            if !whole && edges.iter().all(|e| e.shard != shard) {
+                let amounts: Arc<[Amount]> =
+                    snapshot.words(start..end).iter().map(|word| word.amount()).collect();
+                edges.push(Edge { shard, from: start, amounts });
+            }
+        }
+        Ok(Ok(Listed::Edges(edges)))
+    }
+
+    fn amounts(
+        &self,
+        campaign: CampaignId,
+        round: RoundNo,
+        indexes: &[u64],
+    ) -> Result<Result<Listed, Code>, EngineError> {
+        let Some(ground) = self.ground(campaign, round) else { return Ok(Err(Code::UnknownRound)) };
+        if indexes.iter().any(|i| *i >= ground.terms.count) {
+            return Ok(Err(Code::BadRange));
+        }
+        let snapshot = self.snapshots.get(ground.terms.list_hash)?;
+        let amounts: Option<Vec<_>> =
+            indexes.iter().map(|i| snapshot.entitlement(*i).map(|e| e.amount)).collect();
+        Ok(amounts.map(Listed::Amounts).ok_or(Code::BadRange))
+    }
+}
+
+/// A command's approvals, found good.
+#[derive(Clone, Copy, Debug)]
+pub struct Signed {
+    /// The set version they were checked under.
+    pub set_version: u64,
+    /// Distinct institutions.
+    pub institutions: u16,
+    /// The block that look-ups saw.
+    pub looked_at: Option<BlockRef>,
+}
+
+/// The bounds of a command, each with the field it names.
+///
+/// # Errors
+/// With a sentence naming the field and what would be right.
+pub fn check_shape(command: &Command) -> Result<(), String> {
+    if command.reason.len() > REASON_BYTES_MAX {
+        return Err(format!("reason: at most {REASON_BYTES_MAX} bytes"));
+    }
+    if command.approvals.is_empty() || command.approvals.len() > APPROVALS_MAX {
+        return Err(format!("approvals: between 1 and {APPROVALS_MAX}"));
+    }
+    if command.approvals.iter().any(|a| a.signature.len() > SIGNATURE_BYTES_MAX || a.signer.len() < 20) {
+        return Err(format!(
+            "approvals: a signer has at least 20 bytes, a signature at most {SIGNATURE_BYTES_MAX}"
+        ));
+    }
+    match &command.action {
+        Action::Void { indexes, .. } if indexes.is_empty() || indexes.len() > VOID_ITEMS_MAX => {
+            Err(format!("indexes: between 1 and {VOID_ITEMS_MAX}"))
+        }
+        Action::CreateCampaign(terms) if terms.name.is_empty() || terms.name.len() > 200 => {
+            Err("name: between 1 and 200 bytes".into())
+        }
+        Action::Publish(terms) if terms.list_uri.len() > 2_000 => Err("list_uri: at most 2000 bytes".into()),
+        _ => Ok(()),
+    }
+}
+
+/// Whether index, recipient and amount are what the snapshot says.
+fn listed(snapshot: &Snapshot, claim: &ClaimDemand) -> Result<(), Code> {
+    let entitlement = snapshot.entitlement(claim.index).ok_or(Code::NotListed)?;
+    if entitlement.recipient == claim.recipient && entitlement.amount == claim.amount {
+        return Ok(());
+    }
+    let known = !snapshot.find(claim.recipient).is_empty();
+    Err(if known { Code::WrongEntitlement } else { Code::NotListed })
+}
+
+/// The contract refuses these, too.
+fn destination(claim: &ClaimDemand, ground: &Ground) -> Result<(), Code> {
+    let bad = claim.to == Address::ZERO || claim.to == ground.token || claim.to == ground.distributor.address;
+    if bad { Err(Code::BadRedirect) } else { Ok(()) }
+}

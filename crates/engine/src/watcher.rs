@@ -1,0 +1,328 @@
+//! The watcher: what a chain says, as entries. The cursor moves in the same append as the entries it yields; a block
+//! that vanished is taken back by the inverse entries; only the configured finality makes anything final.
+
+mod translate;
+
+use sluice_chain::events::{BlockEvents, Watched};
+use sluice_chain::{At, Chain};
+use sluice_core::ids::{BlockRef, CampaignId, ChainId};
+use sluice_core::limits::{GROUP_INPUTS_MAX, LOG_BLOCKS_MAX};
+use sluice_core::log::entry::{BatchAt, BatchFinal, Body, ChainCursor, CharterRead, EpochOnChain, EventsAt};
+use sluice_core::state::campaign::Campaign;
+use sluice_core::state::{ChainSeen, State};
+
+use crate::error::EngineError;
+use crate::follower::Follower;
+use crate::sequencer::Observations;
+use crate::snapshots::Snapshots;
+
+/// Observations of one append: half a group, so that the rest is left for demands.
+const APPEND_MAX: usize = GROUP_INPUTS_MAX / 2;
+
+/// Watches one chain for one term of leadership.
+#[derive(Debug)]
+pub struct Watcher {
+    chain: Chain,
+    charter: alloy_primitives::Address,
+    follower: Follower,
+    snapshots: Snapshots,
+    observations: Observations,
+    /// The final block at which the Charter was last compared.
+    charter_read_at: u64,
+}
+
+/// A campaign on this chain, as far as the watcher needs it.
+#[derive(Clone, Copy, Debug)]
+struct OnChain {
+    watched: Watched,
+    deployed_at: u64,
+    caught_up: bool,
+}
+
+impl Watcher {
+    /// A watcher of this chain and Charter.
+    pub fn new(
+        chain: Chain,
+        charter: alloy_primitives::Address,
+        follower: Follower,
+        snapshots: Snapshots,
+        observations: Observations,
+    ) -> Self {
+        Self { chain, charter, follower, snapshots, observations, charter_read_at: 0 }
+    }
+
+    /// One look at the chain; returns how many entries it yielded.
+    ///
+    /// # Errors
+    /// When the chain cannot be reached, or the term is over.
+    pub async fn tick(&mut self) -> Result<usize, EngineError> {
+        let head = self.chain.head().await?;
+        let Some(seen) = self.seen() else {
+            return self.begin(head.finalized).await;
+        };
+        let canonical = seen.seen.number <= head.latest.number
+            && self.chain.block_ref(seen.seen.number).await?.is_some_and(|block| block == seen.seen);
+        if !canonical {
+            return self.rewind(seen).await;
+        }
+        let mut yielded = self.catch_up_new_campaigns(seen).await?;
+        yielded += self.read_on(seen, head.latest, head.finalized).await?;
+        yielded += self.finalize().await?;
+        yielded += self.read_charter(head.finalized).await?;
+        Ok(yielded)
+    }
+
+    fn id(&self) -> ChainId {
+        self.chain.id()
+    }
+
+    fn seen(&self) -> Option<ChainSeen> {
+        self.follower.read(|state| state.chains.get(&self.id()).copied())
+    }
+
+    /// Reading begins at a final block; campaigns are read from their deployment when they are created.
+    async fn begin(&mut self, finalized: BlockRef) -> Result<usize, EngineError> {
+        let charter = self.read_charter(finalized).await?;
+        Ok(charter + self.append(vec![self.cursor(finalized, finalized, Vec::new())]).await?)
+    }
+
+    fn cursor(&self, seen: BlockRef, finalized: BlockRef, caught_up: Vec<CampaignId>) -> Body {
+        Body::ChainCursor(ChainCursor { chain_id: self.id(), seen, finalized, caught_up })
+    }
+
+    fn campaigns(&self) -> Vec<OnChain> {
+        let here = |c: &&Campaign| c.terms.distributor.chain_id == self.id();
+        self.follower.read(|state| {
+            let campaigns = state.campaigns.values().filter(here);
+            campaigns
+                .map(|c| OnChain {
+                    watched: Watched {
+                        campaign: c.terms.campaign,
+                        distributor: c.terms.distributor.address,
+                        token: c.terms.token,
+                    },
+                    deployed_at: c.terms.deployed_at,
+                    caught_up: c.watched,
+                })
+                .collect()
+        })
+    }
+
+    /// Takes back what stands in blocks that vanished, and goes back to the last final block: what is still there is
+    /// read again and found recorded.
+    async fn rewind(&mut self, seen: ChainSeen) -> Result<usize, EngineError> {
+        let mut bodies = Vec::new();
+        for (block, body) in self.follower.read(|state| unfinal(state, self.id())) {
+            if self.chain.block_ref(block.number).await? != Some(block) {
+                bodies.push(body);
+            }
+        }
+        tracing::warn!(
+            chain = self.id(),
+            from = seen.seen.number,
+            to = seen.finalized.number,
+            taken_back = bodies.len(),
+            "the chain was reorganised"
+        );
+        let mut yielded = 0;
+        // Inverses may be split over appends: each is complete in itself, and until the cursor moves this is done again.
+        while bodies.len() > APPEND_MAX - 1 {
+            let rest = bodies.split_off(APPEND_MAX - 1);
+            yielded += self.append(std::mem::replace(&mut bodies, rest)).await?;
+        }
+        bodies.push(self.cursor(seen.finalized, seen.finalized, Vec::new()));
+        Ok(yielded + self.append(bodies).await?)
+    }
+
+    /// Reads the contracts of campaigns that are new to the log from their deployment up to the cursor.
+    async fn catch_up_new_campaigns(&mut self, seen: ChainSeen) -> Result<usize, EngineError> {
+        let mut yielded = 0;
+        for new in self.campaigns().into_iter().filter(|c| !c.caught_up) {
+            let mut from = new.deployed_at;
+            while from <= seen.seen.number {
+                let to = (from + LOG_BLOCKS_MAX - 1).min(seen.seen.number);
+                let read = self.chain.events(from, to, &[new.watched], None).await?;
+                for bodies in self.translate(&[new.watched], read.blocks)? {
+                    yielded += self.append(bodies).await?;
+                }
+                from = to + 1;
+            }
+            let cursor = self.cursor(seen.seen, seen.finalized, vec![new.watched.campaign]);
+            yielded += self.append(vec![cursor]).await?;
+        }
+        Ok(yielded)
+    }
+
+    /// Reads the next stretch of blocks; its entries and the cursor stand in one append.
+    async fn read_on(
+        &mut self,
+        seen: ChainSeen,
+        latest: BlockRef,
+        finalized: BlockRef,
+    ) -> Result<usize, EngineError> {
+        let campaigns = self.campaigns().into_iter().filter(|c| c.caught_up);
+        let watched: Vec<_> = campaigns.map(|c| c.watched).collect();
+        let from = seen.seen.number + 1;
+        let mut to = latest.number.min(seen.seen.number + LOG_BLOCKS_MAX);
+        let mut appends = Vec::new();
+        let mut reached = seen.seen;
+        if from <= to {
+            let read = self.chain.events(from, to, &watched, None).await?;
+            reached = read.upto;
+            appends = self.translate(&watched, read.blocks)?;
+        }
+        let mut bodies = Vec::new();
+        let fits = appends.len();
+        for (at, append) in appends.into_iter().enumerate() {
+            // What does not fit this append is read again by the next: the cursor stops before it.
+            if at > 0 && bodies.len() + append.len() >= APPEND_MAX {
+                to = block_of(&append).map_or(to, |block| block.number - 1);
+                reached = self.chain.block_ref(to).await?.ok_or(sluice_chain::ChainError::NoBlock(to))?;
+                tracing::debug!(chain = self.id(), taken = at, of = fits, "a full stretch of blocks");
+                break;
+            }
+            bodies.extend(append);
+        }
+        let is_final = if finalized.number <= reached.number { finalized } else { reached };
+        let is_final = if is_final.number < seen.finalized.number { seen.finalized } else { is_final };
+        if bodies.is_empty() && reached == seen.seen && is_final == seen.finalized {
+            return Ok(0);
+        }
+        bodies.push(self.cursor(reached, is_final, Vec::new()));
+        self.append(bodies).await
+    }
+
+    /// Per block, the entries of its events, in order.
+    fn translate(
+        &self,
+        campaigns: &[Watched],
+        blocks: Vec<BlockEvents>,
+    ) -> Result<Vec<Vec<Body>>, EngineError> {
+        let mut appends = Vec::new();
+        for block in blocks {
+            let mut bodies = Vec::new();
+            for campaign in campaigns {
+                let found = self
+                    .follower
+                    .read(|state| translate::block(state, &self.snapshots, campaign.campaign, &block))?;
+                bodies.extend(found);
+            }
+            if !bodies.is_empty() {
+                appends.push(bodies);
+            }
+        }
+        Ok(appends)
+    }
+
+    /// Makes final what stands in final blocks, oldest first.
+    async fn finalize(&mut self) -> Result<usize, EngineError> {
+        let mut yielded = 0;
+        loop {
+            let bodies = self.follower.read(|state| finals(state, &self.snapshots, self.id()))?;
+            if bodies.is_empty() {
+                return Ok(yielded);
+            }
+            let appended = self.append(bodies).await?;
+            if appended == 0 {
+                // The state moved on between reading and appending; the next tick looks again.
+                return Ok(yielded);
+            }
+            yielded += appended;
+        }
+    }
+
+    /// Compares the Charter and its epoch with what the log says, once per final block.
+    async fn read_charter(&mut self, finalized: BlockRef) -> Result<usize, EngineError> {
+        if finalized.number <= self.charter_read_at && self.charter_read_at > 0 {
+            return Ok(0);
+        }
+        let charter = sluice_core::ids::ContractRef { chain_id: self.id(), address: self.charter };
+        let read = self.chain.constitution(self.charter, At::Block(finalized)).await?;
+        let epoch = self.chain.epoch(self.charter, At::Block(finalized)).await?;
+        let (known_view, known_epoch) = self.follower.read(|s| {
+            let view = s.charters.get(&self.id()).map(|c| c.view.clone());
+            (view, s.chains.get(&self.id()).map_or(0, |c| c.epoch))
+        });
+        let mut bodies = Vec::new();
+        if known_view.as_ref() != Some(&read.view) {
+            bodies.push(Body::CharterRead(CharterRead { charter, block: finalized, view: read.view }));
+        }
+        if epoch > known_epoch {
+            bodies.push(Body::EpochOnChain(EpochOnChain { chain_id: self.id(), epoch, block: finalized }));
+        }
+        let yielded = self.append(bodies).await?;
+        self.charter_read_at = finalized.number;
+        Ok(yielded)
+    }
+
+    async fn append(&self, bodies: Vec<Body>) -> Result<usize, EngineError> {
+        if bodies.is_empty() {
+            return Ok(0);
+        }
+        Ok(self.observations.append(bodies, Vec::new()).await?.len())
+    }
+}
+
+fn block_of(bodies: &[Body]) -> Option<BlockRef> {
+    bodies.iter().find_map(|body| match body {
+        Body::BatchMined(m) => Some(m.block),
+        Body::EventsMined(m) => Some(m.block),
+        _ => None,
+    })
+}
+
+/// Everything recorded in blocks that are not final, youngest first, with the entry that takes it back.
+fn unfinal(state: &State, chain: ChainId) -> Vec<(BlockRef, Body)> {
+    let mut found = Vec::new();
+    for campaign in state.campaigns.values().filter(|c| c.terms.distributor.chain_id == chain) {
+        let id = campaign.terms.campaign;
+        for (number, batch) in &campaign.batches {
+            if let Some(mined) = &batch.mined {
+                let at = BatchAt { campaign: id, batch: *number, block: mined.block };
+                found.push((mined.block, Body::BatchUnmined(at)));
+            }
+        }
+        for block in campaign.unfinal.values() {
+            let at = EventsAt { campaign: id, block: block.block };
+            found.push((block.block, Body::EventsUnmined(at)));
+        }
+    }
+    found.sort_by_key(|(block, _)| std::cmp::Reverse(block.number));
+    found
+}
+
+/// The next things to become final: per campaign the oldest event block and the oldest batch, while they lie in final
+/// blocks. At most one append.
+fn finals(state: &State, snapshots: &Snapshots, chain: ChainId) -> Result<Vec<Body>, EngineError> {
+    let Some(seen) = state.chains.get(&chain) else { return Ok(Vec::new()) };
+    let is_final = |block: BlockRef| block.number <= seen.finalized.number;
+    let here = state.campaigns.values().filter(|c| c.terms.distributor.chain_id == chain && c.watched);
+    let mut bodies = Vec::new();
+    for campaign in here {
+        let id = campaign.terms.campaign;
+        for block in campaign.unfinal.values().map(|b| b.block).take_while(|b| is_final(*b)) {
+            bodies.push(Body::EventsFinal(EventsAt { campaign: id, block }));
+        }
+        for (number, batch) in &campaign.batches {
+            let Some(block) = batch.mined.as_ref().map(|m| m.block).filter(|b| is_final(*b)) else { break };
+            let void_paid = void_paid(state, snapshots, campaign, *number)?;
+            bodies.push(Body::BatchFinal(BatchFinal { campaign: id, batch: *number, block, void_paid }));
+        }
+        if bodies.len() > APPEND_MAX {
+            bodies.truncate(APPEND_MAX);
+            break;
+        }
+    }
+    Ok(bodies)
+}
+
+/// What a batch paid although it was annulled after it was sent, with the listed amounts.
+fn void_paid(
+    state: &State,
+    snapshots: &Snapshots,
+    campaign: &Campaign,
+    batch: u64,
+) -> Result<Vec<(sluice_core::ids::EntitlementId, sluice_core::amount::Amount)>, EngineError> {
+    let ids = state.void_paid(campaign.terms.campaign, batch).unwrap_or_default();
+    ids.into_iter().map(|id| Ok((id, snapshots.amount(state, campaign.terms.campaign, id)?))).collect()
+}
