@@ -162,6 +162,40 @@ async fn doubt_that_cannot_be_removed_is_said_and_the_ids_tell_later() {
 }
 
 #[tokio::test]
+async fn a_group_given_up_for_lost_that_commits_later_leaves_no_gap() {
+    let db = database().await;
+    let proxy = Proxy::before(&db.database);
+    let node = db.store.register_node("a test").await.unwrap();
+    let mut writer = IntakeWriter::new(through(&proxy).await, node);
+    let demand = |n| new_intake(campaign(1), id(n), b"body");
+    writer.append((0..3).map(demand).collect()).await.unwrap();
+
+    // The call is abandoned with its rows inserted and its commit still to come.
+    proxy.cut_next(Cut::HoldCommit);
+    tokio::select! {
+        outcome = writer.append((3..6).map(demand).collect()) => panic!("{outcome:?}"),
+        () = proxy.held() => {}
+    }
+    // The next group takes the same numbers, and so has to wait for it.
+    let next = tokio::spawn(async move { writer.append((6..8).map(demand).collect()).await });
+    let mut raw = db.raw().await;
+    let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'
+                   AND pid IN (SELECT pid FROM pg_stat_activity WHERE datname = current_database())";
+    until("the next group to wait", async || {
+        sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut raw).await.unwrap() > 0
+    })
+    .await;
+    proxy.resume();
+    let outcomes = next.await.unwrap().unwrap();
+    let numbers: Vec<_> = outcomes
+        .iter()
+        .map(|outcome| if let IntakeOutcome::Accepted(row) = outcome { row.key.n } else { 0 })
+        .collect();
+    assert_eq!(numbers, [7, 8], "after the group that came late");
+    assert_eq!(assert_contiguous(&db, campaign(1)).await[&node], 8);
+}
+
+#[tokio::test]
 async fn reads_fail_as_worth_another_try() {
     let db = database().await;
     let proxy = Proxy::before(&db.database);

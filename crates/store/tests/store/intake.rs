@@ -128,6 +128,29 @@ async fn writers_racing_for_the_same_ids_leave_one_row_each_and_no_gap() {
     assert_eq!(counts.values().sum::<u64>(), 600);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writers_with_the_same_ids_in_opposite_orders_do_not_block_each_other() {
+    let db = database().await;
+    let (mut one, mut two) = (writer(&db).await, writer(&db).await);
+    for round in 0..40 {
+        let ids: Vec<u128> = (0..256).map(|n| round * 256 + n).collect();
+        let demand = |n: &u128| new_intake(campaign(1), id(*n), b"body");
+        let (up, down) = (ids.iter().map(demand).collect(), ids.iter().rev().map(demand).collect());
+        let (mut there, mut back) = (one, two);
+        let there = tokio::spawn(async move { (there.append(up).await, there) });
+        let back = tokio::spawn(async move { (back.append(down).await, back) });
+        let (there, back) = (there.await.unwrap(), back.await.unwrap());
+        // A deadlock would be resolved by the server, at the cost of one of the groups.
+        let accepted = [there.0.unwrap(), back.0.unwrap()]
+            .iter()
+            .map(|outcomes| outcomes.iter().filter(|o| matches!(o, IntakeOutcome::Accepted(_))).count())
+            .sum::<usize>();
+        assert_eq!(accepted, 256);
+        (one, two) = (there.1, back.1);
+    }
+    assert_contiguous(&db, campaign(1)).await;
+}
+
 #[tokio::test]
 async fn rows_are_read_above_each_cursor_and_bounded_for_each() {
     let db = database().await;
