@@ -19,7 +19,8 @@ use ed25519_dalek::SigningKey;
 use rand::TryRngCore;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
+
+pub mod bearer;
 
 /// A password shorter than this is refused: the file may be copied, and then only the password protects the key.
 const PASSWORD_CHARS_MIN: usize = 8;
@@ -152,18 +153,6 @@ pub fn new_log_key(path: &Path, password: &Password) -> Result<B256, KeyError> {
     Ok(public)
 }
 
-/// A new operator key: what the operator keeps, and the SHA-256 that the configuration holds.
-///
-/// # Errors
-/// When the system gives no randomness.
-pub fn new_operator_key() -> Result<(String, B256), KeyError> {
-    let mut secret = [0; 32];
-    random(&mut secret)?;
-    let text = format!("sluice_operator_{}", hex::encode(secret));
-    let hash = B256::from_slice(&Sha256::digest(&text));
-    Ok((text, hash))
-}
-
 /// Opens an account.
 ///
 /// # Errors
@@ -209,7 +198,7 @@ pub fn show(path: &Path) -> Result<Shown, KeyError> {
     })
 }
 
-fn random(bytes: &mut [u8]) -> Result<(), KeyError> {
+pub(crate) fn random(bytes: &mut [u8]) -> Result<(), KeyError> {
     rand::rngs::OsRng.try_fill_bytes(bytes).map_err(|error| KeyError::Io {
         action: "get randomness from",
         path: "the operating system".into(),

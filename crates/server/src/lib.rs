@@ -3,5 +3,7 @@
 //! JSON.
 
 pub mod cli;
+pub mod config;
+pub mod http;
 pub mod keys;
 pub mod telemetry;

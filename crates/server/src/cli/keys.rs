@@ -67,7 +67,7 @@ impl Keys {
                 println!("{}", keys::new_log_key(&at.out, &Password::read(&at.password_file)?)?);
             }
             What::New(New::Operator) => {
-                let (secret, hash) = keys::new_operator_key()?;
+                let (secret, hash) = keys::bearer::new(keys::bearer::Purpose::Operator)?;
                 println!("key (keep it; it is shown only now): {secret}");
                 println!("for the configuration: operator_key_sha256 = \"{}\"", hex::encode(hash));
             }

@@ -1,0 +1,333 @@
+//! The configuration: one TOML file, a few settings from the environment, checked once and as a whole.
+//!
+//! No secret stands in it: keys lie in encrypted files with their passwords in files beside them, and a password of
+//! the database or a provider's URL may be put into a file of its own. `deploy/sluice.example.toml` describes every
+//! field.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+
+use alloy_primitives::{Address, B256};
+use ipnet::IpNet;
+use serde::{Deserialize, Deserializer};
+use sluice_chain::Finality;
+use sluice_core::ids::{ChainId, StreamId};
+use sluice_core::limits::LANES_MAX;
+
+/// Characters of a node's name: the database keeps it, with a suffix, in 200.
+const NAME_CHARS_MAX: usize = 100;
+/// RPC URLs of a chain.
+const RPC_MAX: usize = 2;
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A file cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Not TOML, or not of this form.
+    #[error("{}{}: {field}: {what}", path.display(), line.map(|line| format!(":{line}")).unwrap_or_default())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: Option<usize>,
+        /// The field, with dots.
+        field: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// Fields that contradict each other or their meaning; all of them.
+    #[error("{}:\n  {}", path.display(), faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  "))]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        faults: Vec<Fault>,
+    },
+}
+
+/// A field that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The field, with dots, or the variable.
+    pub field: String,
+    /// What is wrong, and what would be right.
+    pub what: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.field, self.what)
+    }
+}
+
+/// The configuration of a node.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Names this node where nodes are listed; the host's name is a good one.
+    pub name: String,
+    /// Which log.
+    pub stream: StreamId,
+    /// The chain whose Charter founds the stream.
+    pub home: ChainId,
+    /// This node's sequencer id in the Charter.
+    pub sequencer: u64,
+    /// The folder in which snapshots lie.
+    pub snapshots: PathBuf,
+    /// Where Postgres is.
+    pub database: Database,
+    /// The API.
+    #[serde(default)]
+    pub http: Http,
+    /// Signs heads, receipts and tickets.
+    pub log_key: KeyFile,
+    /// The chains, by id.
+    #[serde(deserialize_with = "by_chain_id")]
+    pub chains: BTreeMap<ChainId, ChainSection>,
+}
+
+/// Where Postgres is.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Database {
+    /// `postgres://user@host/database`.
+    pub url: Secret,
+    /// A file whose first line is the password.
+    pub password_file: Option<PathBuf>,
+}
+
+/// The API.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Http {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// SHA-256 of the operator's key (`sluice keys new operator`).
+    pub operator_key_sha256: Option<B256>,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080));
+        Self { listen, trusted_proxies: Vec::new(), operator_key_sha256: None }
+    }
+}
+
+/// A key at rest.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyFile {
+    /// The encrypted file.
+    pub file: PathBuf,
+    /// A file whose first line is its password.
+    pub password_file: PathBuf,
+}
+
+/// A chain.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChainSection {
+    /// One or two RPC URLs; with two, a block is final only if both say so.
+    #[serde(default)]
+    pub rpc: Vec<Secret>,
+    /// Files whose first line is an RPC URL, for URLs that hold a provider's key.
+    #[serde(default)]
+    pub rpc_files: Vec<PathBuf>,
+    /// The stream's Charter there.
+    pub charter: Address,
+    /// When a block is final: `"finalized"`, `"safe"` or `{ confirmations = 12 }`.
+    pub finality: Option<Finality>,
+    /// Outbound requests a second and URL.
+    pub requests_per_second: Option<NonZeroU32>,
+    /// Gas one transaction may use, where it is less than EIP-7825 allows.
+    pub transaction_gas_cap: Option<u64>,
+    /// Takes epochs there.
+    pub control: KeyFile,
+    /// Settlement accounts.
+    pub lanes: Vec<KeyFile>,
+    /// What is paid for gas.
+    #[serde(default)]
+    pub fees: Fees,
+}
+
+/// What is paid for gas.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fees {
+    /// Never more than this, wei per gas.
+    pub max_fee_cap_wei: Option<u64>,
+    /// At least this tip, wei per gas.
+    pub priority_fee_min_wei: Option<u64>,
+    /// Blocks an attempt may wait before it is replaced.
+    pub bump_after_blocks: Option<u64>,
+}
+
+/// A text that may hold a password; shown only as far as it cannot.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (scheme, rest) = self.0.split_once("://").unwrap_or(("", ""));
+        let host =
+            rest.rsplit_once('@').map_or(rest, |(_, host)| host).split(['/', '?']).next().unwrap_or("");
+        write!(f, "{scheme}://{host}/…")
+    }
+}
+
+/// TOML's keys are texts; these are numbers.
+fn by_chain_id<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<ChainId, ChainSection>, D::Error> {
+    let texts = BTreeMap::<String, ChainSection>::deserialize(from)?;
+    let number = |(text, section): (String, ChainSection)| match text.parse() {
+        Ok(id) => Ok((id, section)),
+        Err(_) => Err(serde::de::Error::custom(format!("{text:?} is no chain id; write [chains.1]"))),
+    };
+    texts.into_iter().map(number).collect()
+}
+
+/// Reads and checks the configuration. `variable` gives settings from the environment, which overrule the file's:
+/// `SLUICE_NAME`, `SLUICE_LISTEN`, `SLUICE_SNAPSHOTS`, `SLUICE_DATABASE_URL`.
+///
+/// # Errors
+/// With every field that is wrong.
+pub fn load(path: &Path, variable: impl Fn(&str) -> Option<String>) -> Result<Config, ConfigError> {
+    let source = std::fs::read_to_string(path);
+    let text = source.map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+    let mut config = parse(path, &text)?;
+    let mut faults = overrule(&mut config, variable);
+    faults.extend(config.faults());
+    if !faults.is_empty() {
+        return Err(ConfigError::Invalid { path: path.to_owned(), faults });
+    }
+    config.resolve(path.parent().unwrap_or(Path::new(".")));
+    Ok(config)
+}
+
+fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
+    let malformed = |error: &toml::de::Error, field: String| ConfigError::Malformed {
+        path: path.to_owned(),
+        line: error.span().map(|span| text[..span.start].lines().count().max(1)),
+        field,
+        // Without the line itself: it may hold a secret.
+        what: error.message().to_owned(),
+    };
+    let reader = toml::Deserializer::parse(text).map_err(|error| malformed(&error, "TOML".into()))?;
+    serde_path_to_error::deserialize(reader).map_err(|error| {
+        let field = error.path().to_string();
+        malformed(error.inner(), if field == "." { "the file".into() } else { field })
+    })
+}
+
+fn overrule(config: &mut Config, variable: impl Fn(&str) -> Option<String>) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    if let Some(name) = variable("SLUICE_NAME") {
+        config.name = name;
+    }
+    if let Some(folder) = variable("SLUICE_SNAPSHOTS") {
+        config.snapshots = folder.into();
+    }
+    if let Some(url) = variable("SLUICE_DATABASE_URL") {
+        config.database.url = Secret(url);
+    }
+    if let Some(text) = variable("SLUICE_LISTEN") {
+        match text.parse() {
+            Ok(listen) => config.http.listen = listen,
+            Err(_) => {
+                faults.push(fault("SLUICE_LISTEN", format!("{text:?} is no address; write 127.0.0.1:8080")))
+            }
+        }
+    }
+    faults
+}
+
+fn fault(field: impl Into<String>, what: impl Into<String>) -> Fault {
+    Fault { field: field.into(), what: what.into() }
+}
+
+impl Config {
+    /// Everything that is wrong by meaning.
+    fn faults(&self) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        if self.name.is_empty() || self.name.len() > NAME_CHARS_MAX || !self.name.chars().all(plain) {
+            let what = format!("use 1 to {NAME_CHARS_MAX} letters, digits, points, hyphens or underscores");
+            faults.push(fault("name", what));
+        }
+        if !["postgres://", "postgresql://"].iter().any(|scheme| self.database.url.0.starts_with(scheme)) {
+            faults.push(fault("database.url", "it begins with postgres://"));
+        }
+        if !self.chains.contains_key(&self.home) {
+            faults.push(fault("home", format!("there is no [chains.{}]", self.home)));
+        }
+        for (id, chain) in &self.chains {
+            faults.extend(
+                chain.faults().into_iter().map(|f| fault(format!("chains.{id}.{}", f.field), f.what)),
+            );
+        }
+        faults
+    }
+
+    /// Files are named relative to the configuration.
+    fn resolve(&mut self, folder: &Path) {
+        let chains = self.chains.values_mut();
+        let keys = chains.flat_map(|chain| {
+            let urls = chain.rpc_files.iter_mut();
+            let keys = std::iter::once(&mut chain.control).chain(&mut chain.lanes);
+            urls.chain(keys.flat_map(KeyFile::paths))
+        });
+        let own = [&mut self.snapshots].into_iter().chain(&mut self.database.password_file);
+        for path in keys.chain(own).chain(self.log_key.paths()) {
+            *path = folder.join(&*path);
+        }
+    }
+}
+
+impl KeyFile {
+    fn paths(&mut self) -> [&mut PathBuf; 2] {
+        [&mut self.file, &mut self.password_file]
+    }
+}
+
+impl ChainSection {
+    fn faults(&self) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        let urls = self.rpc.len() + self.rpc_files.len();
+        if urls == 0 || urls > RPC_MAX {
+            faults.push(fault("rpc", format!("there are {urls} URLs with rpc_files; name 1 or {RPC_MAX}")));
+        }
+        if !self.rpc.iter().all(|url| url.0.starts_with("http://") || url.0.starts_with("https://")) {
+            faults.push(fault("rpc", "a URL begins with http:// or https://"));
+        }
+        if self.charter.is_zero() {
+            faults.push(fault("charter", "the zero address holds no Charter"));
+        }
+        if self.lanes.is_empty() || self.lanes.len() > LANES_MAX {
+            faults.push(fault("lanes", format!("there are {}; name 1 to {LANES_MAX}", self.lanes.len())));
+        }
+        let files: BTreeSet<_> = self.lanes.iter().chain([&self.control]).map(|key| &key.file).collect();
+        if files.len() <= self.lanes.len() {
+            faults.push(fault("lanes", "a key serves twice: control and every lane need one of their own"));
+        }
+        if self.transaction_gas_cap == Some(0) {
+            faults.push(fault("transaction_gas_cap", "no transaction fits into no gas"));
+        }
+        faults
+    }
+}
+
+#[cfg(test)]
+mod tests;

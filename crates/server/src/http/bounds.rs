@@ -1,0 +1,49 @@
+//! Every bound of the listening half, each with its reason. Those of the system as a whole stand in
+//! [`sluice_core::limits`].
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+/// Connections open at once; more wait in the kernel's queue. Each costs some tens of KiB.
+pub(crate) const CONNECTIONS_MAX: usize = 10_000;
+/// A client sends a whole head within this time, also when it keeps a connection for later.
+pub(crate) const HEAD_WITHIN: Duration = Duration::from_secs(15);
+/// A head larger than this is refused; the longest of ours, with a key, stays below 1 KiB.
+pub(crate) const HEAD_BYTES_MAX: usize = 16 * 1024;
+/// The longest pause inside a body.
+pub(crate) const BODY_PAUSE_MAX: Duration = Duration::from_secs(10);
+/// The longest a request may take in all: the decision wait, a bounded wait for `Min-Seq` and slow look-ups.
+pub(crate) const REQUEST_MAX: Duration = Duration::from_secs(30);
+/// A claim's body: the longest signature in hexadecimal, and room for names.
+pub(crate) const CLAIM_BYTES_MAX: usize = 8 * 1024;
+/// How long a shutdown waits for requests in flight; longer than one may take to be decided.
+pub(crate) const DRAIN_MAX: Duration = Duration::from_secs(10);
+
+/// Requests that use the database at once: more would only wait for its connections.
+pub(crate) const DATABASE_REQUESTS_MAX: usize = 256;
+/// Claims and commands at once; each waits for its decision, and the waiting room bounds them again.
+pub(crate) const DEMANDS_MAX: usize = 4_096;
+/// How long a request waits for its turn before it is sent away.
+pub(crate) const TURN_WAIT: Duration = Duration::from_secs(1);
+/// How long a request with `Min-Seq` waits for this node to get there. A follower polls several times a second.
+pub(crate) const MIN_SEQ_WAIT: Duration = Duration::from_secs(2);
+/// What a client is told when this node cannot answer now and does not know better.
+pub(crate) const COME_BACK: Duration = Duration::from_secs(2);
+
+/// Refused requests one network may make: enough for a country behind one carrier NAT whose people mistype,
+/// too few to keep a core busy with recovering signatures (0.1 ms each).
+pub(crate) const REFUSALS_PER_SECOND: NonZeroU32 = NonZeroU32::new(20).expect("not zero");
+/// As many at once.
+pub(crate) const REFUSALS_BURST: NonZeroU32 = NonZeroU32::new(200).expect("not zero");
+/// Requests one API key may make: a project's back office pages through rounds and sends claims for its people.
+pub(crate) const KEY_REQUESTS_PER_SECOND: NonZeroU32 = NonZeroU32::new(1_000).expect("not zero");
+/// As many at once.
+pub(crate) const KEY_REQUESTS_BURST: NonZeroU32 = NonZeroU32::new(2_000).expect("not zero");
+/// What all networks or keys that are not remembered share, once as many are remembered as may be.
+pub(crate) const OVERFLOW_PER_SECOND: NonZeroU32 = NonZeroU32::new(2_000).expect("not zero");
+/// How often limiters forget what has recovered.
+pub(crate) const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(10);
+/// An API key is looked up again after this time: how long a revoked one may still be honoured at a node.
+pub(crate) const KEY_KNOWN_FOR: Duration = Duration::from_secs(30);
+/// API keys a node remembers between look-ups.
+pub(crate) const KEYS_KNOWN_MAX: usize = 10_000;

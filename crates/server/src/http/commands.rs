@@ -1,0 +1,178 @@
+//! Commands of authorities: their signatures are the authority, so no API key is asked for.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::RETRY_AFTER;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use sluice_core::command::{Command, Demand};
+use sluice_core::ids::{CampaignId, DemandId, Seq};
+use sluice_core::log::entry::{Body, Entry};
+use sluice_core::log::receipt::{Receipt, Ticket};
+use sluice_engine::node::DemandStatus;
+use std::time::Duration;
+use utoipa::ToSchema;
+
+use super::Api;
+use super::claims::{from_submit, not_decided};
+use super::extract::{Json, Path};
+use super::problem::{self, Problem};
+
+/// A command as it is handed in.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CommandBody {
+    /// The client's own id of this command, which is signed: the same id and body always get the same answer.
+    #[schema(value_type = uuid::Uuid)]
+    id: DemandId,
+    /// `action` (one of `create_campaign`, `publish`, `push`, `void`, with its fields), `subject_version`, `reason`,
+    /// `valid_at`, `deadline`, `approvals` (each `authority`, `signer`, `signature`).
+    #[schema(value_type = Object)]
+    command: Command,
+}
+
+/// What became of a command.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct CommandView {
+    /// The command's id.
+    #[schema(value_type = uuid::Uuid)]
+    id: DemandId,
+    /// The campaign in whose queue it stood; nil for the stream itself.
+    #[schema(value_type = uuid::Uuid)]
+    campaign: CampaignId,
+    /// `waiting`, `done` or `refused`.
+    state: &'static str,
+    /// The position of its decision, which is the subject's version from then on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seq: Option<Seq>,
+    /// Why it was refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'static str>,
+    /// Of a stale command: the position at which its subject changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    changed_at: Option<Seq>,
+    /// Entitlements it decided or annulled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entitlements: Option<u64>,
+    /// The proof of its decision.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    receipt: Option<Receipt>,
+    /// The promise of a decision, while it waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    ticket: Option<Ticket>,
+}
+
+/// Hand in a command.
+///
+/// Answers as for claims: 201 done, 202 waiting, 422 refused (with `receipt`: recorded in the log), 409, 429, 503.
+#[utoipa::path(post, path = "/v1/commands", tag = "commands", request_body = CommandBody,
+    responses((status = 201, body = CommandView), (status = 202, body = CommandView), (status = 409, body = Problem),
+        (status = 422, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
+pub(crate) async fn hand_in(
+    State(api): State<Api>,
+    Json(body): Json<CommandBody>,
+) -> Result<Response, Problem> {
+    let CommandBody { id, command } = body;
+    let campaign = command.action.queue();
+    let submitted = api.node.submit(id, Demand::Command(command)).await.map_err(from_submit)?;
+    match api.node.outcome(submitted).await.map_err(super::from_engine)? {
+        Ok(outcome) => decided(campaign, id, &outcome.entry, outcome.receipt),
+        Err(ticket) => Ok(waiting(campaign, id, ticket, StatusCode::ACCEPTED)),
+    }
+}
+
+/// See what became of a command. The campaign of one that concerns the stream itself is the nil UUID.
+#[utoipa::path(get, path = "/v1/commands/{campaign}/{id}", tag = "commands",
+    params(("campaign" = uuid::Uuid, Path), ("id" = uuid::Uuid, Path)),
+    responses((status = 200, body = CommandView), (status = 404, body = Problem)))]
+pub(crate) async fn show(
+    State(api): State<Api>,
+    Path((campaign, id)): Path<(CampaignId, DemandId)>,
+) -> Result<Response, Problem> {
+    match find(&api, campaign, id).await? {
+        DemandStatus::Waiting(ticket) => Ok(waiting(campaign, id, *ticket, StatusCode::OK)),
+        DemandStatus::Decided { entry, .. } => {
+            let view = CommandView::decided(campaign, id, &entry, None).ok_or(problem::UNKNOWN_DEMAND)?;
+            Ok(axum::Json(view).into_response())
+        }
+    }
+}
+
+/// Get the receipt of a decided command.
+#[utoipa::path(get, path = "/v1/commands/{campaign}/{id}/receipt", tag = "commands",
+    params(("campaign" = uuid::Uuid, Path), ("id" = uuid::Uuid, Path)),
+    responses((status = 200, body = Object), (status = 404, body = Problem)))]
+pub(crate) async fn receipt(
+    State(api): State<Api>,
+    Path((campaign, id)): Path<(CampaignId, DemandId)>,
+) -> Result<axum::Json<Receipt>, Problem> {
+    match find(&api, campaign, id).await? {
+        DemandStatus::Waiting(ticket) => Err(not_decided(&ticket)),
+        DemandStatus::Decided { entry, .. } => {
+            CommandView::decided(campaign, id, &entry, None).ok_or(problem::UNKNOWN_DEMAND)?;
+            Ok(axum::Json(api.node.receipt(entry.seq).await.map_err(super::from_engine)?))
+        }
+    }
+}
+
+async fn find(api: &Api, campaign: CampaignId, id: DemandId) -> Result<DemandStatus, Problem> {
+    let found = api.node.demand(campaign, id).await.map_err(super::from_engine)?;
+    found.ok_or_else(|| problem::UNKNOWN_DEMAND.into())
+}
+
+fn waiting(campaign: CampaignId, id: DemandId, ticket: Ticket, status: StatusCode) -> Response {
+    let after = Duration::from_millis(ticket.promise.estimate_ms).max(Duration::from_secs(1));
+    let view = CommandView { ticket: Some(ticket), ..CommandView::new(campaign, id, "waiting") };
+    (status, [(RETRY_AFTER, problem::seconds(after))], axum::Json(view)).into_response()
+}
+
+fn decided(campaign: CampaignId, id: DemandId, entry: &Entry, receipt: Receipt) -> Result<Response, Problem> {
+    if let Body::CommandRefused(refused) = &entry.body {
+        let mut problem = Problem::from(refused.code).with("id", &id).with("campaign", &campaign);
+        if let Some(changed_at) = refused.changed_at {
+            problem = problem.with("changed_at", &changed_at);
+        }
+        return Err(problem.with("state", &"refused").with("seq", &entry.seq).with("receipt", &receipt));
+    }
+    let view = CommandView::decided(campaign, id, entry, Some(receipt)).ok_or(problem::UNKNOWN_DEMAND)?;
+    Ok((StatusCode::CREATED, axum::Json(view)).into_response())
+}
+
+impl CommandView {
+    const fn new(campaign: CampaignId, id: DemandId, state: &'static str) -> Self {
+        Self {
+            id,
+            campaign,
+            state,
+            seq: None,
+            code: None,
+            changed_at: None,
+            entitlements: None,
+            receipt: None,
+            ticket: None,
+        }
+    }
+
+    /// What an entry says of a command; `None` when it answers none.
+    fn decided(campaign: CampaignId, id: DemandId, entry: &Entry, receipt: Option<Receipt>) -> Option<Self> {
+        let mut view = Self::new(campaign, id, "done");
+        match &entry.body {
+            Body::CampaignCreated(_) | Body::RoundPublished(_) => {}
+            Body::Pushed(pushed) => {
+                view.entitlements = Some(pushed.decided.iter().map(|(_, count, _)| u64::from(*count)).sum());
+            }
+            Body::Voided(voided) => view.entitlements = Some(voided.items.len() as u64),
+            Body::CommandRefused(refused) => {
+                view.state = "refused";
+                view.code = Some(refused.code.as_str());
+                view.changed_at = refused.changed_at;
+            }
+            _ => return None,
+        }
+        view.seq = Some(entry.seq);
+        view.receipt = receipt;
+        Some(view)
+    }
+}

@@ -1,0 +1,264 @@
+//! Entitlements: who receives what in a round, with the proof; and why not.
+
+use std::sync::Arc;
+
+use alloy_primitives::{Address, B256};
+use axum::extract::State;
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+use sluice_core::command::RoundMode;
+use sluice_core::entitlement::{Entitlement, Word};
+use sluice_core::ids::{CampaignId, ChainId, EntitlementId, ProjectId, RoundNo};
+use sluice_core::refusal::Code;
+use sluice_core::state::campaign::Campaign;
+use sluice_core::state::round::{Round, RoundPhase};
+use sluice_core::state::status::ClaimState;
+use sluice_snapshot::{Absence, Proof, Snapshot, SnapshotError};
+use utoipa::{IntoParams, ToSchema};
+
+use super::Api;
+use super::address::Typed;
+use super::auth::Caller;
+use super::extract::{Path, Query};
+use super::money::Money;
+use super::problem::Problem;
+use super::read::{self, AsOf};
+use super::states::StateView;
+
+/// Entitlements in an answer: each carries a proof of up to 26 hashes.
+pub(crate) const PAGE: usize = 100;
+
+/// The entitlements of an address, or one by its index.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Listed {
+    /// The campaign.
+    #[schema(value_type = uuid::Uuid)]
+    campaign: CampaignId,
+    /// The round.
+    round: RoundNo,
+    /// The root that proofs lead to.
+    #[schema(value_type = String)]
+    root: B256,
+    /// Levels of the tree: the length of a path.
+    depth: u8,
+    /// One, unless the list names an address for several persons.
+    entitlements: Vec<EntitlementView>,
+    /// Ask for `from` this index for more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<u64>,
+    /// How to claim by wallet, with no help of this service.
+    by_wallet: ByWallet,
+}
+
+/// An entitlement.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct EntitlementView {
+    /// Its index in the list.
+    index: u64,
+    /// The listed address.
+    #[schema(value_type = String)]
+    recipient: Address,
+    /// How much.
+    amount: Money,
+    /// Where it stands; left out while nobody claimed or pushed it.
+    #[serde(flatten)]
+    state: Option<StateView>,
+    /// Whether a claim would be taken now.
+    claimable: bool,
+    /// Why not, as a code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why_not: Option<&'static str>,
+    /// Why not, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why_not_sentence: Option<&'static str>,
+    /// The proof against the round's root.
+    proof: ProofView,
+}
+
+/// A proof: the keccak256 of the bucket is the leaf; each sibling stands on the side the index bits say.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ProofView {
+    /// The bucket of four words that holds it: address (20 bytes), then amount (12).
+    #[schema(value_type = Vec<String>)]
+    bucket: [Word; 4],
+    /// Sibling hashes, from the bucket upwards.
+    #[schema(value_type = Vec<String>)]
+    path: Vec<B256>,
+}
+
+/// A claim by wallet: call `claim(round, index, bucket, path)` on the Distributor.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ByWallet {
+    /// The chain.
+    chain_id: ChainId,
+    /// The contract to call.
+    #[schema(value_type = String)]
+    distributor: Address,
+    /// The function, with the names under which its arguments stand here; `bucket` is the four words joined.
+    function: &'static str,
+}
+
+/// Where to begin.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Begin {
+    /// The first index wanted.
+    from: Option<u64>,
+}
+
+/// What State says of a round, as far as its entitlements need it.
+struct Terms {
+    project: ProjectId,
+    list_hash: B256,
+    root: B256,
+    depth: u8,
+    decimals: u8,
+    by_wallet: ByWallet,
+}
+
+/// See what an address receives, with the proof; or, as a problem with a proof of absence, that it receives nothing.
+#[utoipa::path(get, path = "/v1/campaigns/{campaign}/rounds/{round}/entitlements/{address}", tag = "entitlements",
+    params(("campaign" = uuid::Uuid, Path), ("round" = u64, Path), ("address" = String, Path), Begin),
+    responses((status = 200, body = Listed), (status = 404, body = Problem)))]
+pub(crate) async fn of_address(
+    State(api): State<Api>,
+    caller: Caller,
+    Path((campaign, round, address)): Path<(CampaignId, RoundNo, Typed)>,
+    Query(begin): Query<Begin>,
+) -> Result<Response, Problem> {
+    let terms = terms(&api, caller, campaign, round)?;
+    let snapshot = api.snapshot(terms.list_hash).await?;
+    let found = super::blocking(move || find(&snapshot, address.0, begin.from)).await?;
+    match found.map_err(Problem::internal)? {
+        Found::Listed(proofs, next) => Ok(answer(&api, campaign, round, terms, proofs, next)?.answer()),
+        Found::Absent(absence) => Err(not_listed(&absence)),
+    }
+}
+
+/// See one entitlement by its index.
+#[utoipa::path(get, path = "/v1/campaigns/{campaign}/rounds/{round}/indexes/{index}", tag = "entitlements",
+    params(("campaign" = uuid::Uuid, Path), ("round" = u64, Path), ("index" = u64, Path)),
+    responses((status = 200, body = Listed), (status = 404, body = Problem)))]
+pub(crate) async fn of_index(
+    State(api): State<Api>,
+    caller: Caller,
+    Path((campaign, round, index)): Path<(CampaignId, RoundNo, u64)>,
+) -> Result<Response, Problem> {
+    let terms = terms(&api, caller, campaign, round)?;
+    let snapshot = api.snapshot(terms.list_hash).await?;
+    match super::blocking(move || snapshot.proof(index)).await? {
+        Ok(proof) => Ok(answer(&api, campaign, round, terms, vec![proof], None)?.answer()),
+        Err(error @ SnapshotError::OutOfRange { .. }) => {
+            Err(Problem::not_listed().field("index").detail(error.to_string()))
+        }
+        Err(error) => Err(Problem::internal(error)),
+    }
+}
+
+enum Found {
+    Listed(Vec<Proof>, Option<u64>),
+    Absent(Box<Absence>),
+}
+
+fn find(snapshot: &Arc<Snapshot>, address: Address, from: Option<u64>) -> Result<Found, SnapshotError> {
+    let listed = snapshot.find(address);
+    if listed.is_empty() {
+        return snapshot.absence(address).map(|absence| Found::Absent(Box::new(absence)));
+    }
+    let wanted = from.unwrap_or(0).clamp(listed.start, listed.end)..listed.end;
+    let proofs: Vec<_> =
+        wanted.clone().take(PAGE).map(|index| snapshot.proof(index)).collect::<Result<_, _>>()?;
+    let next = wanted.start + proofs.len() as u64;
+    Ok(Found::Listed(proofs, (next < listed.end).then_some(next)))
+}
+
+/// "Why not", provably: the two neighbours between which the address would stand.
+fn not_listed(absence: &Absence) -> Problem {
+    Problem::not_listed().field("address").with("absence", absence)
+}
+
+fn terms(api: &Api, caller: Caller, campaign: CampaignId, round: RoundNo) -> Result<Terms, Problem> {
+    let terms = api.node.follower().read(|state| {
+        let (campaign, round) = read::round(state, campaign, round)?;
+        let distributor = campaign.terms.distributor;
+        Ok::<_, Code>(Terms {
+            project: campaign.terms.project,
+            list_hash: round.terms.list_hash,
+            root: round.terms.root,
+            depth: round.terms.depth,
+            decimals: campaign.terms.decimals,
+            by_wallet: ByWallet {
+                chain_id: distributor.chain_id,
+                distributor: distributor.address,
+                function: "claim(round, index, bucket, path)",
+            },
+        })
+    })?;
+    caller.may_see(terms.project)?;
+    Ok(terms)
+}
+
+fn answer(
+    api: &Api,
+    campaign: CampaignId,
+    round: RoundNo,
+    terms: Terms,
+    proofs: Vec<Proof>,
+    next: Option<u64>,
+) -> Result<AsOf<Listed>, Problem> {
+    let standing = read::read(api.node.follower(), |state| {
+        let (campaign, terms) = read::round(state, campaign, round)?;
+        let of = |proof: &Proof| campaign.status(EntitlementId { round, index: proof.index });
+        Ok::<_, Code>(
+            proofs.iter().map(of).map(|status| (why_not(campaign, terms, status.as_ref()), status)).collect(),
+        )
+    });
+    let standing: AsOf<Vec<_>> = standing.transpose()?;
+    Ok(standing.map(|standing| {
+        let views = proofs.into_iter().zip(standing);
+        let entitlements =
+            views.map(|(proof, (why, status))| view(proof, terms.decimals, why, status.as_ref()));
+        Listed {
+            campaign,
+            round,
+            root: terms.root,
+            depth: terms.depth,
+            entitlements: entitlements.collect(),
+            next,
+            by_wallet: terms.by_wallet,
+        }
+    }))
+}
+
+fn view(proof: Proof, decimals: u8, why_not: Option<Code>, status: Option<&ClaimState>) -> EntitlementView {
+    let Entitlement { index, recipient, amount } = proof.entitlement();
+    EntitlementView {
+        index,
+        recipient,
+        amount: Money::of(amount, decimals),
+        state: status.map(StateView::from),
+        claimable: why_not.is_none(),
+        why_not: why_not.map(Code::as_str),
+        why_not_sentence: why_not.map(Code::sentence),
+        proof: ProofView { bucket: proof.bucket, path: proof.path },
+    }
+}
+
+/// Why a claim on this entitlement would be refused now, as far as State says.
+fn why_not(campaign: &Campaign, round: &Round, status: Option<&ClaimState>) -> Option<Code> {
+    let settled = match status {
+        None => None,
+        Some(ClaimState::Final) => Some(Code::AlreadyPaid),
+        Some(ClaimState::Paid(..)) => Some(Code::PaymentSeen),
+        Some(ClaimState::Voided) => Some(Code::Voided),
+        Some(_) => Some(Code::AlreadyDecided),
+    };
+    let phase = match round.phase {
+        RoundPhase::Announced | RoundPhase::Published => Some(Code::NotOpen),
+        RoundPhase::Cancelled => Some(Code::UnknownRound),
+        RoundPhase::Closed => Some(Code::Closed),
+        RoundPhase::Open => None,
+    };
+    let gate = (round.terms.mode == RoundMode::Gated).then_some(Code::GateMissing);
+    settled.or(phase).or(campaign.paused).or(gate)
+}

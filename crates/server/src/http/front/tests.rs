@@ -1,0 +1,219 @@
+//! The front door over routes of the tests' own, a real follower and a real database.
+
+use std::path::Path;
+
+use alloy_primitives::Address;
+use axum::body::{Body, to_bytes};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::request::Builder;
+use axum::response::Json;
+use axum::routing::{get, post};
+use serde::Deserialize;
+use serde_json::Value;
+use sluice_core::ids::{ContractRef, ProjectId, StreamId};
+use sluice_core::log::note::{LogKey, Origin};
+use sluice_embedded::testing::TestDatabase;
+use sluice_store::{Options, Store};
+use tower::ServiceExt;
+
+use super::*;
+use crate::http::extract;
+use crate::keys::bearer::{self, Purpose};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Payload {
+    items: Vec<Item>,
+}
+
+#[derive(Deserialize)]
+struct Item {
+    amount: u64,
+}
+
+struct House {
+    app: Router,
+    front: Arc<Front>,
+    store: Store,
+    operator: String,
+    _database: TestDatabase,
+}
+
+async fn house() -> House {
+    let migrations = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../migrations");
+    let database = TestDatabase::new(&migrations).await.unwrap();
+    let store = Store::connect(database.url(), Options::default()).await.unwrap();
+    let charter = ContractRef { chain_id: 1, address: Address::repeat_byte(1) };
+    let key = LogKey::new(&Origin::new(charter, StreamId(1)), &[7; 32]);
+    let (operator, hash) = bearer::new(Purpose::Operator).unwrap();
+    let front = Arc::new(Front {
+        follower: Follower::new(StreamId(1), key),
+        keys: Keys::new(store.clone(), Some(hash)),
+        limits: Limits::new(),
+        trusted_proxies: vec!["0.0.0.0/32".parse().unwrap()],
+    });
+    let routes = Router::new()
+        .route("/good", get(async || "good"))
+        .route("/who", get(async |caller: Caller| format!("{caller:?}")))
+        .route("/bad", get(async || Problem::from(problem::MALFORMED_PARAMETER)))
+        .route("/panic", get(panics))
+        .route("/sum", post(sum))
+        .route("/rounds/{round}", get(async |extract::Path(round): extract::Path<u64>| round.to_string()));
+    let app = around(before(routes, &front));
+    House { app, front, store, operator, _database: database }
+}
+
+async fn panics() -> &'static str {
+    panic!("on purpose")
+}
+
+async fn sum(extract::Json(payload): extract::Json<Payload>) -> Json<u64> {
+    Json(payload.items.iter().map(|item| item.amount).sum())
+}
+
+impl House {
+    async fn ask(&self, request: Builder, body: &str) -> (StatusCode, HeaderMap, String) {
+        let response =
+            self.app.clone().oneshot(request.body(Body::from(body.to_owned())).unwrap()).await.unwrap();
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        (status, headers, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    async fn get(&self, path: &str) -> (StatusCode, HeaderMap, String) {
+        self.ask(Request::get(path), "").await
+    }
+
+    /// Asks and expects a problem; gives its status, code and field.
+    async fn problem(&self, request: Builder, body: &str) -> (u16, String, String) {
+        let (status, headers, body) = self.ask(request, body).await;
+        assert_eq!(headers[CONTENT_TYPE], "application/problem+json", "{body}");
+        let json: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(json["status"], status.as_u16());
+        let code = json["code"].as_str().unwrap().to_owned();
+        assert_eq!(json["type"], format!("/v1/problems/{code}"));
+        assert!(json["title"].is_string());
+        (status.as_u16(), code, json["field"].as_str().unwrap_or_default().to_owned())
+    }
+}
+
+fn expected(status: u16, code: &str, field: &str) -> (u16, String, String) {
+    (status, code.to_owned(), field.to_owned())
+}
+
+#[tokio::test]
+async fn whatever_goes_wrong_is_a_problem_with_a_code() {
+    let house = house().await;
+    assert_eq!(house.problem(Request::get("/nowhere"), "").await, expected(404, "not_found", ""));
+    assert_eq!(house.problem(Request::post("/good"), "").await, expected(405, "method_not_allowed", ""));
+    assert_eq!(house.problem(Request::get("/rounds/x"), "").await.1, "malformed_parameter");
+    assert_eq!(house.problem(Request::get("/panic"), "").await, expected(500, "internal", ""));
+    let (_, _, said) = house.get("/panic").await;
+    assert!(!said.contains("on purpose"), "what failed inside is logged, not told: {said}");
+
+    let json = || Request::post("/sum").header(CONTENT_TYPE, "application/json; charset=utf-8");
+    let (status, _, body) = house.ask(json(), r#"{"items": [{"amount": 1}, {"amount": 2}]}"#).await;
+    assert_eq!((status, body.as_str()), (StatusCode::OK, "3"));
+    let wrong = house.problem(json(), r#"{"items": [{"amount": 1}, {"amount": "2"}]}"#).await;
+    assert_eq!(wrong, expected(400, "malformed_body", "items[1].amount"));
+    assert_eq!(house.problem(json(), r#"{"items": [], "more": 1}"#).await.0, 400);
+    assert_eq!(house.problem(json(), "{").await, expected(400, "malformed_body", ""));
+    assert_eq!(house.problem(json(), r#"{"items": []} trailing"#).await.1, "malformed_body");
+    let unsaid = house.problem(Request::post("/sum"), "{}").await;
+    assert_eq!(unsaid, expected(415, "unsupported_media_type", "Content-Type"));
+    let large = format!(r#"{{"items": [{}]}}"#, " ".repeat(BODY_BYTES_MAX));
+    assert_eq!(house.problem(json(), &large).await, expected(413, "body_too_large", ""));
+}
+
+#[tokio::test]
+async fn every_answer_says_its_position_and_min_seq_is_kept() {
+    let house = house().await;
+    for path in ["/good", "/bad", "/rounds/x"] {
+        assert_eq!(house.get(path).await.1[AS_OF_SEQ], "0", "{path}");
+    }
+    let (status, _, _) = house.ask(Request::get("/good").header(MIN_SEQ, "0"), "").await;
+    assert_eq!(status, StatusCode::OK);
+    let (status, headers, body) = house.ask(Request::get("/good").header(MIN_SEQ, "1"), "").await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(headers.contains_key(RETRY_AFTER) && headers[AS_OF_SEQ] == "0");
+    assert!(body.contains("\"behind\""), "{body}");
+    let junk = house.problem(Request::get("/good").header(MIN_SEQ, "-1"), "").await;
+    assert_eq!(junk, expected(400, "malformed_header", "Min-Seq"));
+}
+
+#[tokio::test]
+async fn a_network_pays_for_refusals_alone_and_a_known_key_passes() {
+    let house = house().await;
+    let from = |network: &str, path: &str| Request::get(path).header("X-Forwarded-For", network);
+    let key = |request: Builder, key: &str| request.header(AUTHORIZATION, format!("Bearer {key}"));
+    let (home, neighbour, elsewhere) = ("203.0.113.9", "203.0.113.10", "198.51.100.1");
+    for _ in 0..2 * bounds::REFUSALS_BURST.get() {
+        assert_eq!(house.ask(from(home, "/good"), "").await.0, StatusCode::OK);
+    }
+    let mut refusals = 0;
+    while house.ask(from(home, "/bad"), "").await.0 == StatusCode::BAD_REQUEST {
+        refusals += 1;
+        assert!(refusals < 100_000, "nothing limits refusals");
+    }
+    assert!(refusals >= bounds::REFUSALS_BURST.get(), "{refusals}");
+    // Until a cell recovers; asking again and again uses up what does.
+    let barred = loop {
+        house.front.limits.charge(Network::from(home.parse::<IpAddr>().unwrap()));
+        let (status, headers, _) = house.ask(from(neighbour, "/good"), "").await;
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            break headers;
+        }
+    };
+    assert!(barred.contains_key(RETRY_AFTER) && barred.contains_key(AS_OF_SEQ));
+    assert_eq!(house.ask(from(elsewhere, "/good"), "").await.0, StatusCode::OK);
+    let (status, _, who) = house.ask(key(from(home, "/who"), &house.operator), "").await;
+    assert_eq!((status, who.as_str()), (StatusCode::OK, "Operator"));
+}
+
+#[tokio::test]
+async fn a_key_says_who_asks_until_it_is_revoked() {
+    let house = house().await;
+    let project = house.store.add_project(ProjectId(Uuid::from_u128(7)), "seven").await.unwrap().id;
+    let (key, hash) = bearer::new(Purpose::Project).unwrap();
+    let id = house.store.add_api_key(project, &hash, "test").await.unwrap();
+    let who = |text: &str| Request::get("/who").header(AUTHORIZATION, text);
+    assert_eq!(house.get("/who").await.2, "Anyone");
+    let bearer = format!("bearer {key}");
+    assert_eq!(house.ask(who(&bearer), "").await.2, format!("{:?}", Caller::Project(project)));
+
+    assert!(house.store.revoke_api_key(project, id).await.unwrap());
+    house.front.keys.forget();
+    let unknown = expected(401, "unauthorized", "Authorization");
+    assert_eq!(house.problem(who(&bearer), "").await, unknown);
+    let (other_operator, _) = bearer::new(Purpose::Operator).unwrap();
+    for text in ["Basic dTpw", "Bearer", "Bearer sluice_project_00", &format!("Bearer {other_operator}")] {
+        assert_eq!(house.problem(who(text), "").await, unknown, "{text}");
+    }
+    let (_, headers, _) = house.ask(who("Basic dTpw"), "").await;
+    assert_eq!(headers["www-authenticate"], "Bearer");
+}
+
+#[tokio::test]
+async fn what_is_not_its_turn_is_sent_away() {
+    let (enter, entered) = tokio::sync::oneshot::channel::<()>();
+    let (leave, left) = tokio::sync::oneshot::channel::<()>();
+    let once = std::sync::Mutex::new(Some((enter, left)));
+    let slow = move || {
+        let (enter, left) = once.lock().unwrap().take().expect("one request gets in");
+        async move {
+            enter.send(()).unwrap();
+            left.await.unwrap();
+            "done"
+        }
+    };
+    let slow = Arc::new(slow);
+    let app = in_turn(Router::new().route("/slow", get(move || slow())), 1);
+    let ask = || app.clone().oneshot(Request::get("/slow").body(Body::empty()).unwrap());
+    let first = tokio::spawn(ask());
+    entered.await.unwrap();
+    let second = ask().await.unwrap();
+    assert_eq!(second.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(second.headers().contains_key(RETRY_AFTER));
+    leave.send(()).unwrap();
+    assert_eq!(first.await.unwrap().unwrap().status(), StatusCode::OK);
+}

@@ -1,0 +1,207 @@
+//! Limits on requests. A network is charged only for what was refused, because a country may sit behind one carrier
+//! NAT and all of its good claims must pass; a project's API key is charged for every request.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::num::NonZeroU32;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use governor::clock::{Clock, DefaultClock};
+use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, NotUntil, Quota, RateLimiter};
+use sluice_core::limits::LIMITER_KEYS_MAX;
+use uuid::Uuid;
+
+use super::bounds;
+use super::client::Network;
+
+/// The limiters of a node.
+#[derive(Debug)]
+pub(crate) struct Limits {
+    refusals: Keyed<Network>,
+    barred: Mutex<Barred>,
+    keys: Keyed<Uuid>,
+}
+
+/// Networks that used up what they may be refused, until when.
+#[derive(Debug, Default)]
+struct Barred {
+    networks: HashMap<Network, Instant>,
+    /// When networks that could not be remembered used up what they share.
+    others: Option<Instant>,
+}
+
+impl Limits {
+    /// Limits with the rates of [`bounds`].
+    pub(crate) fn new() -> Self {
+        let rate = |per_second, burst| Quota::per_second(per_second).allow_burst(burst);
+        Self::with(
+            rate(bounds::REFUSALS_PER_SECOND, bounds::REFUSALS_BURST),
+            rate(bounds::KEY_REQUESTS_PER_SECOND, bounds::KEY_REQUESTS_BURST),
+            LIMITER_KEYS_MAX,
+        )
+    }
+
+    fn with(refusals: Quota, keys: Quota, remembered: usize) -> Self {
+        Self {
+            refusals: Keyed::new(refusals, remembered),
+            barred: Mutex::default(),
+            keys: Keyed::new(keys, remembered),
+        }
+    }
+
+    /// Whether a request without a key may come in from this network; else when.
+    pub(crate) fn admit(&self, network: Network) -> Result<(), Duration> {
+        let barred = self.barred.lock().expect("no panic inside");
+        let until = barred.networks.get(&network).copied().or(barred.others);
+        match until.map(|until| until.saturating_duration_since(Instant::now())) {
+            Some(wait) if !wait.is_zero() => Err(wait),
+            _ => Ok(()),
+        }
+    }
+
+    /// A request from this network was refused.
+    pub(crate) fn charge(&self, network: Network) {
+        let (wait, shared) = match self.refusals.check(network) {
+            Ok(()) => return,
+            Err(Exceeded { wait, shared }) => (wait, shared),
+        };
+        let until = Instant::now() + wait;
+        let mut barred = self.barred.lock().expect("no panic inside");
+        if shared || barred.networks.len() >= self.refusals.remembered {
+            barred.others = Some(until);
+        } else {
+            barred.networks.insert(network, until);
+        }
+    }
+
+    /// Whether this API key may make one more request; else when.
+    pub(crate) fn admit_key(&self, key: Uuid) -> Result<(), Duration> {
+        self.keys.check(key).map_err(|exceeded| exceeded.wait)
+    }
+
+    /// Forgets what has recovered. To be called every [`bounds::HOUSEKEEPING_EVERY`].
+    pub(crate) fn forget_recovered(&self) {
+        self.refusals.per_key.retain_recent();
+        self.keys.per_key.retain_recent();
+        let now = Instant::now();
+        let mut barred = self.barred.lock().expect("no panic inside");
+        barred.networks.retain(|_, until| *until > now);
+        barred.others = barred.others.filter(|until| *until > now);
+    }
+}
+
+/// A limiter per key, as long as there are not too many keys; then one for all.
+#[derive(Debug)]
+struct Keyed<K: Hash + Eq + Clone> {
+    per_key: DefaultKeyedRateLimiter<K>,
+    together: DefaultDirectRateLimiter,
+    remembered: usize,
+    clock: DefaultClock,
+}
+
+/// A limit is used up.
+struct Exceeded {
+    wait: Duration,
+    /// Whether it is the one that all keys share that are not remembered.
+    shared: bool,
+}
+
+impl<K: Hash + Eq + Clone> Keyed<K> {
+    fn new(quota: Quota, remembered: usize) -> Self {
+        let together = Quota::per_second(overflow(quota));
+        Self {
+            per_key: RateLimiter::keyed(quota),
+            together: RateLimiter::direct(together),
+            remembered,
+            clock: DefaultClock::default(),
+        }
+    }
+
+    fn check(&self, key: K) -> Result<(), Exceeded> {
+        let wait = |not_until: NotUntil<_>| not_until.wait_time_from(self.clock.now());
+        if self.per_key.len() >= self.remembered {
+            return self.together.check().map_err(|n| Exceeded { wait: wait(n), shared: true });
+        }
+        self.per_key.check_key(&key).map_err(|n| Exceeded { wait: wait(n), shared: false })
+    }
+}
+
+/// What is shared is never less than what one key has.
+fn overflow(quota: Quota) -> NonZeroU32 {
+    quota.burst_size().max(bounds::OVERFLOW_PER_SECOND)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOME: Network = Network::V4([203, 0, 113]);
+    const ELSEWHERE: Network = Network::V4([198, 51, 100]);
+
+    /// One refusal an hour, three at once: nothing recovers while a test runs.
+    fn slow(remembered: usize) -> Limits {
+        let quota = Quota::with_period(Duration::from_secs(3_600)).unwrap();
+        let quota = quota.allow_burst(NonZeroU32::new(3).unwrap());
+        Limits::with(quota, quota, remembered)
+    }
+
+    #[test]
+    fn a_network_is_barred_by_its_refusals_alone() {
+        let limits = slow(10);
+        for _ in 0..1_000 {
+            assert!(limits.admit(HOME).is_ok(), "what is not refused costs nothing");
+        }
+        for _ in 0..3 {
+            limits.charge(HOME);
+            assert!(limits.admit(HOME).is_ok());
+        }
+        limits.charge(HOME);
+        let wait = limits.admit(HOME).unwrap_err();
+        assert!(wait > Duration::from_secs(3_000), "{wait:?}");
+        assert!(limits.admit(ELSEWHERE).is_ok());
+        limits.forget_recovered();
+        assert!(limits.admit(HOME).is_err(), "housekeeping forgives nothing");
+    }
+
+    #[test]
+    fn a_network_is_let_in_again() {
+        let quota = Quota::with_period(Duration::from_millis(1)).unwrap();
+        let limits = Limits::with(quota, quota, 10);
+        limits.charge(HOME);
+        while limits.admit(HOME).is_ok() {
+            limits.charge(HOME);
+        }
+        while limits.admit(HOME).is_err() {
+            std::thread::yield_now();
+        }
+        limits.forget_recovered();
+        assert!(limits.barred.lock().unwrap().networks.is_empty());
+    }
+
+    #[test]
+    fn a_key_pays_for_every_request() {
+        let limits = slow(10);
+        let (one, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        for _ in 0..3 {
+            assert!(limits.admit_key(one).is_ok());
+        }
+        assert!(limits.admit_key(one).is_err());
+        assert!(limits.admit_key(other).is_ok());
+    }
+
+    #[test]
+    fn no_more_networks_are_remembered_than_may_be() {
+        let limits = slow(10);
+        for n in 0..=255 {
+            limits.charge(Network::V4([10, 0, n]));
+        }
+        assert_eq!(limits.refusals.per_key.len(), 10);
+        // What the others share runs out, too, and then bars those that are not remembered.
+        while limits.admit(ELSEWHERE).is_ok() {
+            limits.charge(ELSEWHERE);
+        }
+        assert_eq!(limits.refusals.per_key.len(), 10);
+        assert!(limits.barred.lock().unwrap().networks.is_empty());
+    }
+}

@@ -1,0 +1,120 @@
+//! The HTTP API under `/v1`: words from outside become demands and questions, answers become JSON.
+//!
+//! A request goes through [`front`], then to the handler of its address; each handler's file holds its bodies too.
+//! `docs/API.md` is the contract in words, `/openapi.json` for machines.
+
+mod address;
+mod auth;
+mod bounds;
+mod campaigns;
+mod claims;
+mod client;
+mod commands;
+mod entitlements;
+mod extract;
+mod front;
+mod limits;
+mod listen;
+mod money;
+mod node;
+mod openapi;
+mod problem;
+mod projects;
+mod read;
+mod ready;
+mod states;
+
+use std::sync::Arc;
+
+use alloy_primitives::B256;
+use axum::Router;
+use ipnet::IpNet;
+use metrics_exporter_prometheus::PrometheusHandle;
+use sluice_engine::error::{Class, EngineError};
+use sluice_engine::node::Node;
+use sluice_snapshot::Snapshot;
+
+pub use listen::serve;
+
+use front::Front;
+use problem::Problem;
+
+/// What may be chosen about the API.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// SHA-256 of the operator's key; without it nobody can create projects over HTTP.
+    pub operator_key: Option<B256>,
+}
+
+/// What handlers are given.
+#[derive(Clone, Debug)]
+struct Api {
+    node: Node,
+    front: Arc<Front>,
+    ready: ready::Ready,
+}
+
+/// The API of a node, and the task that keeps its limiters small; the task ends with the last clone of the API.
+///
+/// Must be called within a tokio runtime.
+pub fn app(node: Node, options: Options, figures: PrometheusHandle) -> Router {
+    let front = Arc::new(Front {
+        follower: node.follower().clone(),
+        keys: auth::Keys::new(node.store().clone(), options.operator_key),
+        limits: limits::Limits::new(),
+        trusted_proxies: options.trusted_proxies,
+    });
+    tokio::spawn(keep_house(Arc::downgrade(&front), figures.clone()));
+    let api = Api { ready: ready::Ready::new(node.clone()), node, front: Arc::clone(&front) };
+    let (limited, description) = openapi::routes(&api);
+    let open = node::probes(api, figures);
+    let described = openapi::serve(description);
+    front::around(front::before(limited.merge(described), &front).merge(open))
+}
+
+impl Api {
+    /// A round's snapshot. Mapping one for the first time checks its upper tree, so it is done off the async threads.
+    async fn snapshot(&self, list_hash: B256) -> Result<Arc<Snapshot>, Problem> {
+        let snapshots = self.node.snapshots().clone();
+        blocking(move || snapshots.get(list_hash)).await?.map_err(|error| {
+            tracing::error!(%list_hash, error = format!("{:#}", anyhow::Error::new(error)), "a snapshot cannot be used");
+            Problem::from(problem::UNAVAILABLE).retry_after(bounds::COME_BACK)
+        })
+    }
+}
+
+/// Runs what reads a mapped file, which may wait for a disk, off the async threads.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
+    tokio::task::spawn_blocking(work).await.map_err(Problem::internal)
+}
+
+/// Forgets in limiters and histograms what is no longer needed, as long as anybody uses them.
+async fn keep_house(front: std::sync::Weak<Front>, figures: PrometheusHandle) {
+    loop {
+        tokio::time::sleep(bounds::HOUSEKEEPING_EVERY).await;
+        let Some(front) = front.upgrade() else { return };
+        front.limits.forget_recovered();
+        figures.run_upkeep();
+    }
+}
+
+/// What a client is told when the database fails.
+fn from_store(error: sluice_store::Error) -> Problem {
+    from_engine(error.into())
+}
+
+/// What a client is told when the engine fails.
+fn from_engine(error: EngineError) -> Problem {
+    match error.class() {
+        Class::Retry => {
+            tracing::warn!(
+                error = format!("{:#}", anyhow::Error::new(error)),
+                "a request could not be answered now"
+            );
+            Problem::from(problem::UNAVAILABLE).retry_after(bounds::COME_BACK)
+        }
+        Class::Exit | Class::Bug => Problem::internal(error),
+    }
+}

@@ -1,0 +1,73 @@
+//! The routes, written once: for axum, and as OpenAPI 3.1.
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::header::CONTENT_TYPE;
+use axum::routing::get;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::{Api, bounds, campaigns, claims, commands, entitlements, front, node, projects};
+
+/// The routes of the API, and their description.
+pub(super) fn routes(api: &Api) -> (Router, OpenApi) {
+    let reads = OpenApiRouter::new()
+        .routes(routes!(campaigns::list))
+        .routes(routes!(campaigns::show))
+        .routes(routes!(campaigns::round))
+        .routes(routes!(entitlements::of_address))
+        .routes(routes!(entitlements::of_index))
+        .routes(routes!(node::status))
+        .routes(routes!(node::charter))
+        .routes(routes!(node::described));
+    let rows = OpenApiRouter::new()
+        .routes(routes!(claims::show))
+        .routes(routes!(claims::receipt))
+        .routes(routes!(commands::show))
+        .routes(routes!(commands::receipt))
+        .routes(routes!(projects::create, projects::list))
+        .routes(routes!(projects::make_key, projects::list_keys))
+        .routes(routes!(projects::revoke_key));
+    let claims = OpenApiRouter::new()
+        .routes(routes!(claims::hand_in))
+        .layer(DefaultBodyLimit::max(bounds::CLAIM_BYTES_MAX));
+    let demands = OpenApiRouter::new().routes(routes!(commands::hand_in)).merge(claims);
+    let mut description = described();
+    let mut split = |routes: OpenApiRouter<Api>| {
+        let (router, part) = routes.with_state(api.clone()).split_for_parts();
+        description.merge(part);
+        router
+    };
+    let (reads, rows, demands) = (split(reads), split(rows), split(demands));
+    let router = reads
+        .merge(front::in_turn(rows, bounds::DATABASE_REQUESTS_MAX))
+        .merge(front::in_turn(demands, bounds::DEMANDS_MAX));
+    (router, description)
+}
+
+fn described() -> OpenApi {
+    let info = InfoBuilder::new()
+        .title("Sluice")
+        .version(env!("CARGO_PKG_VERSION"))
+        .description(Some("Token distribution with one ordered, provable sequence of decisions. Every answer carries \
+            `As-Of-Seq`, the position of the log it was read at; send it back as `Min-Seq` to be answered at that \
+            position or a later one. Problems are problem+json (RFC 9457) with a stable `code`."))
+        .build();
+    let key = SecurityScheme::Http(
+        HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some("A project's key or the operator's; most addresses need none."))
+            .build(),
+    );
+    let components = ComponentsBuilder::new().security_scheme("key", key).build();
+    OpenApiBuilder::new().info(info).components(Some(components)).build()
+}
+
+/// Serves the description.
+pub(super) fn serve(description: OpenApi) -> Router {
+    let text = description.to_pretty_json().expect("a description is JSON");
+    Router::new()
+        .route("/openapi.json", get(async move || ([(CONTENT_TYPE, "application/json")], text.clone())))
+}
