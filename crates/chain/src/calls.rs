@@ -260,10 +260,59 @@ pub fn take_epoch(epoch: Epoch) -> Bytes {
     bytes(Charter::takeEpochCall { epoch })
 }
 
-/// `removeSequencer`, at the Charter, without a replacement.
-pub fn remove_sequencer(sequencer: u32, approvals: &Approvals) -> Bytes {
-    let approval = approvals.encode();
-    bytes(Charter::removeSequencerCall { id: sequencer, replacement: Vec::new(), approval })
+/// `removeSequencer`, at the Charter, with its replacement's control key and lanes if there is one.
+pub fn remove_sequencer(
+    sequencer: u32,
+    replacement: Option<(Address, Vec<Address>)>,
+    approvals: &Approvals,
+) -> Bytes {
+    let keys = |(control, lanes)| sol::SequencerKeys { control, lanes };
+    let replacement = replacement.into_iter().map(keys).collect();
+    bytes(Charter::removeSequencerCall { id: sequencer, replacement, approval: approvals.encode() })
+}
+
+/// `scheduleAuthorities`, at the Charter: names and ERC-7913 signers, and M.
+pub fn schedule_authorities(
+    institutions: &[(String, Vec<Bytes>)],
+    publish_threshold: u8,
+    approvals: &Approvals,
+) -> Bytes {
+    let institution = |(name, signers): &(String, Vec<Bytes>)| sol::Institution {
+        name: name.clone(),
+        signers: signers.clone(),
+    };
+    bytes(Charter::scheduleAuthoritiesCall {
+        institutions: institutions.iter().map(institution).collect(),
+        publishThreshold: publish_threshold,
+        approval: approvals.encode(),
+    })
+}
+
+/// `scheduleSequencer`, at the Charter.
+pub fn schedule_sequencer(control: Address, lanes: Vec<Address>, approvals: &Approvals) -> Bytes {
+    let keys = sol::SequencerKeys { control, lanes };
+    bytes(Charter::scheduleSequencerCall { keys, approval: approvals.encode() })
+}
+
+/// `scheduleLanes`, at the Charter: a sequencer's full new list.
+pub fn schedule_lanes(sequencer: u32, lanes: Vec<Address>, approvals: &Approvals) -> Bytes {
+    bytes(Charter::scheduleLanesCall { sequencer, lanes, approval: approvals.encode() })
+}
+
+/// `scheduleLogKeys`, at the Charter: Ed25519 keys with their names to add, keys to revoke.
+pub fn schedule_log_keys(add: &[(B256, String)], revoke: Vec<B256>, approvals: &Approvals) -> Bytes {
+    let add = add.iter().map(|(key, name)| sol::LogKey { key: *key, name: name.clone() }).collect();
+    bytes(Charter::scheduleLogKeysCall { add, revoke, approval: approvals.encode() })
+}
+
+/// `cancelChange`, at the Charter.
+pub fn cancel_change(change: B256, approvals: &Approvals) -> Bytes {
+    bytes(Charter::cancelChangeCall { id: change, approval: approvals.encode() })
+}
+
+/// `applyChange`, at the Charter: anyone, once its time has come.
+pub fn apply_change(change: B256) -> Bytes {
+    bytes(Charter::applyChangeCall { id: change })
 }
 
 /// An ERC-20's `transfer`: how a Distributor is funded.
