@@ -350,6 +350,3 @@ pub(crate) fn totals(words: &[Word]) -> Vec<Total> {
 pub(crate) fn sum(words: &[Word]) -> Total {
     Total(words.iter().map(|word| word.amount().get()).sum())
 }
-
-#[cfg(test)]
-mod tests;

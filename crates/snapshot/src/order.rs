@@ -191,6 +191,3 @@ fn bucket_of(record: &Record, bits: u32) -> usize {
     let bucket = record.key[0].checked_shr(64 - bits).unwrap_or(0);
     usize::try_from(bucket).expect("a bucket has at most 14 bits")
 }
-
-#[cfg(test)]
-mod tests;

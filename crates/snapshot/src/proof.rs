@@ -242,6 +242,3 @@ fn leads_to(root: B256, depth: u8, node: Hash, position: u64, level: u8, path: &
 }
 
 const _: () = assert!(WORD_LEVELS <= SHARD_LEVELS);
-
-#[cfg(test)]
-mod tests;

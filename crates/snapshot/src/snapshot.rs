@@ -415,6 +415,3 @@ fn open_native(file: &Mapped) -> Result<Native, OpenError> {
     let upper = Upper::new(&nodes[at(roots.start)..at(roots.end)], file.header.depth);
     Ok(Native { levels, upper })
 }
-
-#[cfg(test)]
-mod tests;
