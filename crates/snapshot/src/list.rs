@@ -135,7 +135,7 @@ impl std::fmt::Display for RowError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Reason {
     /// More or fewer fields than the header.
-    #[error("has {found} columns, the header has {expected}")]
+    #[error("has {found} fields, the header has {expected}")]
     ColumnCount {
         /// Fields in the row.
         found: usize,

@@ -88,6 +88,22 @@ pub(crate) fn parse_person(text: &[u8]) -> Option<[u8; 32]> {
     (bytes != [0; 32]).then_some(bytes)
 }
 
+impl Waiting {
+    fn as_spelled(&self, mut digits: [u8; 40]) -> String {
+        raise(&mut digits, self.upper);
+        format!("0x{}", String::from_utf8_lossy(&digits))
+    }
+}
+
+/// Makes the letters upper case whose bit is set.
+fn raise(digits: &mut [u8; 40], upper: u64) {
+    for (i, digit) in digits.iter_mut().enumerate() {
+        if upper >> i & 1 == 1 {
+            digit.make_ascii_uppercase();
+        }
+    }
+}
+
 /// Addresses whose checksum is still to be looked at, each with a number of the caller's.
 #[derive(Default)]
 pub(crate) struct Checksums {
@@ -113,11 +129,13 @@ impl Checksums {
         self.waiting.push(Waiting { of, upper, letters });
     }
 
-    /// The numbers of those whose checksum is wrong.
-    pub(crate) fn wrong(&self) -> Vec<u32> {
+    /// Those whose checksum is wrong: their numbers, and the addresses as they were spelled.
+    pub(crate) fn wrong(&self) -> Vec<(u32, String)> {
         let hashes = keccak::many(&self.lower_case, 40);
-        let pairs = self.waiting.iter().zip(&hashes);
-        pairs.filter(|(w, hash)| w.letters & upper_by(hash) != w.upper).map(|(w, _)| w.of).collect()
+        let spelled = self.lower_case.as_chunks::<40>().0;
+        let checked = self.waiting.iter().zip(&hashes).zip(spelled);
+        let wrong = checked.filter(|((waiting, hash), _)| waiting.letters & upper_by(hash) != waiting.upper);
+        wrong.map(|((waiting, _), lower_case)| (waiting.of, waiting.as_spelled(*lower_case))).collect()
     }
 }
 
@@ -141,12 +159,7 @@ pub(crate) fn spell(addresses: &[[u8; 20]]) -> Vec<[u8; 40]> {
         .collect();
     let hashes = keccak::many(spelled.as_flattened(), 40);
     for (text, hash) in spelled.iter_mut().zip(&hashes) {
-        let upper = upper_by(hash);
-        for (i, digit) in text.iter_mut().enumerate() {
-            if upper >> i & 1 == 1 {
-                digit.make_ascii_uppercase();
-            }
-        }
+        raise(text, upper_by(hash));
     }
     spelled
 }

@@ -169,16 +169,18 @@ impl<'a> Parser<'a> {
     fn finish(mut self) -> Parsed {
         self.parsed.ordinals = self.parsed.records.len() as u64;
         let wrong = self.checksums.wrong();
-        for &ordinal in &wrong {
-            let record = self.parsed.records[ordinal as usize];
-            let value = shown(record.word().recipient().to_string().as_bytes());
+        for (ordinal, spelled) in &wrong {
+            let record = self.parsed.records[*ordinal as usize];
+            let value = shown(spelled.as_bytes());
             let column = self.options.columns.address.clone();
             let reason = AddressError::Checksum.into();
             self.parsed.bad.add(RowError { row: u64::from(record.line), column, value, reason });
         }
         if !wrong.is_empty() {
             // Each bad row is counted once, so it does not take part in the search for duplicates.
-            self.parsed.records.retain(|record| wrong.binary_search(&record.ordinal).is_err());
+            self.parsed.records.retain(|record| {
+                wrong.binary_search_by_key(&record.ordinal, |(ordinal, _)| *ordinal).is_err()
+            });
         }
         self.parsed
     }

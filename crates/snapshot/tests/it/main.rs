@@ -11,5 +11,6 @@ mod foreign;
 mod native_tree;
 mod npm;
 mod outputs;
+mod sample_data;
 mod sources;
 mod uni;
