@@ -38,15 +38,11 @@ pub fn signer_of(digest: B256, signature: &[u8]) -> Option<Address> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use secp256k1::{SECP256K1, SecretKey};
+    use sluice_chain::signer::Account;
 
     fn signed(digest: B256) -> (Address, Vec<u8>) {
-        let key = SecretKey::from_byte_array([7; 32]).unwrap();
-        let public = key.public_key(SECP256K1).serialize_uncompressed();
-        let (id, rs) =
-            SECP256K1.sign_ecdsa_recoverable(Message::from_digest(digest.0), &key).serialize_compact();
-        let v = u8::try_from(i32::from(id)).unwrap();
-        (Address::from_slice(&keccak256(&public[1..])[12..]), [rs.as_slice(), &[27 + v]].concat())
+        let key = Account::from_bytes(&B256::repeat_byte(7)).unwrap();
+        (key.address(), key.sign_digest(digest).unwrap().to_vec())
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod poison;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use alloy_primitives::{Address, B256, U256};
 use sluice_chain::calls::BatchHead;
@@ -14,7 +15,7 @@ use sluice_chain::send::Outcome;
 use sluice_chain::signer::{Account, TxRequest};
 use sluice_chain::simulate::{SimCall, Simulated};
 use sluice_chain::{At, Chain};
-use sluice_core::fees::{FeePolicy, Fees};
+use sluice_core::fees::{FeePolicy, Fees, Market};
 use sluice_core::ids::{BatchNo, CampaignId, ChainId, Epoch};
 use sluice_core::log::entry::{AttemptSigned, BatchPlanned, Body};
 use sluice_core::planner::{GasModel, next_number, plan};
@@ -30,6 +31,8 @@ use crate::snapshots::Snapshots;
 
 pub(crate) use calldata::total;
 
+/// How often the accounts of idle lanes are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// The most gas a Distributor gives one transfer (its constructor refuses more).
 const TRANSFER_GAS_MAX: u64 = 2_000_000;
 
@@ -47,6 +50,10 @@ pub struct Settlement {
     observations: Observations,
     policy: FeePolicy,
     gas: GasModel,
+    /// Whether the chain was seen to know this epoch.
+    has_epoch: bool,
+    /// When the accounts of idle lanes were last looked at.
+    looked: Option<Instant>,
     status: Arc<std::sync::Mutex<Vec<LaneStatus>>>,
 }
 
@@ -115,6 +122,8 @@ impl Settlement {
             observations,
             policy,
             gas: GasModel::default(),
+            has_epoch: false,
+            looked: None,
             status,
         }
     }
@@ -125,17 +134,36 @@ impl Settlement {
     /// When the chain cannot be reached, or the term is over.
     pub async fn tick(&mut self) -> Result<usize, EngineError> {
         let mut done = self.plan().await?;
-        if !self.has_epoch().await? {
+        if !self.has_epoch && !self.take_epoch().await? {
             return Ok(done);
         }
+        let look = self.looked.is_none_or(|at| at.elapsed() >= LOOK_EVERY);
+        if look {
+            self.looked = Some(Instant::now());
+        }
+        let mut market = None;
         for lane in 0..self.lanes.len() {
-            done += self.send(lane).await?;
+            if look || !self.is_idle(lane) {
+                let now = match market {
+                    Some(now) => now,
+                    None => (self.chain.fees().await?, self.chain.latest().await?.number),
+                };
+                market = Some(now);
+                done += self.send(lane, now.0, now.1).await?;
+            }
         }
         Ok(done)
     }
 
+    /// Whether a lane has nothing under way that is not mined.
+    fn is_idle(&self, lane: usize) -> bool {
+        self.follower.read(|state| {
+            self.batches(state, lane).iter().all(|(_, b)| b.mined.is_some() || b.plan.words.is_empty())
+        })
+    }
+
     /// Whether the chain knows this epoch; takes it if it does not. Until then every transaction would revert.
-    async fn has_epoch(&mut self) -> Result<bool, EngineError> {
+    async fn take_epoch(&mut self) -> Result<bool, EngineError> {
         let on_chain = self.chain.epoch(self.charter, At::Latest).await?;
         if on_chain > self.epoch {
             return Err(EngineError::Fenced(self.epoch));
@@ -146,7 +174,8 @@ impl Settlement {
                 .take_epoch(self.charter, self.epoch)
                 .await?;
         }
-        Ok(on_chain == self.epoch)
+        self.has_epoch = on_chain == self.epoch;
+        Ok(self.has_epoch)
     }
 
     /// Plans batches until nothing is payable or enough is in flight.
@@ -197,15 +226,8 @@ impl Settlement {
             .collect()
     }
 
-    async fn send(&mut self, lane: usize) -> Result<usize, EngineError> {
-        let idle = self.follower.read(|state| {
-            self.batches(state, lane).iter().all(|(_, b)| b.mined.is_some() || b.plan.words.is_empty())
-        });
-        let facts = self.facts(lane).await?;
-        if idle {
-            self.show(&facts, None);
-            return Ok(0);
-        }
+    async fn send(&mut self, lane: usize, market: Market, height: u64) -> Result<usize, EngineError> {
+        let facts = self.facts(lane, market, height).await?;
         let steps = self.follower.read(|state| {
             let batches = self.batches(state, lane);
             step(self.epoch, &facts, &self.policy, &batches, |b| self.gas_limit(self.gas_of(b)))
@@ -246,16 +268,16 @@ impl Settlement {
         }
     }
 
-    async fn facts(&self, lane: usize) -> Result<LaneFacts, EngineError> {
+    async fn facts(&self, lane: usize, market: Market, height: u64) -> Result<LaneFacts, EngineError> {
         let lane = &self.lanes[lane];
         let account = lane.signer.address();
         Ok(LaneFacts {
             account,
             nonce: self.chain.nonce(account, At::Latest).await?,
             balance: self.chain.balance(account, At::Latest).await?,
-            market: self.chain.fees().await?,
+            market,
             sent_at: lane.sent_at.iter().map(|(hash, at)| (*hash, *at)).collect(),
-            height: self.chain.latest().await?.number,
+            height,
             lost: lane.lost.iter().copied().collect(),
         })
     }

@@ -30,8 +30,6 @@ use crate::watcher::Watcher;
 const FOLLOW_EVERY: Duration = Duration::from_millis(50);
 /// How often the head is looked at by those who do not lead.
 const ELECT_EVERY: Duration = Duration::from_millis(300);
-/// How often chains are watched and settled on.
-const CHAIN_EVERY: Duration = Duration::from_millis(250);
 /// How often a checkpoint is signed when the head moved.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
 /// After a term that ended by a failure, before this node stands again.
@@ -50,6 +48,8 @@ pub struct ChainSettings {
     pub lanes: Vec<Account>,
     /// What is paid for gas there.
     pub policy: FeePolicy,
+    /// How often it is looked at while nothing happens: about a quarter of its block time.
+    pub every: Duration,
 }
 
 /// Everything a node needs to follow and to lead. Cheap to clone.
@@ -191,13 +191,13 @@ impl Standby {
         epoch: Epoch,
         observations: &Observations,
     ) {
-        let ChainSettings { chain, charter, control, lanes, policy } = settings.clone();
+        let ChainSettings { chain, charter, control, lanes, policy, every } = settings.clone();
         let (follower, snapshots) = (self.follower.clone(), self.snapshots.clone());
         let mut watcher =
             Watcher::new(chain.clone(), charter, follower.clone(), snapshots.clone(), observations.clone());
         term.spawn(async move {
             loop {
-                if let Some(error) = pace("watcher", watcher.tick().await).await {
+                if let Some(error) = pace("watcher", every, watcher.tick().await).await {
                     return error;
                 }
             }
@@ -219,7 +219,7 @@ impl Standby {
         );
         term.spawn(async move {
             loop {
-                if let Some(error) = pace("settlement", settlement.tick().await).await {
+                if let Some(error) = pace("settlement", every, settlement.tick().await).await {
                     return error;
                 }
             }
@@ -258,9 +258,13 @@ fn ended(result: Result<std::convert::Infallible, EngineError>) -> EngineError {
 }
 
 /// Waits before the next look when there was nothing to do or the chain failed; any other failure ends the term.
-async fn pace(part: &'static str, result: Result<usize, EngineError>) -> Option<EngineError> {
+async fn pace(
+    part: &'static str,
+    every: Duration,
+    result: Result<usize, EngineError>,
+) -> Option<EngineError> {
     match result {
-        Ok(0) => tokio::time::sleep(CHAIN_EVERY).await,
+        Ok(0) => tokio::time::sleep(every).await,
         Ok(_) => tokio::task::yield_now().await,
         Err(error @ EngineError::Chain(_)) => {
             tracing::warn!(

@@ -168,6 +168,10 @@ impl Watcher {
         let mut reached = seen.seen;
         if from <= to {
             let read = self.chain.events(from, to, &watched, None).await?;
+            if self.chain.block_ref(seen.seen.number).await? != Some(seen.seen) {
+                // The chain moved while it was read: what was read may belong to another branch than the cursor.
+                return Ok(0);
+            }
             reached = read.upto;
             appends = self.translate(&watched, read.blocks)?;
         }

@@ -19,6 +19,11 @@ impl Settlement {
         match revert.kind {
             // Every transfer fails: the content itself is bad, and stays so until somebody acts or a retry is due.
             RevertKind::NothingPaid(reason) => self.give_up(campaign, batch, reason).await,
+            // Another sequencer has the chain: look again, which ends the term if it is so.
+            RevertKind::StaleEpoch { .. } | RevertKind::NotALane => {
+                self.has_epoch = false;
+                Ok(false)
+            }
             // Another attempt has the number, the epoch is being taken, payments are paused, the round is not open at
             // the node that was asked: time or the watcher will tell.
             _ => {
