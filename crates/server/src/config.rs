@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use alloy_primitives::{Address, B256};
@@ -17,8 +18,14 @@ use sluice_chain::Finality;
 use sluice_core::ids::{ChainId, StreamId};
 use sluice_core::limits::LANES_MAX;
 
+mod open;
+
+pub use open::open;
+
 /// Characters of a node's name: the database keeps it, with a suffix, in 200.
 const NAME_CHARS_MAX: usize = 100;
+/// How often a chain may be looked at: rarer than a minute, payments would seem to stand still.
+const LOOK_EVERY_MS: RangeInclusive<u64> = 10..=60_000;
 /// RPC URLs of a chain.
 const RPC_MAX: usize = 2;
 
@@ -154,6 +161,9 @@ pub struct ChainSection {
     pub requests_per_second: Option<NonZeroU32>,
     /// Gas one transaction may use, where it is less than EIP-7825 allows.
     pub transaction_gas_cap: Option<u64>,
+    /// How often the chain is looked at, milliseconds; a block's time is a good measure.
+    #[serde(default = "second")]
+    pub look_every_ms: u64,
     /// Takes epochs there.
     pub control: KeyFile,
     /// Settlement accounts.
@@ -161,6 +171,11 @@ pub struct ChainSection {
     /// What is paid for gas.
     #[serde(default)]
     pub fees: Fees,
+}
+
+/// Providers bill by request; most chains make a block in a second or two, Ethereum in twelve.
+const fn second() -> u64 {
+    1_000
 }
 
 /// What is paid for gas.
@@ -228,7 +243,7 @@ fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
     let reader = toml::Deserializer::parse(text).map_err(|error| malformed(&error, "TOML".into()))?;
     serde_path_to_error::deserialize(reader).map_err(|error| {
         let field = error.path().to_string();
-        malformed(error.inner(), if field == "." { "the file".into() } else { field })
+        malformed(error.inner(), if field == "." || field == "?" { "the file".into() } else { field })
     })
 }
 
@@ -321,6 +336,10 @@ impl ChainSection {
         let files: BTreeSet<_> = self.lanes.iter().chain([&self.control]).map(|key| &key.file).collect();
         if files.len() <= self.lanes.len() {
             faults.push(fault("lanes", "a key serves twice: control and every lane need one of their own"));
+        }
+        if !LOOK_EVERY_MS.contains(&self.look_every_ms) {
+            let (least, most) = LOOK_EVERY_MS.into_inner();
+            faults.push(fault("look_every_ms", format!("it lies between {least} and {most}")));
         }
         if self.transaction_gas_cap == Some(0) {
             faults.push(fault("transaction_gas_cap", "no transaction fits into no gas"));

@@ -76,7 +76,7 @@ fn a_malformed_field_is_named_with_its_line_and_without_its_value() {
 
     let error = load_text(&changed("listen = ", "lisen = ")).unwrap_err().to_string();
     assert!(error.contains("http") && error.contains("lisen"), "{error}");
-    let error = load_text(&changed("[chains.8453]", "[chains.base]")).unwrap_err().to_string();
+    let error = load_text(&EXAMPLE.replace("[chains.8453", "[chains.base")).unwrap_err().to_string();
     assert!(error.contains("\"base\" is no chain id"), "{error}");
     let error = load_text("name = ").unwrap_err().to_string();
     assert!(error.contains("TOML"), "{error}");

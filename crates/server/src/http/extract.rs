@@ -30,8 +30,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
         let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
             let path = error.path().to_string();
             let problem = Problem::from(problem::MALFORMED_BODY).detail(error.inner().to_string());
-            // The path of a whole body is a dot.
-            if path == "." { problem } else { problem.field(path) }
+            // The path of a whole body is a dot, and that of broken JSON a question mark.
+            if path == "." || path == "?" { problem } else { problem.field(path) }
         })?;
         reader.end().map_err(|error| Problem::from(problem::MALFORMED_BODY).detail(error.to_string()))?;
         Ok(Self(value))

@@ -1,0 +1,134 @@
+//! `sluice serve`: runs a node. Every node runs this; the lease decides who leads.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Args;
+use sluice_engine::node::{Node, NodeConfig};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+
+use crate::keys::bearer::{self, Purpose};
+use crate::{config, dev, http, telemetry};
+
+/// Run a node: the API, the follower and, when it is its turn, the leader.
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// The configuration; deploy/sluice.example.toml describes it.
+    #[arg(long, value_name = "FILE", required_unless_present = "dev", conflicts_with = "dev")]
+    config: Option<PathBuf>,
+    /// Run a development node: a private PostgreSQL, a private chain, keys that the whole world knows.
+    #[arg(long)]
+    dev: bool,
+    /// Where to listen, instead of where the configuration says.
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    /// With --dev: the folder for the servers' data, kept from one start to the next.
+    #[arg(long, value_name = "DIR", default_value = ".sluice/dev", requires = "dev")]
+    dir: PathBuf,
+    /// With --dev: this PostgreSQL database instead of a private one.
+    #[arg(long, value_name = "URL", env = "DATABASE_URL")]
+    database_url: Option<String>,
+    /// With --dev: this anvil instead of a private one.
+    #[arg(long, value_name = "URL", env = "SLUICE_RPC")]
+    rpc: Option<String>,
+    /// With --dev: which of the development Charter's sequencers this node is.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=2))]
+    sequencer: u32,
+}
+
+impl Serve {
+    /// Runs the node until it is told to stop or must.
+    ///
+    /// # Errors
+    /// When it cannot start, or must exit: another node leads, or its state contradicts the log.
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        super::block_on(async {
+            match self.config.clone() {
+                Some(path) => self.configured(path).await?,
+                None => self.development().await?,
+            }
+            Ok(ExitCode::SUCCESS)
+        })
+    }
+
+    async fn configured(self, path: PathBuf) -> anyhow::Result<()> {
+        let config = config::load(&path, |name| std::env::var(name).ok())?;
+        let listen = self.listen.unwrap_or(config.http.listen);
+        let options = http::Options {
+            trusted_proxies: config.http.trusted_proxies.clone(),
+            operator_key: config.http.operator_key_sha256,
+        };
+        let node = config::open(&config).await.with_context(|| path.display().to_string())?;
+        serve(node, listen, options, told_to_stop()?).await
+    }
+
+    async fn development(self) -> anyhow::Result<()> {
+        let mut options = dev::Options::new(self.dir);
+        options.database_url = self.database_url;
+        options.rpc = self.rpc;
+        let stop = told_to_stop()?;
+        let prepared = dev::prepare(&options).await?;
+        let node = prepared.node(self.sequencer, &format!("dev-{}", uuid::Uuid::now_v7()))?;
+        let listen = self.listen.unwrap_or(config::Http::default().listen);
+        let (key, hash) = bearer::new(Purpose::Operator)?;
+        println!("Charter {} on {}, test token {}", prepared.charter, prepared.rpc, prepared.token);
+        println!("database {}", prepared.database_url);
+        println!("operator key, until this process ends: {key}");
+        let options = http::Options { operator_key: Some(hash), ..http::Options::default() };
+        let served = serve(node, listen, options, stop).await;
+        prepared.stop().await;
+        served
+    }
+}
+
+/// Starts a node with its API and runs both until `stop` resolves or the node must exit.
+///
+/// # Errors
+/// When it cannot listen or start, or must exit.
+pub async fn serve(
+    config: NodeConfig,
+    listen: SocketAddr,
+    options: http::Options,
+    stop: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
+    // The port first: a node that cannot be reached should not take the lease.
+    let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
+    let address = listener.local_addr().context("the listener has no address")?;
+    let figures = telemetry::figures()?;
+    let node = Node::start(config).await.context("the node cannot start")?;
+    let status = node.status();
+    tracing::info!(%address, node = status.node, seq = status.seq, "serving");
+    let (end, ended) = oneshot::channel::<()>();
+    let app = http::app(node.clone(), options, figures);
+    let server = tokio::spawn(http::serve(listener, app, async {
+        // Whether it was sent or dropped, it is the end.
+        let _ = ended.await;
+    }));
+    tokio::select! {
+        () = stop => {}
+        // Nothing is finished first: another node may lead already, and answers of this one might be wrong.
+        error = node.failed() => return Err(anyhow::Error::new(error).context("the node must exit")),
+    }
+    tracing::info!("stopping: no more connections; requests under way are finished");
+    drop(end);
+    server.await.context("the listener failed")?;
+    node.stop().await;
+    Ok(())
+}
+
+/// Resolves at SIGTERM or SIGINT. Must be called within a tokio runtime.
+fn told_to_stop() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
