@@ -192,12 +192,11 @@ impl ChainError {
 
 /// A node's error response is its verdict, unless it speaks of load or of state it does not have (yet).
 fn rpc_class(source: &TransportError) -> Class {
+    const METHOD_NOT_FOUND: i64 = -32601;
+    const PASSING: [&str; 7] =
+        ["not found", "unknown block", "timeout", "timed out", "try again", "syncing", "missing trie node"];
     let Some(payload) = source.as_error_resp() else { return Class::Retry };
     let message = payload.message.to_lowercase();
-    let passing =
-        ["not found", "unknown block", "timeout", "timed out", "try again", "syncing", "missing trie node"];
-    if payload.is_retry_err() || passing.iter().any(|text| message.contains(text)) {
-        return if payload.code == -32601 { Class::Final } else { Class::Retry };
-    }
-    Class::Final
+    let passes = payload.is_retry_err() || PASSING.iter().any(|text| message.contains(text));
+    if passes && payload.code != METHOD_NOT_FOUND { Class::Retry } else { Class::Final }
 }

@@ -331,7 +331,8 @@ fn too_many_requests(endpoint: &Endpoint) -> ChainError {
 fn is_refusal(error: &ChainError) -> bool {
     let Some(payload) = error.response() else { return matches!(error, ChainError::TimedOut { .. }) };
     let message = payload.message.to_lowercase();
-    !message.contains("rate") && !message.contains("too many requests") && payload.code != 429
+    let load = ["rate limit", "rate exceeded", "too many requests", "credits limited"];
+    payload.code != 429 && !load.iter().any(|text| message.contains(text))
 }
 
 /// Whose events are wanted.

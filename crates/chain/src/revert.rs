@@ -8,6 +8,9 @@ use sluice_core::ids::{BatchNo, Epoch};
 
 use crate::bindings::{Charter, Distributor, IERC20Errors};
 
+#[cfg(test)]
+mod tests;
+
 /// Why a call reverted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Revert {

@@ -15,6 +15,9 @@ use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
 use sluice_core::fees::Fees;
 use sluice_core::ids::ChainId;
 
+#[cfg(test)]
+mod tests;
+
 /// Why a key could not be read or used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
@@ -52,7 +55,7 @@ pub struct Account {
 
 impl fmt::Debug for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Account").field(&self.address()).finish()
+        write!(f, "Account({})", self.address())
     }
 }
 

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use alloy_primitives::{Address, B256, U256};
+use alloy_primitives::{Address, B256};
 use serde_json::{Value, json};
 use sluice_chain::deploy::{Done, Operator};
 use sluice_chain::events::{CampaignEvent, CharterEvent, Event, Watched};
@@ -60,7 +60,6 @@ async fn events_come_block_by_block_with_their_places() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_impostor_is_not_heard() {
     let world = World::new().await;
-    let operator = &world.operator;
     let tree = Tree::new(&recipients(4));
     let from = world.chain.latest().await.unwrap().number + 1;
 
@@ -194,5 +193,4 @@ async fn a_provider_that_refuses_single_blocks_is_given_up() {
     let error = chain.events(0, 3, &[world.watched()], None).await.unwrap_err();
     assert!(matches!(error, ChainError::Rpc { method: "eth_getLogs", .. }));
     assert_eq!(error.class(), Class::Final);
-    let _ = U256::ZERO;
 }

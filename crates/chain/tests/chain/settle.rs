@@ -1,18 +1,20 @@
 use alloy_primitives::{Address, B256, Bytes, U256};
+use serde_json::json;
 use sluice_chain::calls::{self, BatchHead, Range, RedirectItem};
 use sluice_chain::deploy::Operator;
 use sluice_chain::events::{CampaignEvent, Event};
 use sluice_chain::signer::Account;
 use sluice_chain::simulate::{SimCall, Simulated};
-use sluice_chain::{At, ChainError, RevertKind};
+use sluice_chain::{At, Chain, ChainError, RevertKind};
 use sluice_core::amount::{Amount, Total};
 use sluice_core::command::{ClaimDemand, RoundMode};
 use sluice_core::ids::{CampaignId, ContractRef, EntitlementId};
 use sluice_core::log::entry::Skipped;
 use sluice_core::signing::claim_digest;
 
+use crate::proxy::{Proxy, Reply};
 use crate::tree::Tree;
-use crate::world::{CHAIN_ID, World, recipients};
+use crate::world::{CHAIN_ID, World, config, recipients};
 
 const ROOT: B256 = B256::repeat_byte(0xaa);
 
@@ -183,6 +185,23 @@ async fn simulation_names_who_would_be_skipped_before_anything_is_sent() {
     assert_eq!(revert.kind, RevertKind::WrongBatch { given: 2, next: 1 });
     let alone = world.chain.try_call(&call(1, &[2]), At::Latest).await.unwrap();
     assert!(matches!(alone, Simulated::Reverts(revert) if revert.kind == RevertKind::NothingPaid(reason)));
+
+    // A node without `eth_simulateV1` still tells whether the last call reverts.
+    let old =
+        Proxy::start(world.anvil.url(), |request, answer| match request["method"] == "eth_simulateV1" {
+            true => {
+                let error = json!({ "code": -32601, "message": "the method eth_simulateV1 does not exist" });
+                Reply::Answer(json!({ "jsonrpc": "2.0", "id": request["id"], "error": error }))
+            }
+            false => Reply::Answer(answer),
+        })
+        .await;
+    let plain = Chain::connect(config(&old.url)).await.unwrap();
+    let results = plain.simulate(&[call(1, &[2, 3])], At::Latest).await.unwrap();
+    assert!(matches!(results[..], [Simulated::Succeeds { logs: None, .. }]));
+    assert_eq!(results[0].skipped(world.distributor).unwrap(), None, "unknown is not nobody");
+    let results = plain.simulate(&[call(1, &[2])], At::Latest).await.unwrap();
+    assert!(matches!(results[..], [Simulated::Reverts(_)]));
 
     let items: Vec<_> = (1..4).map(|i| (EntitlementId { round: 1, index: i }, call(1, &[i]))).collect();
     assert_eq!(world.chain.poison(&items, At::Latest).await.unwrap(), skipped);
