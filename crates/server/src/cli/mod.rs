@@ -8,7 +8,10 @@ use clap::{Parser, Subcommand};
 
 use crate::telemetry::{self, LogOptions};
 
+pub mod campaign;
 pub mod keys;
+pub mod reach;
+pub mod sign;
 pub mod snapshot;
 
 /// Token distribution with one ordered, provable sequence of decisions.
@@ -23,6 +26,9 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Demo(Box<crate::demo::Demo>),
+    Campaign(Box<campaign::Campaign>),
+    Sign(sign::Sign),
     /// Make and show keys: accounts, log keys, operator keys.
     Keys(keys::Keys),
     /// Turn lists into snapshots, and snapshots into proofs.
@@ -34,11 +40,15 @@ impl Command {
     const fn default_log(&self) -> &'static str {
         match self {
             Self::Keys(_) | Self::Snapshot(_) => "warn",
+            Self::Demo(_) | Self::Campaign(_) | Self::Sign(_) => "warn",
         }
     }
 
     fn run(self) -> anyhow::Result<ExitCode> {
         match self {
+            Self::Demo(command) => command.run(),
+            Self::Campaign(command) => command.run(),
+            Self::Sign(command) => command.run(),
             Self::Keys(command) => command.run(),
             Self::Snapshot(command) => command.run(),
         }
