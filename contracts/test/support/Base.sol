@@ -180,8 +180,8 @@ abstract contract Base is Checks {
         r.count = uint64(t.count);
         r.total = uint128(t.total);
         r.rulesHash = keccak256("rules");
-        r.opensAt = uint64(block.timestamp);
-        r.closesAt = uint64(block.timestamp) + TERM;
+        r.opensAt = now_();
+        r.closesAt = now_() + TERM;
         r.mode = mode;
         r.gate = mode == Mode.GATED ? 1 : 0;
         r.listUri = "https://example.org/list";
@@ -198,7 +198,7 @@ abstract contract Base is Checks {
     function opened(TestTree.Tree memory t, Mode mode) internal returns (uint256 roundNo) {
         roundNo = publish(t, mode);
         token.mint(address(dist), t.total);
-        vm.warp(block.timestamp + DELAY);
+        pass(DELAY);
         dist.open(roundNo);
     }
 

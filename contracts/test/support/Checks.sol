@@ -31,4 +31,13 @@ abstract contract Checks {
     function within(uint256 value, uint256 low, uint256 high) internal pure returns (uint256) {
         return low + value % (high - low + 1);
     }
+
+    /// @dev The present second. The optimizer takes `block.timestamp` for constant within a call, which a warp belies.
+    function now_() internal view returns (uint64) {
+        return uint64(vm.getBlockTimestamp());
+    }
+
+    function pass(uint256 seconds_) internal {
+        vm.warp(now_() + seconds_);
+    }
 }
