@@ -6,6 +6,7 @@
     reason = "tests say what they expect by panicking"
 )]
 
+mod auditor;
 mod batches;
 mod claims;
 mod commands;
@@ -13,5 +14,6 @@ mod events;
 mod golden;
 mod guards;
 mod properties;
+mod simulation;
 mod time;
 mod world;

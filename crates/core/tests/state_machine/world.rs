@@ -315,6 +315,7 @@ impl World {
         let id = action.queue();
         let subject_version = self.state().seq;
         let listed = listed(self.state(), &action);
+        let set_version = self.state().home_charter().unwrap().view.set_version;
         VerifiedCommand {
             key: self.key(id),
             id: self.id(),
@@ -326,7 +327,7 @@ impl World {
                 deadline: self.now + 3_600_000,
                 approvals: Vec::new(),
             },
-            verdict: Ok(CommandFacts { set_version: 1, institutions: 2, looked_at: None, listed }),
+            verdict: Ok(CommandFacts { set_version, institutions: 2, looked_at: None, listed }),
         }
     }
 
