@@ -1,6 +1,6 @@
 //! From the contracts' numbers to `core`'s words. What does not fit is an error that names the field.
 
-use alloy_primitives::{B256, Bytes, U256};
+use alloy_primitives::U256;
 use sluice_core::amount::Total;
 use sluice_core::command::{RoundMode, RoundTerms};
 use sluice_core::ids::{CampaignId, RoundNo};
@@ -96,9 +96,4 @@ pub(crate) fn gate(gate: u64) -> Result<u16, ChainError> {
         value: gate.to_string(),
         expected: "0 to 65,535",
     })
-}
-
-/// An answer word as a left-aligned selector: what ERC-1271 and ERC-7913 return for yes.
-pub(crate) fn is_yes(answer: &Bytes, yes: [u8; 4]) -> bool {
-    answer.get(..32).is_some_and(|word| word[..4] == yes && B256::from_slice(word)[4..] == [0; 28])
 }

@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use alloy::rpc::types::Log;
-use alloy_primitives::{Address, B256, Bytes, U64, U256};
-use alloy_sol_types::{SolEvent, SolEventInterface};
+use alloy_primitives::{Address, B256, Bytes, U64};
+use alloy_sol_types::SolEvent;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use serde_json::{Value, json};
 use sluice_core::amount::Total;
@@ -16,13 +16,18 @@ use sluice_core::command::RoundTerms;
 use sluice_core::ids::{BatchNo, BlockRef, CampaignId, EntitlementId, Epoch, RoundNo};
 use sluice_core::log::entry::WordMask;
 
-use crate::bindings::{Charter, Distributor, TestToken};
-use crate::decode::{round_terms, small, total, word_mask};
+use crate::bindings::TestToken;
+use crate::decode::total;
 use crate::endpoint::Endpoint;
 use crate::error::ChainError;
-use crate::limits::{LOG_REQUESTS_MAX, LOGS_MAX, READS_IN_FLIGHT, REASON_BYTES_MAX};
-use crate::reads::{Phase, phase};
+use crate::limits::{LOG_REQUESTS_MAX, LOGS_MAX, READS_IN_FLIGHT};
+use crate::reads::Phase;
 use crate::rpc::Chain;
+
+mod decoded;
+
+pub(crate) use decoded::distributor_event;
+use decoded::{charter_event, undecodable};
 
 /// A campaign's contracts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -423,78 +428,4 @@ fn located(log: &Log, event: Event) -> Result<(BlockRef, Located), ChainError> {
     let tx_hash = log.transaction_hash.ok_or_else(missing)?;
     let log_index = log.log_index.ok_or_else(missing)?;
     Ok((BlockRef { number, hash }, Located { tx_hash, log_index, event }))
-}
-
-fn undecodable(what: &'static str, error: &alloy_sol_types::Error) -> ChainError {
-    ChainError::Malformed { what, problem: error.to_string() }
-}
-
-fn entitlement(round: U256, index: U256) -> Result<EntitlementId, ChainError> {
-    Ok(EntitlementId { round: small("round", round)?, index: small("index", index)? })
-}
-
-/// A Distributor's event.
-pub(crate) fn distributor_event(campaign: CampaignId, log: &Log) -> Result<CampaignEvent, ChainError> {
-    use Distributor::DistributorEvents as E;
-    let decoded = E::decode_raw_log(log.topics(), &log.data().data);
-    Ok(match decoded.map_err(|e| undecodable("a Distributor's event", &e))? {
-        E::RoundPublished(e) => CampaignEvent::RoundPublished {
-            terms: Box::new(round_terms(campaign, small("round", e.round)?, e.terms)?),
-            published_at: e.publishedAt,
-        },
-        E::RoundOpened(e) => CampaignEvent::RoundOpened {
-            round: small("round", e.round)?,
-            balance: total("balance", e.balance)?,
-            owed: total("owed", e.owed)?,
-        },
-        E::RoundCancelled(e) => {
-            CampaignEvent::RoundCancelled { round: small("round", e.round)?, vetoed: e.vetoed }
-        }
-        E::ClosingExtended(e) => {
-            CampaignEvent::ClosingExtended { round: small("round", e.round)?, closes_at: e.closesAt }
-        }
-        E::BatchSettled(e) => {
-            CampaignEvent::BatchSettled { batch: e.batchNo, epoch: e.epoch, log_root: e.logRoot }
-        }
-        E::Settled(e) => CampaignEvent::Settled(word_mask(e.round, e.word, e.mask)?),
-        E::ItemSkipped(e) => CampaignEvent::ItemSkipped {
-            entitlement: entitlement(e.round, e.index)?,
-            reason: e.reason.slice(..e.reason.len().min(REASON_BYTES_MAX)),
-        },
-        E::Redirected(e) => {
-            CampaignEvent::Redirected { entitlement: entitlement(e.round, e.index)?, to: e.to }
-        }
-        E::Claimed(e) => CampaignEvent::Claimed { entitlement: entitlement(e.round, e.index)?, to: e.to },
-        E::Voided(e) => CampaignEvent::Voided {
-            mask: word_mask(e.round, e.word, e.mask)?,
-            amount: total("amount", e.amount)?,
-        },
-        E::Swept(e) => {
-            CampaignEvent::Swept { round: small("round", e.round)?, amount: total("amount", e.amount)? }
-        }
-        E::Withdrawn(e) => CampaignEvent::Withdrawn { amount: total("amount", e.amount)? },
-        E::Rescued(e) => CampaignEvent::Rescued { token: e.token },
-    })
-}
-
-fn charter_event(log: &Log) -> Result<CharterEvent, ChainError> {
-    use Charter::CharterEvents as E;
-    let decoded = E::decode_raw_log(log.topics(), &log.data().data);
-    Ok(match decoded.map_err(|e| undecodable("a Charter's event", &e))? {
-        E::SetChanged(e) => CharterEvent::SetChanged { set_version: e.setVersion },
-        E::EpochTaken(e) => {
-            CharterEvent::EpochTaken { epoch: e.epoch, sequencer: e.sequencer, control: e.control }
-        }
-        E::SequencerAdded(e) => CharterEvent::SequencersChanged { sequencer: e.id },
-        E::LanesChanged(e) => CharterEvent::SequencersChanged { sequencer: e.id },
-        E::SequencerRemoved(e) => CharterEvent::SequencersChanged { sequencer: e.id },
-        E::LogKeyAdded(e) => CharterEvent::LogKeysChanged { key: e.key },
-        E::LogKeyRevoked(e) => CharterEvent::LogKeysChanged { key: e.key },
-        E::DistributorRegistered(e) => CharterEvent::DistributorRegistered { distributor: e.distributor },
-        E::PhaseChanged(e) => {
-            CharterEvent::PhaseChanged { phase: phase(e.phase)?, phase_counter: e.phaseCounter }
-        }
-        E::ChangeScheduled(e) => CharterEvent::ChangeScheduled { id: e.id, ready_at: Some(e.readyAt) },
-        E::ChangeCancelled(e) => CharterEvent::ChangeScheduled { id: e.id, ready_at: None },
-    })
 }

@@ -9,14 +9,17 @@ pub mod deploy;
 mod endpoint;
 mod error;
 pub mod events;
+mod finality;
 pub mod limits;
 pub mod reads;
 mod revert;
 mod rpc;
 pub mod send;
+mod signatures;
 pub mod signer;
 pub mod simulate;
 
 pub use error::{ChainError, Class};
+pub use finality::{Finality, Head};
 pub use revert::{Revert, RevertKind};
-pub use rpc::{At, Chain, ChainConfig, Finality, GasLimits, Head, TxPlace, TxReceipt};
+pub use rpc::{At, Chain, ChainConfig, GasLimits, TxPlace, TxReceipt};

@@ -5,6 +5,7 @@
 
 use alloy::transports::{TransportError, TransportErrorKind};
 use alloy_primitives::{B256, keccak256};
+use futures::future::join_all;
 use serde_json::json;
 
 use crate::endpoint::Endpoint;
@@ -112,8 +113,9 @@ impl Chain {
         let tx_hash = keccak256(raw);
         let mut accepted: Option<Broadcast> = None;
         let mut refused: Option<SendError> = None;
-        for endpoint in self.endpoints() {
-            match send_to(endpoint, raw, tx_hash).await {
+        let sends = self.endpoints().iter().map(|endpoint| send_to(endpoint, raw, tx_hash));
+        for answer in join_all(sends).await {
+            match answer {
                 Ok(now) => accepted = Some(accepted.filter(|before| !before.was_known).unwrap_or(now)),
                 Err(now) => refused = Some(more_telling(refused, now)),
             }

@@ -5,7 +5,7 @@ use alloy_primitives::{Address, Bytes, U256};
 use serde_json::json;
 use sluice_chain::send::Outcome;
 use sluice_chain::signer::{Account, Signed, TxRequest};
-use sluice_chain::{At, Chain, TxPlace};
+use sluice_chain::{At, Chain, ChainConfig, TxPlace};
 use sluice_core::fees::Fees;
 use sluice_embedded::{Anvil, AnvilOptions, Mining};
 
@@ -133,6 +133,14 @@ async fn a_lost_answer_is_ambiguous_and_a_dead_node_is_not() {
         TxPlace::Pending,
         "the node has it all the same"
     );
+
+    // With a second RPC the same bytes still go out at once.
+    let both = ChainConfig { rpc: vec![proxy.url.clone(), bench.anvil.url()], ..config("") };
+    silent.store(false, Ordering::Relaxed);
+    let both = Chain::connect(both).await.unwrap();
+    silent.store(true, Ordering::Relaxed);
+    let second = bench.account.sign(&request(1)).unwrap();
+    assert_eq!(both.broadcast(&second.raw).await.unwrap().tx_hash, second.hash);
 
     let Bench { anvil, chain, account } = bench;
     anvil.stop().await;
