@@ -40,6 +40,16 @@ fn pay(port: u16) -> String {
     call(port, "eth_sendTransaction", &payment).as_str().unwrap().to_owned()
 }
 
+/// Waits until a transaction is mined: anvil answers when it has it, and mines afterwards.
+async fn await_mined(port: u16, hash: &str) {
+    let mined = async {
+        while call(port, "eth_getTransactionReceipt", &json!([hash])).is_null() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), mined).await.unwrap();
+}
+
 fn block(port: u16, tag: &str) -> Value {
     call(port, "eth_getBlockByNumber", &json!([tag, false]))["number"].clone()
 }
@@ -55,7 +65,9 @@ async fn hold() {
     let dir = std::env::var_os(FOLDER).expect("run by the other tests only");
     let chain = Anvil::start(&kept(Path::new(&dir))).await.unwrap();
     println!("{SAYS}{}", chain.pid());
-    println!("{SAYS}{}", pay(chain.port()));
+    let hash = pay(chain.port());
+    await_mined(chain.port(), &hash).await;
+    println!("{SAYS}{hash}");
     std::future::pending::<()>().await;
 }
 
@@ -101,12 +113,7 @@ async fn mines_by_itself() {
     for mining in [Mining::Interval(Duration::from_millis(100)), Mining::Mixed(Duration::from_secs(3600))] {
         let chain = Anvil::start(&AnvilOptions { mining, ..AnvilOptions::default() }).await.unwrap();
         let hash = pay(chain.port());
-        let mined = async {
-            while call(chain.port(), "eth_getTransactionReceipt", &json!([hash])).is_null() {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(30), mined).await.unwrap();
+        await_mined(chain.port(), &hash).await;
     }
 }
 
@@ -115,7 +122,8 @@ async fn two_chains_run_side_by_side_and_leave_nothing() {
     let (one, two) = (AnvilOptions::default(), AnvilOptions::default());
     let (one, two) = tokio::join!(Anvil::start(&one), Anvil::start(&two));
     let (one, two) = (one.unwrap(), two.unwrap());
-    pay(one.port());
+    let hash = pay(one.port());
+    await_mined(one.port(), &hash).await;
     assert_eq!((block(one.port(), "latest"), block(two.port(), "latest")), (json!("0x1"), json!("0x0")));
     let (pid, log) = (one.pid(), one.log().to_owned());
     one.stop().await;
@@ -128,6 +136,7 @@ async fn a_kept_chain_is_found_again_after_stop_and_after_its_owners_death() {
     let dir = tempfile::tempdir().unwrap();
     let chain = Anvil::start(&kept(dir.path())).await.unwrap();
     let first = pay(chain.port());
+    await_mined(chain.port(), &first).await;
     chain.stop().await;
 
     for signal in ["KILL", "INT"] {

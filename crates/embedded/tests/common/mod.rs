@@ -28,7 +28,10 @@ impl Holder {
 
     /// Starts a holder of `dir` under our own account.
     pub(crate) fn start(dir: &Path) -> Self {
-        Self::start_by(Command::new(std::env::current_exe().unwrap()), dir)
+        let mut command = Command::new("env");
+        // A shell that runs its jobs in the background makes them ignore Ctrl-C; here it must do what it does.
+        command.arg("--default-signal=INT").arg(std::env::current_exe().unwrap());
+        Self::start_by(command, dir)
     }
 
     /// The next thing it says; a holder that ends without a word fails the test.
