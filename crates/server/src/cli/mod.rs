@@ -11,6 +11,8 @@ use crate::telemetry::{self, LogOptions};
 pub mod campaign;
 pub mod keys;
 pub mod reach;
+pub mod receipt;
+pub mod serve;
 pub mod sign;
 pub mod snapshot;
 
@@ -26,11 +28,13 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Serve(Box<serve::Serve>),
     Demo(Box<crate::demo::Demo>),
     Campaign(Box<campaign::Campaign>),
     Sign(sign::Sign),
     /// Make and show keys: accounts, log keys, operator keys.
     Keys(keys::Keys),
+    Receipt(receipt::ReceiptArgs),
     /// Turn lists into snapshots, and snapshots into proofs.
     Snapshot(snapshot::SnapshotArgs),
 }
@@ -39,7 +43,8 @@ impl Command {
     /// What the log shows when nobody asked for anything else: a node tells its story, a command only what is wrong.
     const fn default_log(&self) -> &'static str {
         match self {
-            Self::Keys(_) | Self::Snapshot(_) => "warn",
+            Self::Serve(_) => "info",
+            Self::Keys(_) | Self::Snapshot(_) | Self::Receipt(_) => "warn",
             Self::Demo(_) | Self::Campaign(_) | Self::Sign(_) => "warn",
         }
     }
@@ -51,6 +56,8 @@ impl Command {
             Self::Sign(command) => command.run(),
             Self::Keys(command) => command.run(),
             Self::Snapshot(command) => command.run(),
+            Self::Receipt(command) => command.run(),
+            Self::Serve(command) => command.run(),
         }
     }
 }

@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use sluice_core::amount::Total;
-use sluice_core::command::RoundMode;
+use sluice_core::command::{RoundMode, RoundTerms};
 use sluice_core::ids::{BatchNo, BlockRef, CampaignId, ChainId, ProjectId, RoundNo, Seq};
 use sluice_core::limits::PAGE_ITEMS_MAX;
 use sluice_core::refusal::Code;
@@ -124,6 +124,9 @@ pub(crate) struct RoundView {
     /// SHA-256 of the snapshot file.
     #[schema(value_type = String)]
     list_hash: B256,
+    /// The terms as they were announced and as institutions sign them for the Distributor.
+    #[schema(value_type = Object)]
+    terms: RoundTerms,
     /// How many entitlements stand where.
     entitlements: Counts,
     /// The sum of what is decided or annulled.
@@ -180,7 +183,7 @@ pub(crate) struct Which {
 }
 
 /// List campaigns.
-#[utoipa::path(get, path = "/v1/campaigns", tag = "campaigns", params(Which),
+#[utoipa::path(get, path = "/v1/campaigns", operation_id = "listCampaigns", tag = "campaigns", params(Which),
     responses((status = 200, body = CampaignPage)))]
 pub(crate) async fn list(
     State(api): State<Api>,
@@ -215,7 +218,7 @@ pub(crate) async fn list(
 }
 
 /// See a campaign.
-#[utoipa::path(get, path = "/v1/campaigns/{campaign}", tag = "campaigns", params(("campaign" = uuid::Uuid, Path)),
+#[utoipa::path(get, path = "/v1/campaigns/{campaign}", operation_id = "showCampaign", tag = "campaigns", params(("campaign" = uuid::Uuid, Path)),
     responses((status = 200, body = CampaignView), (status = 404, body = Problem)))]
 pub(crate) async fn show(
     State(api): State<Api>,
@@ -230,7 +233,7 @@ pub(crate) async fn show(
 }
 
 /// See a round.
-#[utoipa::path(get, path = "/v1/campaigns/{campaign}/rounds/{round}", tag = "campaigns",
+#[utoipa::path(get, path = "/v1/campaigns/{campaign}/rounds/{round}", operation_id = "showRound", tag = "campaigns",
     params(("campaign" = uuid::Uuid, Path), ("round" = u64, Path)),
     responses((status = 200, body = RoundView), (status = 404, body = Problem)))]
 pub(crate) async fn round(
@@ -311,6 +314,7 @@ impl RoundView {
             depth: round.terms.depth,
             list_uri: round.terms.list_uri.clone(),
             list_hash: round.terms.list_hash,
+            terms: round.terms.clone(),
             entitlements: Counts::new(round),
             taken: Money::new(taken.expect("part of a total that fits"), decimals),
         }

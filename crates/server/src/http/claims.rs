@@ -109,7 +109,7 @@ pub(crate) struct Claimed {
 /// 201: decided, with receipt. 202: accepted and waiting, with a ticket. 422 with `receipt`: decided, refused, recorded
 /// in the log. 4xx without: refused before anything was recorded. 409: the id was used for another demand. 429, 503:
 /// nothing was done; come back after `Retry-After` with the same id.
-#[utoipa::path(post, path = "/v1/campaigns/{campaign}/claims", tag = "claims",
+#[utoipa::path(post, path = "/v1/campaigns/{campaign}/claims", operation_id = "handInClaim", tag = "claims",
     params(("campaign" = uuid::Uuid, Path)), request_body = ClaimBody,
     responses((status = 201, body = ClaimView), (status = 202, body = ClaimView), (status = 409, body = Problem),
         (status = 422, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
@@ -178,7 +178,7 @@ async fn complete(body: ClaimBody, snapshot: Arc<Snapshot>) -> Result<ClaimDeman
 }
 
 /// See what became of a claim.
-#[utoipa::path(get, path = "/v1/campaigns/{campaign}/claims/{id}", tag = "claims",
+#[utoipa::path(get, path = "/v1/campaigns/{campaign}/claims/{id}", operation_id = "showClaim", tag = "claims",
     params(("campaign" = uuid::Uuid, Path), ("id" = uuid::Uuid, Path)),
     responses((status = 200, body = ClaimView), (status = 404, body = Problem)))]
 pub(crate) async fn show(
@@ -193,7 +193,7 @@ pub(crate) async fn show(
 }
 
 /// Get the receipt of a decided claim.
-#[utoipa::path(get, path = "/v1/campaigns/{campaign}/claims/{id}/receipt", tag = "claims",
+#[utoipa::path(get, path = "/v1/campaigns/{campaign}/claims/{id}/receipt", operation_id = "claimReceipt", tag = "claims",
     params(("campaign" = uuid::Uuid, Path), ("id" = uuid::Uuid, Path)),
     responses((status = 200, body = Object), (status = 404, body = Problem)))]
 pub(crate) async fn receipt(

@@ -67,7 +67,7 @@ pub(crate) struct CommandView {
 /// Hand in a command.
 ///
 /// Answers as for claims: 201 done, 202 waiting, 422 refused (with `receipt`: recorded in the log), 409, 429, 503.
-#[utoipa::path(post, path = "/v1/commands", tag = "commands", request_body = CommandBody,
+#[utoipa::path(post, path = "/v1/commands", operation_id = "handInCommand", tag = "commands", request_body = CommandBody,
     responses((status = 201, body = CommandView), (status = 202, body = CommandView), (status = 409, body = Problem),
         (status = 422, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
 pub(crate) async fn hand_in(
@@ -84,7 +84,7 @@ pub(crate) async fn hand_in(
 }
 
 /// See what became of a command. The campaign of one that concerns the stream itself is the nil UUID.
-#[utoipa::path(get, path = "/v1/commands/{campaign}/{id}", tag = "commands",
+#[utoipa::path(get, path = "/v1/commands/{campaign}/{id}", operation_id = "showCommand", tag = "commands",
     params(("campaign" = uuid::Uuid, Path), ("id" = uuid::Uuid, Path)),
     responses((status = 200, body = CommandView), (status = 404, body = Problem)))]
 pub(crate) async fn show(
@@ -101,7 +101,7 @@ pub(crate) async fn show(
 }
 
 /// Get the receipt of a decided command.
-#[utoipa::path(get, path = "/v1/commands/{campaign}/{id}/receipt", tag = "commands",
+#[utoipa::path(get, path = "/v1/commands/{campaign}/{id}/receipt", operation_id = "commandReceipt", tag = "commands",
     params(("campaign" = uuid::Uuid, Path), ("id" = uuid::Uuid, Path)),
     responses((status = 200, body = Object), (status = 404, body = Problem)))]
 pub(crate) async fn receipt(

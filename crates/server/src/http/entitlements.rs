@@ -117,7 +117,7 @@ struct Terms {
 }
 
 /// See what an address receives, with the proof; or, as a problem with a proof of absence, that it receives nothing.
-#[utoipa::path(get, path = "/v1/campaigns/{campaign}/rounds/{round}/entitlements/{address}", tag = "entitlements",
+#[utoipa::path(get, path = "/v1/campaigns/{campaign}/rounds/{round}/entitlements/{address}", operation_id = "entitlementsOfAddress", tag = "entitlements",
     params(("campaign" = uuid::Uuid, Path), ("round" = u64, Path), ("address" = String, Path), Begin),
     responses((status = 200, body = Listed), (status = 404, body = Problem)))]
 pub(crate) async fn of_address(
@@ -136,7 +136,7 @@ pub(crate) async fn of_address(
 }
 
 /// See one entitlement by its index.
-#[utoipa::path(get, path = "/v1/campaigns/{campaign}/rounds/{round}/indexes/{index}", tag = "entitlements",
+#[utoipa::path(get, path = "/v1/campaigns/{campaign}/rounds/{round}/indexes/{index}", operation_id = "entitlementOfIndex", tag = "entitlements",
     params(("campaign" = uuid::Uuid, Path), ("round" = u64, Path), ("index" = u64, Path)),
     responses((status = 200, body = Listed), (status = 404, body = Problem)))]
 pub(crate) async fn of_index(

@@ -42,9 +42,11 @@ pub(crate) struct Front {
     pub trusted_proxies: Vec<IpNet>,
 }
 
-/// Puts the front door before the API's routes.
+/// Puts the front door before the API's routes, and before what is not there.
 pub(crate) fn before(routes: Router, front: &Arc<Front>) -> Router {
     routes
+        .fallback(async || Problem::from(problem::NOT_FOUND))
+        .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(Arc::clone(front), min_seq))
         .layer(from_fn_with_state(Arc::clone(front), admit))
         .layer(from_fn_with_state(Arc::clone(front), as_of_seq))
@@ -54,12 +56,15 @@ pub(crate) fn before(routes: Router, front: &Arc<Front>) -> Router {
 /// Puts what every answer of this process goes through around all routes.
 pub(crate) fn around(routes: Router) -> Router {
     routes
-        .fallback(async || Problem::from(problem::NOT_FOUND))
-        .method_not_allowed_fallback(async || Problem::from(problem::METHOD_NOT_ALLOWED))
         .layer(RequestBodyTimeoutLayer::new(bounds::BODY_PAUSE_MAX))
         .layer(from_fn(in_time))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn(counted))
+}
+
+/// The answer of an address that does not take a method.
+pub(crate) async fn wrong_method() -> Problem {
+    problem::METHOD_NOT_ALLOWED.into()
 }
 
 /// Bounds how many requests of a kind are under way; the others wait a moment and are then sent away.

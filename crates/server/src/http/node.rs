@@ -111,7 +111,7 @@ pub(crate) struct InstitutionView {
 }
 
 /// See how this node is.
-#[utoipa::path(get, path = "/v1/status", tag = "node", responses((status = 200, body = StatusView)))]
+#[utoipa::path(get, path = "/v1/status", operation_id = "nodeStatus", tag = "node", responses((status = 200, body = StatusView)))]
 pub(crate) async fn status(State(api): State<Api>) -> Response {
     let not_ready = api.ready.why_not().await;
     let status = api.node.status();
@@ -142,7 +142,7 @@ pub(crate) async fn status(State(api): State<Api>) -> Response {
 }
 
 /// See the Charter this log was founded under.
-#[utoipa::path(get, path = "/v1/charter", tag = "node",
+#[utoipa::path(get, path = "/v1/charter", operation_id = "charter", tag = "node",
     responses((status = 200, body = CharterBody), (status = 503, body = Problem)))]
 pub(crate) async fn charter(State(api): State<Api>) -> Result<Response, Problem> {
     let read = read::read(api.node.follower(), |state| state.home_charter().map(CharterBody::new));
@@ -151,7 +151,7 @@ pub(crate) async fn charter(State(api): State<Api>) -> Result<Response, Problem>
 }
 
 /// See what a problem's code means.
-#[utoipa::path(get, path = "/v1/problems/{code}", tag = "node", params(("code" = String, Path)),
+#[utoipa::path(get, path = "/v1/problems/{code}", operation_id = "describeProblem", tag = "node", params(("code" = String, Path)),
     responses((status = 200, body = Described), (status = 404, body = Problem)))]
 pub(crate) async fn described(Path(code): Path<String>) -> Result<axum::Json<Described>, Problem> {
     problem::describe(&code).map(axum::Json).ok_or_else(|| problem::NOT_FOUND.into())
@@ -164,6 +164,7 @@ pub(super) fn probes(api: Api, figures: PrometheusHandle) -> Router {
         .route("/healthz", get(async || "alive\n"))
         .route("/readyz", get(ready))
         .route("/metrics", get(move |State(api): State<Api>| rendered(api, figures)))
+        .method_not_allowed_fallback(super::front::wrong_method)
         .with_state(api)
 }
 

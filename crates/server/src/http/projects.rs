@@ -73,7 +73,7 @@ pub(crate) struct KeyView {
 }
 
 /// Create a project. Takes the operator's key.
-#[utoipa::path(post, path = "/v1/projects", tag = "projects", request_body = NewProject, security(("key" = [])),
+#[utoipa::path(post, path = "/v1/projects", operation_id = "createProject", tag = "projects", request_body = NewProject, security(("key" = [])),
     responses((status = 201, body = ProjectView), (status = 401, body = Problem), (status = 409, body = Problem)))]
 pub(crate) async fn create(
     State(api): State<Api>,
@@ -90,7 +90,7 @@ pub(crate) async fn create(
 }
 
 /// List projects. Takes the operator's key.
-#[utoipa::path(get, path = "/v1/projects", tag = "projects", security(("key" = [])),
+#[utoipa::path(get, path = "/v1/projects", operation_id = "listProjects", tag = "projects", security(("key" = [])),
     responses((status = 200, body = Vec<ProjectView>), (status = 401, body = Problem)))]
 pub(crate) async fn list(
     State(api): State<Api>,
@@ -102,7 +102,7 @@ pub(crate) async fn list(
 }
 
 /// Make an API key for a project. Takes the operator's key or one of the project.
-#[utoipa::path(post, path = "/v1/projects/{project}/keys", tag = "projects", params(("project" = uuid::Uuid, Path)),
+#[utoipa::path(post, path = "/v1/projects/{project}/keys", operation_id = "makeKey", tag = "projects", params(("project" = uuid::Uuid, Path)),
     request_body = NewKey, security(("key" = [])),
     responses((status = 201, body = MadeKey), (status = 401, body = Problem), (status = 404, body = Problem)))]
 pub(crate) async fn make_key(
@@ -125,7 +125,7 @@ pub(crate) async fn make_key(
 }
 
 /// List a project's API keys. Takes the operator's key or one of the project.
-#[utoipa::path(get, path = "/v1/projects/{project}/keys", tag = "projects", params(("project" = uuid::Uuid, Path)),
+#[utoipa::path(get, path = "/v1/projects/{project}/keys", operation_id = "listKeys", tag = "projects", params(("project" = uuid::Uuid, Path)),
     security(("key" = [])), responses((status = 200, body = Vec<KeyView>), (status = 401, body = Problem)))]
 pub(crate) async fn list_keys(
     State(api): State<Api>,
@@ -144,7 +144,7 @@ pub(crate) async fn list_keys(
 }
 
 /// Revoke an API key. Other nodes honour it for at most 30 seconds more.
-#[utoipa::path(delete, path = "/v1/projects/{project}/keys/{key}", tag = "projects",
+#[utoipa::path(delete, path = "/v1/projects/{project}/keys/{key}", operation_id = "revokeKey", tag = "projects",
     params(("project" = uuid::Uuid, Path), ("key" = uuid::Uuid, Path)), security(("key" = [])),
     responses((status = 204), (status = 401, body = Problem), (status = 404, body = Problem)))]
 pub(crate) async fn revoke_key(

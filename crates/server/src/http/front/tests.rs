@@ -128,7 +128,7 @@ async fn whatever_goes_wrong_is_a_problem_with_a_code() {
 #[tokio::test]
 async fn every_answer_says_its_position_and_min_seq_is_kept() {
     let house = house().await;
-    for path in ["/good", "/bad", "/rounds/x"] {
+    for path in ["/good", "/bad", "/rounds/x", "/nowhere"] {
         assert_eq!(house.get(path).await.1[AS_OF_SEQ], "0", "{path}");
     }
     let (status, _, _) = house.ask(Request::get("/good").header(MIN_SEQ, "0"), "").await;
