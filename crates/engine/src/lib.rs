@@ -8,6 +8,7 @@ pub mod feed;
 pub mod follower;
 pub mod intake;
 pub mod node;
+pub mod reconcile;
 pub mod recover;
 pub mod sequencer;
 pub mod settlement;

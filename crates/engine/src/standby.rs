@@ -20,6 +20,7 @@ use crate::clock::DatabaseClock;
 use crate::error::{Class, EngineError};
 use crate::feed::Feed;
 use crate::follower::Follower;
+use crate::reconcile::Reconcile;
 use crate::sequencer::{Observations, Sequencer};
 use crate::settlement::{Accounts, LaneStatus, Settlement};
 use crate::snapshots::Snapshots;
@@ -32,6 +33,8 @@ const FOLLOW_EVERY: Duration = Duration::from_millis(50);
 const ELECT_EVERY: Duration = Duration::from_millis(300);
 /// How often a checkpoint is signed when the head moved.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
+/// How often a stretch of the chain's paid bits is compared with the log's.
+const RECONCILE_EVERY: Duration = Duration::from_secs(5);
 /// After a term that ended by a failure, before this node stands again.
 const REST: Duration = Duration::from_millis(500);
 
@@ -199,6 +202,15 @@ impl Standby {
             loop {
                 if let Some(error) = pace("watcher", every, watcher.tick().await).await {
                     return error;
+                }
+            }
+        });
+        let mut reconcile = Reconcile::new(chain.clone(), follower.clone());
+        term.spawn(async move {
+            loop {
+                tokio::time::sleep(RECONCILE_EVERY).await;
+                if let Err(error) = reconcile.tick().await {
+                    tracing::debug!(error = %error, "the chain's bits were not compared this time");
                 }
             }
         });

@@ -40,9 +40,9 @@ impl WaitingRoom {
         let mut inner = self.inner.lock().expect("no panic inside");
         inner.forget_old();
         let place = inner.rows.len();
-        let per_second = inner.left.len().max(1) as u64 / RATE_WINDOW.as_secs();
+        let per_second = inner.left.len() as u64 / RATE_WINDOW.as_secs();
         // An idle room has no rate to go by; its first demands are decided within moments.
-        let wait_ms = if per_second == 0 { place as u64 * 10 } else { place as u64 * 1_000 / per_second };
+        let wait_ms = (place as u64 * 1_000).checked_div(per_second).unwrap_or(place as u64 * 10);
         let bound = u64::try_from(DECIDE_WITHIN.as_millis()).expect("seconds") / 2;
         (place < WAITING_ROOM_MAX && wait_ms <= bound).then_some(Estimate { place: place as u64, wait_ms })
     }
