@@ -8,6 +8,7 @@ use memmap2::Mmap;
 use serde::{Deserialize, Serialize};
 use sluice_core::amount::Total;
 use std::fs::File;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 pub(crate) mod layout;
@@ -214,15 +215,33 @@ impl Mapped {
     }
 
     pub(crate) fn section(&self, section: Section) -> &[u8] {
+        &self.map[self.section_range(section)]
+    }
+
+    fn section_range(&self, section: Section) -> Range<usize> {
         let range = self.layout.range(section);
         let at = |offset| usize::try_from(offset).expect("the map holds the whole file");
-        &self.map[at(range.start)..at(range.end)]
+        at(range.start)..at(range.end)
     }
 
     pub(crate) fn check(&self, section: Section) -> Result<(), OpenError> {
         let bytes = self.section(section);
         if !bytes.is_empty() && keccak::checksum(bytes) != self.header.checksums[section as usize] {
             return Err(self.damaged(section.damage()));
+        }
+        Ok(())
+    }
+
+    /// Checks that nothing hides between the sections, so that one list has one file, to the byte.
+    pub(crate) fn check_gaps(&self) -> Result<(), OpenError> {
+        let mut end = Header::BYTES;
+        for section in
+            Section::ALL.map(|section| self.section_range(section)).into_iter().filter(|s| !s.is_empty())
+        {
+            if self.map[end..section.start].iter().any(|&byte| byte != 0) {
+                return Err(self.damaged("the gaps between its sections are not empty"));
+            }
+            end = section.end;
         }
         Ok(())
     }

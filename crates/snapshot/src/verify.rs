@@ -50,10 +50,11 @@ pub enum VerifyError {
 }
 
 impl Snapshot {
-    /// Checks order, amounts, count, totals, all hashes, the persons and their index over the whole file, and that the
-    /// root is `expected` where one is given.
+    /// Checks every byte of the file: order, amounts, count, totals, all hashes, the persons and their index; and that
+    /// the root is `expected` where one is given.
     pub fn verify(&self, expected: Option<B256>, progress: OnProgress<'_>) -> Result<(), VerifyError> {
         Section::ALL.iter().skip(1).try_for_each(|&section| self.file().check(section))?;
+        self.file().check_gaps()?;
         self.verify_entitlements()?;
         if totals(self.all_words()) != self.shard_totals() {
             return Err(VerifyError::Derived("the shard totals are not the sums of the entitlements"));

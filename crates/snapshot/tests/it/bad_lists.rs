@@ -204,6 +204,29 @@ fn units() {
 }
 
 #[test]
+fn no_bytes_make_the_reader_panic() {
+    let mut random = crate::common::Random(51);
+    let list = crate::common::list(&random.rows(20)).into_bytes();
+    let strange = b"\n\r\",.-0x9fF\0\xff ";
+    for _ in 0..600 {
+        let mut altered = list.clone();
+        for _ in 0..1 + random.below(6) {
+            let at = usize::try_from(random.below(altered.len() as u64)).unwrap();
+            let byte = strange[usize::try_from(random.below(strange.len() as u64)).unwrap()];
+            match random.below(3) {
+                0 => altered[at] = byte,
+                1 => altered.insert(at, byte),
+                _ => altered.truncate(at + 1),
+            }
+        }
+        // Whatever still is a list gives a snapshot that holds.
+        if let Ok(built) = build_from(&altered, &base_units()) {
+            built.snapshot.verify(None, &|_| ()).unwrap();
+        }
+    }
+}
+
+#[test]
 fn control_totals() {
     let list = format!("address,amount\n{A},1\n{B},2\n");
     let check =

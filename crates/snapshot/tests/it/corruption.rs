@@ -51,10 +51,8 @@ fn every_flipped_bit_is_noticed() {
         assert!(holds(&built.path, root));
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("damaged");
-        // All bytes that mean something: the gaps between sections are zero and belong to nothing.
-        let meaning: Vec<usize> = (0..bytes.len()).filter(|&at| at < 512 || bytes[at] != 0).collect();
         for _ in 0..150 {
-            let at = meaning[usize::try_from(random.below(meaning.len() as u64)).unwrap()];
+            let at = usize::try_from(random.below(bytes.len() as u64)).unwrap();
             let mut damaged = bytes.clone();
             damaged[at] ^= 1 << random.below(8);
             std::fs::write(&path, damaged).unwrap();
