@@ -47,7 +47,7 @@ contract Charter is Sequencers {
         emit SetChanged(1, ChangeKind.AUTHORITIES);
     }
 
-    function registerDistributor(address distributor, Approval calldata approval) external {
+    function registerDistributor(address distributor, Approval calldata) external {
         if (isRegistered[distributor]) revert AlreadyRegistered(distributor);
         Notarized.require_(notary);
         if (distributor.code.length == 0 || IDistributor(distributor).charter() != address(this)) {
@@ -57,7 +57,7 @@ contract Charter is Sequencers {
         emit DistributorRegistered(distributor);
     }
 
-    function removeSequencer(uint32 id, SequencerKeys[] calldata replacement, Approval calldata approval) external {
+    function removeSequencer(uint32 id, SequencerKeys[] calldata replacement, Approval calldata) external {
         if (replacement.length > 1) revert BadConstitution("at most one replacement");
         Notarized.require_(notary);
         // The old one first, so that its replacement may take over accounts that were not the cause.
@@ -95,7 +95,7 @@ contract Charter is Sequencers {
         return _schedule(ChangeKind.LOG_KEYS, abi.encode(add, revoke), approval.setVersion);
     }
 
-    function cancelChange(bytes32 id, Approval calldata approval) external {
+    function cancelChange(bytes32 id, Approval calldata) external {
         if (_changes[id].readyAt == 0) revert UnknownChange(id);
         Notarized.require_(notary);
         // The entry stays as used, so that the same signatures cannot schedule it again.

@@ -241,7 +241,7 @@ contract RoundsTest is Base {
         eq(token.balanceOf(refund), t.total - amountOf(0) - amountOf(1) + 5, "a later surplus");
     }
 
-    function approveNothing() private view returns (Approval memory a) {
+    function approveNothing() private pure returns (Approval memory a) {
         a.setVersion = 1;
         a.deadline = FAR;
     }

@@ -144,40 +144,52 @@ contract TokensTest is Base {
         vm.revertToState(before);
     }
 
-    function test_hookTokenFindsAllDoorsShut() public {
+    function test_hookTokenFindsDoorsOfRoundsShut() public {
         TestTree.Tree memory t = people(8);
         uint256 r = opened(t, Mode.PUSH);
         Approval memory none = Approval(1, FAR, new AuthoritySignature[](0));
         RoundTerms memory terms = termsFor(t, Mode.PUSH);
-        (bytes memory words, bytes32[] memory path) = t.range(0, 0);
-        SparseWord[] memory chunks = new SparseWord[](1);
-        chunks[0] = chunk(t, r, 0, 2);
-        Redirect[] memory items = new Redirect[](1);
-        items[0] = redirect(t, r, 1, address(0xd));
-        GateWord[] memory gates = new GateWord[](0);
         _reenter(t, r, abi.encodeCall(IDistributor.publish, (2, terms, none)), "publish");
         _reenter(t, r, abi.encodeCall(IDistributor.open, (r)), "open");
         _reenter(t, r, abi.encodeCall(IDistributor.cancel, (r, none)), "cancel");
         _reenter(t, r, abi.encodeCall(IDistributor.veto, (r, none)), "veto");
         _reenter(t, r, abi.encodeCall(IDistributor.extendClosing, (r, FAR, none)), "extendClosing");
-        _reenter(t, r, abi.encodeCall(IDistributor.settle, (1, 1, 0, r, 0, 0, words, path)), "settle");
-        _reenter(t, r, abi.encodeCall(IDistributor.settleSparse, (1, 1, 0, chunks)), "settleSparse");
-        _reenter(t, r, abi.encodeCall(IDistributor.settleTo, (1, 1, 0, items, gates)), "settleTo");
-        _reenter(t, r, abi.encodeCall(IDistributor.claim, (r, 0, t.bucket(0), t.proof(0))), "claim");
-        bytes memory sig = items[0].signature;
-        _reenter(
-            t, r, abi.encodeCall(IDistributor.claimFor, (r, 1, t.bucket(1), t.proof(1), FAR, sig)), "claimFor"
-        );
-        _reenter(
-            t,
-            r,
-            abi.encodeCall(IDistributor.claimTo, (r, 1, t.bucket(1), t.proof(1), address(0xd), FAR, sig)),
-            "claimTo"
-        );
-        _reenter(t, r, abi.encodeCall(IDistributor.void, (chunks[0], none)), "void");
+        _reenter(t, r, abi.encodeCall(IDistributor.void, (chunk(t, r, 0, 2), none)), "void");
         _reenter(t, r, abi.encodeCall(IDistributor.sweep, (r)), "sweep");
         _reenter(t, r, abi.encodeCall(IDistributor.withdraw, (1, 1, none)), "withdraw");
         _reenter(t, r, abi.encodeCall(IDistributor.rescue, (address(1))), "rescue");
+    }
+
+    function test_hookTokenFindsDoorsOfPaymentsShut() public {
+        TestTree.Tree memory t = people(8);
+        uint256 r = opened(t, Mode.PUSH);
+        _reenter(t, r, _settleCall(t, r), "settle");
+        SparseWord[] memory chunks = new SparseWord[](1);
+        chunks[0] = chunk(t, r, 0, 2);
+        _reenter(t, r, abi.encodeCall(IDistributor.settleSparse, (1, 1, 0, chunks)), "settleSparse");
+        Redirect[] memory items = new Redirect[](1);
+        items[0] = redirect(t, r, 1, address(0xd));
+        _reenter(t, r, abi.encodeCall(IDistributor.settleTo, (1, 1, 0, items, new GateWord[](0))), "settleTo");
+        _reenter(t, r, _claimCall(items[0], 0), "claim");
+        _reenter(t, r, _claimCall(items[0], 1), "claimFor");
+        _reenter(t, r, _claimCall(items[0], 2), "claimTo");
+    }
+
+    function _settleCall(TestTree.Tree memory t, uint256 r) private pure returns (bytes memory) {
+        (bytes memory words, bytes32[] memory path) = t.range(0, 0);
+        return abi.encodeCall(IDistributor.settle, (1, 1, 0, r, 0, 0, words, path));
+    }
+
+    function _claimCall(Redirect memory i, uint256 kind) private pure returns (bytes memory) {
+        if (kind == 0) return abi.encodeCall(IDistributor.claim, (i.roundNo, i.index, i.bucket, i.proof));
+        if (kind == 1) {
+            return abi.encodeCall(
+                IDistributor.claimFor, (i.roundNo, i.index, i.bucket, i.proof, i.deadline, i.signature)
+            );
+        }
+        return abi.encodeCall(
+            IDistributor.claimTo, (i.roundNo, i.index, i.bucket, i.proof, i.to, i.deadline, i.signature)
+        );
     }
 
     function test_reentranceFromABatch() public {

@@ -51,7 +51,17 @@ async function measure(chain) {
     await always.settleSparse(round, tree, [[50, bit(1)]]);
     row(`self-claim always ${kind}`, 1, await always.claim(round, tree, 50 * 256 + 77));
   }
-  // exitOnly opens wallets' claims only outside ACTIVE, so the phase is set as an exit would leave it.
+  const exitOnly = await Campaign.deploy(chain, { policy: 1 });
+  const rounds = [];
+  for (let k = 0; k < 2; k += 1) {
+    const round = await exitOnly.round(tree);
+    await exitOnly.settleSparse(round, tree, [[50, bit(1)]]);
+    rounds.push(round);
+  }
+  await exitOnly.leaveActive();
+  for (const [i, kind] of ['fresh', 'warm'].entries()) {
+    row(`self-claim exitOnly ${kind}`, 1, await exitOnly.claim(rounds[i], tree, 50 * 256 + 77));
+  }
   return rows;
 }
 

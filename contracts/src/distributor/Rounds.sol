@@ -126,7 +126,7 @@ abstract contract Rounds is Payments {
         _sendRefund(amount);
     }
 
-    function withdraw(uint256 amount, uint256 nonce, Approval calldata) external guarded {
+    function withdraw(uint256 amount, uint256, Approval calldata) external guarded {
         if (_campaign.everOpened) revert AlreadyOpened();
         _useOnce(_requireApproval());
         emit Withdrawn(amount);

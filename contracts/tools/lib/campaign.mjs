@@ -170,4 +170,10 @@ export class Campaign {
     const { bucket, proof } = tree.entry(index);
     return this.#send(recipient, 'claim', [round, index, bucket, proof]);
   }
+
+  /** Sets the Charter's phase byte (slot 0, lowest) to TRIPPED, which is how a trip leaves it for claims. */
+  async leaveActive() {
+    const slot = await this.chain.rpc('eth_getStorageAt', this.charter, '0x0', 'latest');
+    await this.chain.rpc('anvil_setStorageAt', this.charter, '0x' + '0'.repeat(64), slot.slice(0, -2) + '01');
+  }
 }
