@@ -27,12 +27,14 @@ impl Shown {
         let tenth = of.map_or(0, |of| done.saturating_mul(10) / of.max(1)).min(10);
         let mut last = self.last.lock().expect("nothing panics while holding it");
         if let Some(bar) = &self.bar {
+            // Told by several threads, so an older figure may come late.
+            let same_stage = last.is_some_and(|(at, _)| at == stage);
             bar.set_message(verb(stage));
             bar.set_length(of.unwrap_or(1));
-            bar.set_position(done);
+            bar.set_position(if same_stage { done.max(bar.position()) } else { done });
+            *last = Some((stage, tenth));
             return;
         }
-        // Told by several threads, so an older figure may come late.
         if last.is_some_and(|(at, shown)| at == stage && shown >= tenth) {
             return;
         }
