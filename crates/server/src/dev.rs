@@ -38,10 +38,15 @@ pub const OPENING_DELAY: u64 = 1;
 pub const GRACE: u64 = 86_400;
 /// Gas of a block: what Ethereum has now; a batch of 14 million fills less than half, so the base fee never climbs.
 const BLOCK_GAS: u64 = 60_000_000;
+/// States a chain that is thrown away remembers. Anvil copies the whole state for each block: without a bound a
+/// quarter of a million paid accounts fill many gigabytes. Nobody looks back further than finality, two blocks.
+const HISTORY_BLOCKS: u64 = 32;
 /// What each settlement account, control key and operator is given.
 const COIN_ETHER: u64 = 1_000;
 /// A private anvil may be asked as often as it can answer.
 const REQUESTS_PER_SECOND: NonZeroU32 = NonZeroU32::new(1_000_000).expect("not zero");
+/// The password of the key files, whose keys are public.
+const PASSWORD: &str = "development only";
 /// The first account of anvil's development mnemonic, which every anvil gives coin to.
 const ANVIL_FIRST: &str = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
 
@@ -142,6 +147,9 @@ pub async fn prepare(options: &Options) -> anyhow::Result<Prepared> {
         (None, Some(url)) => url.clone(),
         (None, None) => bail!("neither a private PostgreSQL nor DATABASE_URL"),
     };
+    if options.keep_chain {
+        write_keys(&dir.join("keys"), &operator.account)?;
+    }
     tracing::warn!(charter = %found.charter, "development deployment: its keys are public, nothing here is worth money");
     Ok(Prepared {
         dir,
@@ -176,10 +184,18 @@ async fn start_anvil(options: &Options, dir: &Path) -> anyhow::Result<Option<Anv
         balance_ether: 10_000_000,
         state: options.keep_chain.then(|| dir.join("chain")),
         state_interval: options.keep_chain.then_some(Duration::from_secs(5)),
-        arguments: vec!["--gas-limit".to_owned(), BLOCK_GAS.to_string()],
+        arguments: arguments(options),
         ..AnvilOptions::default()
     };
     Ok(Some(Anvil::start(&anvil).await?))
+}
+
+fn arguments(options: &Options) -> Vec<String> {
+    let mut arguments = vec!["--gas-limit".to_owned(), BLOCK_GAS.to_string()];
+    if !options.keep_chain {
+        arguments.extend(["--prune-history".to_owned(), HISTORY_BLOCKS.to_string()]);
+    }
+    arguments
 }
 
 /// The Charter and token of this folder: those remembered, if the chain still has them, else new ones.
@@ -231,6 +247,22 @@ async fn founding(options: &Options, operator: &Operator) -> anyhow::Result<Foun
         log_keys: vec![(crate::keys::public_half(&log_secret()), name)],
         timers: Timers { w1: 3_600, w2: 3_600, finality: 60, beat_every: 0, take_epoch_every: 0 },
     })
+}
+
+/// Key files for the commands, each opened by the password beside them: as public as the keys.
+fn write_keys(folder: &Path, operator: &Account) -> anyhow::Result<()> {
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    std::fs::write(folder.join("password"), PASSWORD).context("cannot write the keys' password")?;
+    let authorities =
+        (0..INSTITUTIONS).map(|number| anyhow::Ok((format!("authority-{}", number + 1), authority(number)?)));
+    let all = authorities.chain([Ok(("operator".to_owned(), operator.clone()))]);
+    for named in all {
+        let (name, account) = named?;
+        if !folder.join(&name).is_file() {
+            account.write_keystore(folder, &name, PASSWORD)?;
+        }
+    }
+    Ok(())
 }
 
 impl Prepared {

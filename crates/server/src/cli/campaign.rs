@@ -29,6 +29,7 @@ enum What {
     Fund(fund::Fund),
     Open(fund::Open),
     Status(Status),
+    Report(super::report::Report),
 }
 
 /// Show a campaign: rounds, money, batches in flight.
@@ -56,6 +57,7 @@ impl Campaign {
                 What::Fund(fund) => fund.run().await,
                 What::Open(open) => open.run().await,
                 What::Status(status) => status.run().await,
+                What::Report(report) => report.run().await,
             }
         })
     }

@@ -9,12 +9,18 @@ use clap::{Parser, Subcommand};
 use crate::telemetry::{self, LogOptions};
 
 pub mod campaign;
+pub mod claim;
 pub mod keys;
+pub mod project;
+pub mod push;
 pub mod reach;
 pub mod receipt;
+pub mod report;
 pub mod serve;
 pub mod sign;
 pub mod snapshot;
+pub mod status;
+pub mod void;
 
 /// Token distribution with one ordered, provable sequence of decisions.
 #[derive(Debug, Parser)]
@@ -31,7 +37,12 @@ enum Command {
     Serve(Box<serve::Serve>),
     Demo(Box<crate::demo::Demo>),
     Campaign(Box<campaign::Campaign>),
+    Claim(Box<claim::Claim>),
+    Push(push::Push),
+    Void(Box<void::Void>),
     Sign(sign::Sign),
+    Project(project::Project),
+    Status(status::Status),
     /// Make and show keys: accounts, log keys, operator keys.
     Keys(keys::Keys),
     Receipt(receipt::ReceiptArgs),
@@ -45,7 +56,8 @@ impl Command {
         match self {
             Self::Serve(_) => "info",
             Self::Keys(_) | Self::Snapshot(_) | Self::Receipt(_) => "warn",
-            Self::Demo(_) | Self::Campaign(_) | Self::Sign(_) => "warn",
+            Self::Demo(_) | Self::Campaign(_) | Self::Sign(_) | Self::Claim(_) | Self::Push(_) => "warn",
+            Self::Void(_) | Self::Project(_) | Self::Status(_) => "warn",
         }
     }
 
@@ -53,7 +65,12 @@ impl Command {
         match self {
             Self::Demo(command) => command.run(),
             Self::Campaign(command) => command.run(),
+            Self::Claim(command) => command.run(),
+            Self::Push(command) => command.run(),
+            Self::Void(command) => command.run(),
             Self::Sign(command) => command.run(),
+            Self::Project(command) => command.run(),
+            Self::Status(command) => command.run(),
             Self::Keys(command) => command.run(),
             Self::Snapshot(command) => command.run(),
             Self::Receipt(command) => command.run(),

@@ -1,5 +1,6 @@
 //! How a command reaches what it works with: a node over HTTP, a chain by RPC, keys in encrypted files.
 
+use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::{Context, bail, ensure};
@@ -141,6 +142,13 @@ pub fn new_demand() -> DemandId {
     DemandId(Uuid::now_v7())
 }
 
+/// This machine's clock, Unix seconds. Only for deadlines that node and contract check again.
+#[expect(clippy::disallowed_methods, reason = "a client has no database; it decides nothing by this clock")]
+pub fn client_now() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
+}
+
 fn derived(kind: &str, of: &[u8]) -> Uuid {
     let hash = alloy_primitives::keccak256([b"sluice ", kind.as_bytes(), b"\0", of].concat());
     let mut bytes = [0; 16];
@@ -151,15 +159,19 @@ fn derived(kind: &str, of: &[u8]) -> Uuid {
 /// Prints an answer: lines for people, or one line of JSON.
 ///
 /// # Errors
-/// When it cannot be written as JSON.
+/// When it cannot be written.
 pub fn answer(json: bool, value: &impl Serialize, lines: &[(&str, String)]) -> anyhow::Result<()> {
-    if json {
-        println!("{}", serde_json::to_string(value)?);
-        return Ok(());
+    let mut out = std::io::stdout().lock();
+    let told = match json {
+        true => writeln!(out, "{}", serde_json::to_string(value)?),
+        false => {
+            let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+            lines.iter().try_for_each(|(name, text)| writeln!(out, "{name:width$}  {text}"))
+        }
+    };
+    match told {
+        // Whoever reads has read enough.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => Ok(other?),
     }
-    let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-    for (name, text) in lines {
-        println!("{name:width$}  {text}");
-    }
-    Ok(())
 }
