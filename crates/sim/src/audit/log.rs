@@ -1,0 +1,231 @@
+//! The log by itself: gapless, under rising epochs, each entry following from those before, with the state that the
+//! nodes' checkpoints name; and what clients were told, against the log at the position they were told of.
+
+use std::collections::{BTreeMap, HashMap};
+
+use sluice_core::ids::{CampaignId, DemandId, EntitlementId, Seq};
+use sluice_core::limits::FOLLOW_ROWS_MAX;
+use sluice_core::log::entry::{Body, Entry};
+use sluice_core::state::State;
+use sluice_core::state::funds::Account;
+use sluice_store::{Checkpoint, Store};
+
+use super::{Replayed, STREAM, Tree};
+use crate::ground::ROUND;
+use crate::records::{Records, Told};
+use crate::report::Report;
+
+/// What each check found wrong.
+#[derive(Default)]
+struct Wrong {
+    order: Vec<String>,
+    twice: Vec<String>,
+    hashes: Vec<String>,
+    told: Vec<String>,
+}
+
+/// One reading of the whole log.
+struct Reading<'a> {
+    state: State,
+    tree: Tree,
+    roots: BTreeMap<Seq, [u8; 32]>,
+    decided: BTreeMap<super::Entitlement, Vec<Seq>>,
+    /// Whether a demand that is answered was refused.
+    answered: HashMap<DemandId, bool>,
+    /// Positions at which payments were taken back.
+    taken_back: BTreeMap<CampaignId, Vec<Seq>>,
+    told: BTreeMap<Seq, Vec<&'a Told>>,
+    checkpoints: BTreeMap<Seq, Checkpoint>,
+    wrong: Wrong,
+}
+
+pub(super) async fn replay(store: &Store, records: &Records, report: &mut Report) -> anyhow::Result<Replayed> {
+    let all = records.told.lock().expect("no panic inside");
+    let checkpoints = checkpoints(store).await?;
+    let looked = (all.len(), checkpoints.len());
+    let mut told: BTreeMap<Seq, Vec<&Told>> = BTreeMap::new();
+    for one in all.iter() {
+        told.entry(one.as_of).or_default().push(one);
+    }
+    let mut reading = Reading {
+        state: State::new(STREAM),
+        tree: Tree::default(),
+        roots: BTreeMap::new(),
+        decided: BTreeMap::new(),
+        answered: HashMap::new(),
+        taken_back: BTreeMap::new(),
+        told,
+        checkpoints,
+        wrong: Wrong::default(),
+    };
+    let (mut after, mut epochs) = (0, 0);
+    loop {
+        let rows = store.read_log(STREAM, after, FOLLOW_ROWS_MAX).await?;
+        let Some(last) = rows.last() else { break };
+        let upto = last.seq;
+        for row in &rows {
+            let entry = row.decode()?;
+            epochs += usize::from(matches!(entry.body, Body::EpochBegan(_)));
+            reading.entry(row.seq, &row.entry, &entry);
+        }
+        after = upto;
+    }
+    let Reading { state, roots, decided, wrong, taken_back, .. } = reading;
+    report.figure("entries in the log", after);
+    report.figure("epochs", epochs);
+    report.figure("payments taken back", taken_back.values().map(Vec::len).sum::<usize>());
+    report.check("the log is gapless, its epochs rise, every entry follows", to_usize(after), wrong.order);
+    report.check("each entitlement is decided once", decided.len(), wrong.twice);
+    report.check("checkpoints name the state and root of the replayed log", looked.1, wrong.hashes);
+    report.check("a state that was told is the log's at that position", looked.0, wrong.told);
+    report.check("a state goes back only by an entry that takes back", looked.0, backward(&all, &taken_back));
+    Ok(Replayed { state, roots, decided })
+}
+
+fn to_usize(seq: Seq) -> usize {
+    usize::try_from(seq).unwrap_or(usize::MAX)
+}
+
+async fn checkpoints(store: &Store) -> anyhow::Result<BTreeMap<Seq, Checkpoint>> {
+    let mut found = BTreeMap::new();
+    let mut from = 1;
+    while let Some(checkpoint) = store.checkpoint_from(STREAM, from).await? {
+        from = checkpoint.size + 1;
+        found.insert(checkpoint.size, checkpoint);
+    }
+    Ok(found)
+}
+
+impl Reading<'_> {
+    fn entry(&mut self, seq: Seq, bytes: &[u8], entry: &Entry) {
+        if seq != self.state.seq + 1 || entry.seq != seq {
+            self.wrong.order.push(format!("after {} comes {seq}, which says {}", self.state.seq, entry.seq));
+        }
+        if entry.epoch < self.state.epoch {
+            self.wrong.order.push(format!("epoch {} at {seq} after {}", entry.epoch, self.state.epoch));
+        }
+        self.note(seq, entry);
+        if let Err(error) = self.state.apply(entry) {
+            self.wrong.order.push(format!("entry {seq} does not follow: {error}"));
+        }
+        let root = self.tree.add(bytes);
+        self.roots.insert(seq, root);
+        if let Some(checkpoint) = self.checkpoints.remove(&seq) {
+            if checkpoint.state_hash != self.state.hash() {
+                self.wrong.hashes.push(format!("the checkpoint at {seq} names another state"));
+            }
+        }
+        for told in self.told.remove(&seq).unwrap_or_default() {
+            let is = self.state_of(told);
+            if is != told.state {
+                self.wrong.told.push(format!(
+                    "claim {} on {} was told {:?} as of {seq}, where it is {is:?}",
+                    told.id, told.index, told.state
+                ));
+            }
+        }
+    }
+
+    /// What an entry decides, before it is applied.
+    fn note(&mut self, seq: Seq, entry: &Entry) {
+        match &entry.body {
+            Body::ClaimDecided(claim) => {
+                self.answered.insert(claim.id, false);
+                self.decide((claim.intake.campaign, claim.entitlement.index), seq);
+            }
+            Body::ClaimRefused(claim) => {
+                self.answered.insert(claim.id, true);
+            }
+            Body::Pushed(pushed) => self.pushed(seq, pushed),
+            Body::BatchUnmined(at) => self.taken_back.entry(at.campaign).or_default().push(seq),
+            Body::BatchReplanned(at) => self.taken_back.entry(at.campaign).or_default().push(seq),
+            Body::EventsUnmined(at) => self.taken_back.entry(at.campaign).or_default().push(seq),
+            _ => {}
+        }
+    }
+
+    fn decide(&mut self, id: super::Entitlement, seq: Seq) {
+        let by = self.decided.entry(id).or_default();
+        by.push(seq);
+        if by.len() > 1 {
+            self.wrong.twice.push(format!("{} of {} was decided at {by:?}", id.1, id.0));
+        }
+    }
+
+    /// A push decides what is left of its range: neither decided nor paid by its wallet.
+    fn pushed(&mut self, seq: Seq, pushed: &sluice_core::log::entry::Pushed) {
+        let sluice_core::command::Action::Push { campaign, from, to, .. } = pushed.command.command.action else {
+            return;
+        };
+        let said: u64 = pushed.decided.iter().map(|(_, count, _)| u64::from(*count)).sum();
+        let mut left = 0;
+        for index in from..to {
+            let paid = self.status(campaign, index).is_some();
+            if !paid && !self.decided.contains_key(&(campaign, index)) {
+                self.decide((campaign, index), seq);
+                left += 1;
+            }
+        }
+        if left != said {
+            let what = format!("the push at {seq} decided {said} of {from} to {to}, where {left} were left");
+            self.wrong.twice.push(what);
+        }
+    }
+
+    fn status(&self, campaign: CampaignId, index: u64) -> Option<&'static str> {
+        let status = self.state.campaign(campaign)?.status(EntitlementId { round: ROUND, index })?;
+        Some(status.as_str())
+    }
+
+    fn state_of(&self, told: &Told) -> &'static str {
+        match self.answered.get(&told.id) {
+            None => "waiting",
+            Some(true) => "refused",
+            Some(false) => self.status(told.campaign, told.index).unwrap_or("decided"),
+        }
+    }
+}
+
+/// Answers to one client, in the order of their positions.
+fn backward(all: &[Told], taken_back: &BTreeMap<CampaignId, Vec<Seq>>) -> Vec<String> {
+    let mut by_id: HashMap<DemandId, Vec<&Told>> = HashMap::new();
+    for told in all {
+        by_id.entry(told.id).or_default().push(told);
+    }
+    let mut wrong = Vec::new();
+    for (id, mut answers) in by_id {
+        answers.sort_by_key(|told| told.as_of);
+        for pair in answers.windows(2) {
+            let [one, next] = pair else { continue };
+            let explained = || {
+                let between = |seq: &Seq| *seq > one.as_of && *seq <= next.as_of;
+                taken_back.get(&one.campaign).is_some_and(|seqs| seqs.iter().any(between))
+            };
+            let back = rank(&next.state) < rank(&one.state);
+            let same = one.as_of == next.as_of && one.state != next.state && one.state != "waiting";
+            if same || back && !explained() {
+                wrong.push(format!(
+                    "claim {id} was {:?} as of {} and {:?} as of {}",
+                    one.state, one.as_of, next.state, next.as_of
+                ));
+            }
+        }
+    }
+    wrong
+}
+
+fn rank(state: &str) -> u32 {
+    match state {
+        "waiting" => 0,
+        "decided" | "held" | "skipped" => 1,
+        "batched" => 2,
+        "sent" => 3,
+        "paid" => 4,
+        _ => 5,
+    }
+}
+
+/// What the replayed state holds of a campaign's money.
+pub(super) fn balance(state: &State, campaign: CampaignId, account: Account) -> i128 {
+    state.campaign(campaign).map_or(0, |c| c.funds.balance(account))
+}

@@ -1,0 +1,206 @@
+//! What stands before the first fault: servers, contracts, two campaigns with their lists, open rounds.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use alloy_primitives::{Address, U256};
+use anyhow::{Context, ensure};
+use serde_json::{Value, json};
+use sluice_chain::calls::{self, Proven};
+use sluice_chain::deploy::{NewDistributor, Operator};
+use sluice_chain::signer::Account;
+use sluice_core::command::{ClaimDemand, RoundMode};
+use sluice_core::ids::{CampaignId, ContractRef, EntitlementId, RoundNo};
+use sluice_core::sample::wallet_key;
+use sluice_core::signing::claim_digest;
+use sluice_embedded::{Anvil, AnvilOptions, Mining};
+use sluice_server::api_client::ApiClient;
+use sluice_server::cli::campaign::{create, create2, fund, publish};
+use sluice_server::cli::reach::project_id;
+use sluice_server::cli::sign::papers::Papers;
+use sluice_server::cli::sign::signed_by;
+use sluice_server::dev::{self, Prepared};
+use sluice_snapshot::list::Input;
+use sluice_snapshot::{BuildOptions, Snapshot, build};
+
+/// The only round of each campaign.
+pub(crate) const ROUND: RoundNo = 1;
+/// Time between blocks.
+pub(crate) const BLOCK_EVERY: Duration = Duration::from_millis(250);
+/// The `finalized` tag stays two epochs behind: eight blocks, which a reorganisation never reaches.
+const SLOTS_IN_AN_EPOCH: u64 = 4;
+/// Settlement accounts of each sequencer.
+pub(crate) const LANES: u32 = 2;
+/// How long rounds stay open, seconds.
+const OPEN_FOR: u64 = 30 * 86_400;
+/// Until when signed claims are good, Unix seconds: far.
+const DEADLINE: u64 = 40_000_000_000;
+/// Sample wallets of campaign n start at n times this.
+const WALLETS_APART: u32 = 100_000;
+
+/// The running servers.
+#[derive(Debug)]
+pub(crate) struct Servers {
+    pub(crate) prepared: Prepared,
+    pub(crate) anvil: Anvil,
+    http: reqwest::Client,
+}
+
+/// A campaign to be paid.
+#[derive(Clone, Debug)]
+pub(crate) struct Field {
+    pub(crate) campaign: CampaignId,
+    pub(crate) distributor: ContractRef,
+    pub(crate) deployed_at: u64,
+    pub(crate) snapshot: Arc<Snapshot>,
+    /// By index.
+    pub(crate) wallets: Arc<Vec<Account>>,
+}
+
+impl Servers {
+    pub(crate) async fn start(dir: &Path) -> anyhow::Result<Self> {
+        let options = AnvilOptions {
+            chain_id: dev::CHAIN_ID,
+            mining: Mining::Interval(BLOCK_EVERY),
+            slots_in_an_epoch: SLOTS_IN_AN_EPOCH,
+            balance_ether: 10_000_000,
+            arguments: ["--gas-limit", "60000000"].map(str::to_owned).to_vec(),
+            ..AnvilOptions::default()
+        };
+        let anvil = Anvil::start(&options).await?;
+        let options =
+            dev::Options { rpc: Some(anvil.url()), keep_chain: false, lanes: LANES, ..dev::Options::new(dir) };
+        let prepared = dev::prepare(&options).await?;
+        Ok(Self { prepared, anvil, http: reqwest::Client::new() })
+    }
+
+    /// Asks the chain directly, past every proxy.
+    pub(crate) async fn anvil(&self, method: &str, parameters: Value) -> anyhow::Result<Value> {
+        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": parameters });
+        let answer: Value = self.http.post(self.anvil.url()).json(&body).send().await?.json().await?;
+        ensure!(answer.get("error").is_none(), "{method}: {}", answer["error"]);
+        Ok(answer["result"].clone())
+    }
+
+    /// Publishes, funds and opens a round of `count` wallets in a new campaign.
+    pub(crate) async fn campaign(&self, api: &ApiClient, number: u32, count: u32) -> anyhow::Result<Field> {
+        let (prepared, operator) = (&self.prepared, &self.prepared.operator);
+        let (project, name) = (project_id("chaos"), format!("Chaos {number}"));
+        let terms = NewDistributor {
+            token: prepared.token,
+            charter: prepared.charter,
+            refund: operator.account.address(),
+            exit_only: false,
+            grace: dev::GRACE,
+            opening_delay: dev::OPENING_DELAY,
+            transfer_gas: 200_000,
+        };
+        let (distributor, deployed_at) =
+            create2::deploy(operator, &terms, create::salt(project, &name)).await?;
+        let new = create::NewCampaign { project, name, distributor, deployed_at };
+        let papers = create::papers(api, operator, &api.charter().await?, &new).await?;
+        let campaign = create::create(api, operator, &self.signed(papers)?, &new).await?;
+        let file = list(&prepared.dir, number, count)?;
+        let (snapshot, hash) = publish::store(&file, &prepared.snapshots()).await?;
+        let now = operator.chain.timestamp().await?;
+        let wanted = publish::NewRound {
+            campaign,
+            mode: RoundMode::Push,
+            opens_at: now,
+            closes_at: now + OPEN_FOR,
+            supersedes: 0,
+            list_uri: String::new(),
+            again: false,
+        };
+        let info = api.campaign(campaign).await?;
+        let terms = publish::terms(api, &info, &wanted, &snapshot, hash).await?;
+        let papers = publish::papers(api, operator, &api.charter().await?, &info, &terms).await?;
+        publish::publish(api, operator, &info, &self.signed(papers)?).await?;
+        let amount = fund::lacking(&operator.chain, distributor, prepared.token).await?;
+        operator.mint(prepared.token, distributor, amount).await?;
+        fund::open(operator, distributor, ROUND).await?;
+        fund::wait_open(api, campaign, ROUND).await?;
+        let wallets = Arc::new(wallets(&snapshot, number, count)?);
+        let distributor = ContractRef { chain_id: dev::CHAIN_ID, address: distributor };
+        Ok(Field { campaign, distributor, deployed_at, snapshot, wallets })
+    }
+
+    /// Papers signed by as many institutions as it takes.
+    pub(crate) fn signed(&self, papers: Papers) -> anyhow::Result<Papers> {
+        let needed = usize::from(papers.needed);
+        signed_by(papers, &self.prepared.authorities[..needed])
+    }
+
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        self.prepared.stop().await;
+        self.anvil.stop().await;
+        Ok(())
+    }
+
+    /// Drops the database: of a run without findings nothing stays.
+    pub(crate) async fn drop_database(&self) -> anyhow::Result<()> {
+        self.prepared.drop_database().await
+    }
+}
+
+impl Field {
+    pub(crate) fn count(&self) -> u64 {
+        self.snapshot.count()
+    }
+
+    pub(crate) fn wallet(&self, index: u64) -> &Account {
+        &self.wallets[usize::try_from(index).expect("a list of this size")]
+    }
+
+    /// A claim by the listed wallet, to itself or elsewhere.
+    pub(crate) fn claim(&self, index: u64, to: Option<Address>) -> anyhow::Result<ClaimDemand> {
+        let listed = self.snapshot.entitlement(index).context("an index of the list")?;
+        let mut claim = ClaimDemand {
+            round: ROUND,
+            index,
+            recipient: listed.recipient,
+            to: to.unwrap_or(listed.recipient),
+            amount: listed.amount,
+            deadline: DEADLINE,
+            signature: Default::default(),
+        };
+        claim.signature = self.wallet(index).sign_digest(claim_digest(&claim, self.distributor))?;
+        Ok(claim)
+    }
+
+    /// Sends the wallet's own claim to the chain and waits until it is mined.
+    pub(crate) async fn claim_on_chain(&self, operator: &Operator, index: u64) -> anyhow::Result<()> {
+        let proof = self.snapshot.proof(index)?;
+        let entitlement = EntitlementId { round: ROUND, index };
+        let data = calls::claim(Proven { entitlement, bucket: proof.bucket, proof: &proof.path });
+        let itself = Operator { account: self.wallet(index).clone(), ..operator.clone() };
+        itself.send("claim", Some(self.distributor.address), data, U256::ZERO).await?;
+        Ok(())
+    }
+}
+
+/// A list of sample wallets, and its snapshot's file. Every amount is different, so that none is mistaken for another.
+fn list(dir: &Path, number: u32, count: u32) -> anyhow::Result<PathBuf> {
+    let mut text = String::from("address,amount\n");
+    for i in 0..count {
+        let wallet = Account::from_bytes(&wallet_key(number * WALLETS_APART + i))?;
+        writeln!(text, "{},{}.{:04}", wallet.address(), 1 + number, i)?;
+    }
+    let (csv, out) = (dir.join(format!("list-{number}.csv")), dir.join(format!("list-{number}.snapshot")));
+    std::fs::write(&csv, text)?;
+    build(&BuildOptions::default(), &Input::File(csv), &out, &|_| {})?;
+    Ok(out)
+}
+
+/// The wallets' keys, by index.
+fn wallets(snapshot: &Snapshot, number: u32, count: u32) -> anyhow::Result<Vec<Account>> {
+    let mut wallets = vec![None; usize::try_from(snapshot.count())?];
+    for i in 0..count {
+        let wallet = Account::from_bytes(&wallet_key(number * WALLETS_APART + i))?;
+        let index = usize::try_from(snapshot.find(wallet.address()).start)?;
+        wallets[index] = Some(wallet);
+    }
+    wallets.into_iter().map(|wallet| wallet.context("a listed address without a sample wallet")).collect()
+}
