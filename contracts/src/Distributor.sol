@@ -11,7 +11,7 @@ contract Distributor is Settlement {
     address private immutable TOKEN;
     address private immutable CHARTER;
     address private immutable REFUND;
-    ClaimPolicy private immutable POLICY;
+    bool private immutable EXIT_ONLY;
     uint64 private immutable GRACE;
     uint64 private immutable OPENING_DELAY;
     uint256 private immutable TRANSFER_GAS;
@@ -22,7 +22,7 @@ contract Distributor is Settlement {
         TOKEN = t.token;
         CHARTER = t.charter;
         REFUND = t.refund;
-        POLICY = t.policy;
+        EXIT_ONLY = t.policy == ClaimPolicy.EXIT_ONLY;
         GRACE = t.grace;
         OPENING_DELAY = t.openingDelay;
         TRANSFER_GAS = t.transferGas;
@@ -41,8 +41,8 @@ contract Distributor is Settlement {
         return REFUND;
     }
 
-    function _policy() internal view override returns (ClaimPolicy) {
-        return POLICY;
+    function _exitOnly() internal view override returns (bool) {
+        return EXIT_ONLY;
     }
 
     function _grace() internal view override returns (uint64) {

@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
-const CONTRACTS = ['Charter', 'Distributor', 'TestToken'];
+const CONTRACTS = ['Charter', 'Distributor', 'DistributorClone', 'DistributorFactory', 'TestToken'];
 const EIP170 = 24_576;
 const check = process.argv.includes('--check');
 

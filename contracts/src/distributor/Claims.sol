@@ -2,7 +2,7 @@
 pragma solidity 0.8.30;
 
 import {ICharter} from "../interfaces/ICharter.sol";
-import {ClaimPolicy, Mode, Phase} from "../interfaces/Types.sol";
+import {Mode, Phase} from "../interfaces/Types.sol";
 import {Domain} from "../lib/Domain.sol";
 import {Hot, WAS_PAUSED} from "../lib/Hot.sol";
 import {Signatures} from "../lib/Signatures.sol";
@@ -57,18 +57,18 @@ abstract contract Claims is Rounds {
     function _requireClaims(uint256 roundNo) internal view returns (Round storage r, Hot hot) {
         r = _rounds[roundNo];
         hot = r.hot;
-        bool exit;
-        if (_policy() == ClaimPolicy.EXIT_ONLY || hot.flags() & WAS_PAUSED != 0) {
-            Phase phase = ICharter(_charter()).phase();
-            if (_policy() == ClaimPolicy.EXIT_ONLY && phase == Phase.ACTIVE) revert ClaimsNotOpen(phase);
-            exit = phase == Phase.EXIT;
-        }
-        _requirePaying(roundNo, hot, exit);
-        if (hot.mode() == Mode.GATED) revert WrongMode(roundNo, Mode.GATED);
+        if (_exitOnly() || !hot.isPlain()) _requireClaimsByPhase(roundNo, hot);
         if (block.timestamp > hot.closesAt()) {
             uint64 at = _closing(r);
             if (block.timestamp > at) revert Closed(at);
         }
+    }
+
+    function _requireClaimsByPhase(uint256 roundNo, Hot hot) private view {
+        Phase phase = ICharter(_charter()).phase();
+        if (_exitOnly() && phase == Phase.ACTIVE) revert ClaimsNotOpen(phase);
+        _requirePaying(roundNo, hot, phase == Phase.EXIT);
+        if (hot.mode() == Mode.GATED) revert WrongMode(roundNo, Mode.GATED);
     }
 
     function _payClaim(

@@ -77,7 +77,7 @@ abstract contract Ledger is IDistributor {
 
     function _refund() internal view virtual returns (address);
 
-    function _policy() internal view virtual returns (ClaimPolicy);
+    function _exitOnly() internal view virtual returns (bool);
 
     function _grace() internal view virtual returns (uint64);
 
@@ -179,8 +179,9 @@ abstract contract Ledger is IDistributor {
     }
 
     function terms() external view returns (DistributorTerms memory) {
+        ClaimPolicy policy = _exitOnly() ? ClaimPolicy.EXIT_ONLY : ClaimPolicy.ALWAYS;
         return DistributorTerms(
-            _token(), _charter(), _refund(), _policy(), _grace(), _openingDelay(), uint64(_transferGas())
+            _token(), _charter(), _refund(), policy, _grace(), _openingDelay(), uint64(_transferGas())
         );
     }
 

@@ -66,18 +66,27 @@ library BucketTree {
             root := node
             let at := add(path.offset, shl(5, from))
             let end := add(path.offset, shl(5, path.length))
-            if lt(at, end) {
-                // The present level's bit of the position is kept at 0x20: it is the node's place in the scratch space.
-                position := shl(5, position)
-                for {} 1 {} {
-                    let side := and(position, 0x20)
-                    mstore(side, root)
-                    mstore(xor(side, 0x20), calldataload(at))
-                    root := keccak256(0x00, 0x40)
-                    at := add(at, 0x20)
-                    if iszero(lt(at, end)) { break }
-                    position := shr(1, position)
-                }
+            // The present level's bit of the position is kept at 0x20: it is the node's place in the scratch space.
+            // Two levels a turn, after one alone if their number is odd.
+            position := shl(5, position)
+            if and(sub(end, at), 0x20) {
+                let side := and(position, 0x20)
+                mstore(side, root)
+                mstore(xor(side, 0x20), calldataload(at))
+                root := keccak256(0x00, 0x40)
+                position := shr(1, position)
+                at := add(at, 0x20)
+            }
+            for {} lt(at, end) { at := add(at, 0x40) } {
+                let side := and(position, 0x20)
+                mstore(side, root)
+                mstore(xor(side, 0x20), calldataload(at))
+                root := keccak256(0x00, 0x40)
+                side := and(shr(1, position), 0x20)
+                mstore(side, root)
+                mstore(xor(side, 0x20), calldataload(add(at, 0x20)))
+                root := keccak256(0x00, 0x40)
+                position := shr(2, position)
             }
         }
     }

@@ -8,7 +8,7 @@ import {Mode, RoundState} from "../interfaces/Types.sol";
 /// 232–239 mode, 240–247 state, 248–255 flags.
 type Hot is uint256;
 
-using {isOpen, remaining, closesAt, opensAt, gate, depth, mode, state, flags} for Hot global;
+using {isOpen, isPlain, remaining, closesAt, opensAt, gate, depth, mode, state, flags} for Hot global;
 using {withState, withClosesAt, withFlag, minus} for Hot global;
 
 /// @dev Set for good once anything of the kind was ever done in the round: until then paying need not look.
@@ -58,6 +58,11 @@ function state(Hot hot) pure returns (RoundState) {
 /// @dev `state() == OPEN`, without the range check of an enum conversion.
 function isOpen(Hot hot) pure returns (bool) {
     return uint8(Hot.unwrap(hot) >> 240) == uint8(RoundState.OPEN);
+}
+
+/// @dev Open, not GATED and never paused: the common case, in one comparison.
+function isPlain(Hot hot) pure returns (bool) {
+    return Hot.unwrap(hot) >> 232 & (WAS_PAUSED << 16 | 0xff << 8 | 0xfe) == uint256(RoundState.OPEN) << 8;
 }
 
 function flags(Hot hot) pure returns (uint256) {

@@ -1,0 +1,119 @@
+// Takes each guard away, one at a time, in a copy of the project, and demands that a test notices. A guard whose
+// removal no test notices is not tested.
+//   node tools/mutants.mjs            all of them (minutes)
+//   node tools/mutants.mjs WORD…      those whose name contains a word
+import { execFileSync, spawnSync } from 'node:child_process';
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+const PAYMENTS = 'src/distributor/Payments.sol';
+const CLAIMS = 'src/distributor/Claims.sol';
+const SETTLEMENT = 'src/distributor/Settlement.sol';
+const ROUNDS = 'src/distributor/Rounds.sol';
+const LEDGER = 'src/distributor/Ledger.sol';
+const ENTRIES = 'src/lib/Entries.sol';
+const SEQUENCERS = 'src/charter/Sequencers.sol';
+const INSTITUTIONS = 'src/charter/Institutions.sol';
+const SIGNATURES = 'src/lib/Signatures.sol';
+
+/** name, file, text, what it becomes, test files that must notice */
+const MUTANTS = [
+  ['index bound of a claim', PAYMENTS, 'if (index >= uint256(4) << depth) revert IndexOutOfRange(index);', '', 'Guards'],
+  ['word bound of a sparse chunk', PAYMENTS, 'mask == 0 || word >= words || ', 'mask == 0 || ', 'Guards'],
+  ['mask bound of a small tree', PAYMENTS, '|| (capacity < 256 && mask >> capacity != 0)', '', 'Guards'],
+  ['index bound of a range', SETTLEMENT, 'start >= uint256(4) << depth || ', '', 'Guards'],
+  ['alignment of a range', SETTLEMENT, '|| start & ((uint256(4) << levels) - 1) != 0', '', 'Guards'],
+  ['length of a claim\'s proof', PAYMENTS, 'if (proof.length != depth) revert BadProofLength(proof.length, depth);', '', 'Guards'],
+  ['length of a range\'s words', SETTLEMENT, 'if (words.length != expected) revert BadInputLength(words.length, expected);', '', 'Guards'],
+  ['root of a range', SETTLEMENT, 'if (BucketTree.climb(node, start >> 2 >> levels, path) != r.root) revert BadProof();', '', 'Guards'],
+  ['root of a claim', PAYMENTS, 'if (BucketTree.climb(BucketTree.leaf(bucket), index >> 2, proof) != r.root) revert BadProof();', '', 'Guards'],
+  ['left-over siblings', 'src/lib/BucketTree.sol', 'if (proof.length < used || proof.length - used != depth - level) return bytes32(0);', '', 'Vectors'],
+  ['bitmap in a claim', PAYMENTS, 'if (paid & bit != 0) revert AlreadyPaid(roundNo, index);', '', 'Guards'],
+  ['bitmap in a batch', PAYMENTS, 'wanted &= ~marks.bits;', '', 'Pay'],
+  ['marks before the first transfer', PAYMENTS, 'marks.bits |= wanted;', '', 'Pay'],
+  ['clearing of failed payments', PAYMENTS, 'if (unpaid != 0) marks.bits &= ~unpaid;', '', 'Tokens'],
+  ['void in a claim', PAYMENTS, 'if (_void[roundNo][index >> 8].bits & bit != 0) revert AlreadyVoid(roundNo, index);', '', 'Guards'],
+  ['void in a batch', PAYMENTS, 'if (flags & HAS_VOIDS != 0) bits &= ~_void[roundNo][word].bits;', '', 'Guards'],
+  ['total of the round', PAYMENTS, 'if (sum > hot.remaining()) revert TotalExceeded(roundNo, hot.remaining(), sum);', '', 'Guards'],
+  ['padding and forbidden recipients', ENTRIES, 'if or(or(iszero(to), eq(to, token)), or(eq(to, address()), eq(to, charter))) {', 'if eq(to, 1) {', 'Guards'],
+  ['gas in hand before each transfer', ENTRIES, 'if lt(gas(), gasNeeded) {', 'if 0 {', 'Tokens'],
+  ['gas in hand before a claim', PAYMENTS, 'if (gasleft() < needed) revert TooLittleGas(gasleft(), needed);', '', 'Tokens'],
+  ['gas allowance of a transfer', ENTRIES, 'let ok := call(gasGiven, token', 'let ok := call(gas(), token', 'Tokens'],
+  ['answer of a batch transfer', ENTRIES, 'if or(iszero(ok), returndatasize()) {', 'if iszero(ok) {', 'Tokens'],
+  ['answer of a claim transfer', ENTRIES, 'ok := and(ok, or(iszero(returndatasize()), and(gt(returndatasize(), 0x1f), eq(mload(0x60), 1))))', '', 'Tokens'],
+  ['revert when nothing is paid', PAYMENTS, 'if (tally.attempted != 0 && tally.paid == 0) revert NothingPaid(tally.firstReason);', '', 'Tokens'],
+  ['re-entrance guard', LEDGER, 'if (_entered != 0) revert Reentered();', '', 'Tokens'],
+  ['round is open', PAYMENTS, 'if (!hot.isOpen()) revert WrongState(roundNo, hot.state());', '', 'Guards'],
+  ['mode of a dense settle', SETTLEMENT, 'if (r.hot.mode() != Mode.PUSH) revert WrongMode(roundNo, r.hot.mode());', '', 'Guards'],
+  ['closing', CLAIMS, 'if (block.timestamp > at) revert Closed(at);', '', 'Guards'],
+  ['policy exitOnly', CLAIMS, 'if (_exitOnly() && phase == Phase.ACTIVE) revert ClaimsNotOpen(phase);', '', 'Guards'],
+  ['caller of a claim', CLAIMS, 'if (msg.sender != recipient) revert NotRecipient(msg.sender, recipient);', '', 'Guards'],
+  ['signature of a claim', CLAIMS, 'return Signatures.isValid(recipient, digest, signature);', 'digest; signature; return true;', 'Guards'],
+  ['deadline of a claim', CLAIMS, 'if (block.timestamp > deadline) revert ClaimExpired(deadline);', '', 'Guards'],
+  ['destination of a claim', CLAIMS, 'if (to != recipient && _isForbidden(to)) revert BadDestination(to);', '', 'Guards'],
+  ['destination in a batch', SETTLEMENT, 'if (_isForbidden(item.to)) return abi.encodeWithSelector(BadDestination.selector, item.to);', '', 'Guards'],
+  ['batch number', SETTLEMENT, 'if (batchNo != next) revert WrongBatch(batchNo, next);', '', 'Guards'],
+  ['epoch', SEQUENCERS, 'if (epoch_ != _head.epoch) revert StaleEpoch(epoch_, _head.epoch);', '', 'Guards'],
+  ['lane', SEQUENCERS, 'if (lane == 0 || lane != _head.sequencer) revert NotALane(account);', '', 'Guards'],
+  ['lanes of a removed sequencer', SEQUENCERS, 'for (uint256 i; i < s.lanes.length; ++i) delete laneOf[s.lanes[i]];', '', 'Charter'],
+  ['step of an epoch', SEQUENCERS, '|| epoch_ > current + MAX_EPOCH_STEP', '', 'Charter'],
+  ['rate of epochs', SEQUENCERS, '_spendAllowance(_sequencers[id - 1]);', '', 'Charter'],
+  ['counting by institution', INSTITUTIONS, 'if (institutions & bit == 0) {', '{', 'Charter'],
+  ['membership', INSTITUTIONS, 'if (id == 0) revert NotAnAuthority(s.signer);', 'if (id == 0) id = 32;', 'Charter'],
+  ['authority\'s signature', INSTITUTIONS, 'if (!Signatures.isValid(s.signer, digest, s.signature)) revert BadAuthoritySignature(s.signer);', '', 'Charter'],
+  ['quorum', INSTITUTIONS, 'if (count < needed) revert QuorumMissed(count, needed);', '', 'Charter'],
+  ['set version', INSTITUTIONS, 'if (approval.setVersion != _head.setVersion) revert StaleSetVersion(approval.setVersion, _head.setVersion);', '', 'Charter'],
+  ['key of a delegated account', SIGNATURES, 'if (error == ECDSA.RecoverError.NoError && recovered == account) return true;', 'if (error == ECDSA.RecoverError.NoError && recovered == account && account.code.length == 0) return true;', 'Guards'],
+  ['gas of a wallet\'s answer', SIGNATURES, 'let ok := staticcall(CHECK_GAS,', 'let ok := staticcall(gas(),', 'Guards'],
+  ['round number', ROUNDS, 'if (roundNo != next) revert WrongRound(roundNo, next);', '', 'Rounds'],
+  ['opening delay', ROUNDS, 'if (block.timestamp < earliest) revert TooEarly(uint64(earliest));', '', 'Rounds'],
+  ['funding at opening', ROUNDS, 'if (balance < needed) revert Underfunded(balance, needed);', '', 'Rounds'],
+  ['closing only later', ROUNDS, 'if (closesAt <= r.hot.closesAt()) revert BadRound("closing may only move to later");', '', 'Rounds'],
+  ['void after pay', ROUNDS, 'if (clash != 0) revert AlreadyPaid(roundNo, _firstIndex(chunk.word, clash));', '', 'Guards'],
+  ['sweep before its time', ROUNDS, 'if (block.timestamp < at) revert TooEarly(at);', '', 'Rounds'],
+  ['sweep of what others need', ROUNDS, 'uint256 kept = _owed(true);', 'uint256 kept = 0;', 'Rounds'],
+  ['withdraw after an opening', ROUNDS, 'if (_campaign.everOpened) revert AlreadyOpened();', '', 'Rounds'],
+  ['withdraw twice', ROUNDS, '_useOnce(_requireApproval());', '_requireApproval();', 'Rounds'],
+  ['rescue through a second address', ROUNDS, 'if (IERC20(own).balanceOf(address(this)) != before) revert OwnToken();', '', 'Tokens'],
+  ['time of a change', 'src/Charter.sol', 'if (block.timestamp < readyAt || block.timestamp > readyAt + CHANGE_WINDOW) {', 'if (block.timestamp > readyAt + CHANGE_WINDOW) {', 'Charter'],
+  ['front-run clone', 'src/DistributorFactory.sol', 'return keccak256(abi.encode(deployer, salt));', 'deployer; return salt;', 'Clone'],
+  ['direct use of the implementation', 'src/DistributorClone.sol', 'if (address(this) == SELF) revert NotAClone();', '', 'Clone'],
+];
+
+function copyOfProject() {
+  const copy = mkdtempSync(join(tmpdir(), 'mutants-'));
+  for (const part of ['src', 'test', 'tools', 'foundry.toml']) cpSync(join(root, part), join(copy, part), { recursive: true });
+  symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'));
+  return copy;
+}
+
+const words = process.argv.slice(2);
+const chosen = MUTANTS.filter(([name]) => words.length === 0 || words.some((word) => name.includes(word)));
+const copy = copyOfProject();
+const forge = join(root, 'node_modules/.bin/forge');
+const survivors = [];
+try {
+  execFileSync(forge, ['build'], { cwd: copy, stdio: 'ignore' });
+  for (const [name, file, text, mutated, suite] of chosen) {
+    const path = join(copy, file);
+    const source = readFileSync(path, 'utf8');
+    if (source.split(text).length !== 2) throw new Error(`${name}: the text stands ${source.split(text).length - 1} times in ${file}`);
+    writeFileSync(path, source.replace(text, () => mutated));
+    const run = spawnSync(forge, ['test', '--match-path', `test/${suite}.t.sol`], { cwd: copy, encoding: 'utf8' });
+    writeFileSync(path, source);
+    const compiled = run.stdout.includes('Suite result');
+    const noticed = compiled && run.status !== 0;
+    console.log(`${noticed ? 'noticed ' : compiled ? 'SURVIVED' : 'BROKEN  '} ${name}`);
+    if (!noticed) survivors.push(`${name}${compiled ? '' : ': ' + run.stdout.slice(-400) + run.stderr.slice(-400)}`);
+  }
+} finally {
+  rmSync(copy, { recursive: true, force: true });
+}
+console.log(`${chosen.length - survivors.length} of ${chosen.length} noticed`);
+if (survivors.length) {
+  survivors.forEach((name) => console.error(name));
+  process.exitCode = 1;
+}
