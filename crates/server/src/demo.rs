@@ -2,7 +2,7 @@
 //! HTTP API; a list becomes a snapshot, a round, claims and a push, batches on chain, final payments. At the end
 //! chain and database are compared, entitlement by entitlement and balance by balance.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -33,6 +33,12 @@ mod table;
 use claims::{Ground, Plan};
 use table::Stages;
 
+/// Up to so many recipients a list is small: anvil hashes its whole state for each block.
+const SMALL: u64 = 20_000;
+/// Time between blocks with a small list.
+const BLOCK_SMALL: Duration = Duration::from_millis(250);
+/// Time between blocks with a large one: its many batches make blocks enough.
+const BLOCK_LARGE: Duration = Duration::from_secs(2);
 /// How often progress is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// How often progress is printed.
@@ -65,9 +71,9 @@ pub struct Demo {
     /// Claims by wallets whose keys are derivable (sample lists only); 120 by default.
     #[arg(long, value_name = "N")]
     claims: Option<usize>,
-    /// Milliseconds between blocks; every transaction makes one besides.
-    #[arg(long, value_name = "MS", default_value_t = 250)]
-    block_ms: u64,
+    /// Milliseconds between blocks; every transaction makes one besides. 250, or 2,000 for large lists.
+    #[arg(long, value_name = "MS")]
+    block_ms: Option<u64>,
     /// The folder for the servers' data.
     #[arg(long, value_name = "DIR", default_value = ".sluice/demo")]
     dir: PathBuf,
@@ -132,16 +138,20 @@ impl Demo {
     /// When a stage fails, or on Ctrl-C; the servers are stopped either way.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         crate::cli::block_on(async {
+            if let (PushName::All, Some(claims)) = (self.push, self.claims) {
+                bail!("--claims {claims} contradicts --push all; use --push rest");
+            }
             let mut stages = Stages::default();
+            let file = self.snapshot(&mut stages).await?;
             tell("starting a private PostgreSQL and a private anvil");
-            let (began, options) = (Instant::now(), self.options());
+            let (began, options) = (Instant::now(), self.options(Snapshot::open(&file)?.count()));
             let prepared = tokio::select! {
                 prepared = dev::prepare(&options) => prepared?,
                 () = interrupted() => bail!("interrupted"),
             };
             stages.0.push(("servers", began.elapsed()));
             let done = tokio::select! {
-                done = self.course(&prepared, &mut stages) => done,
+                done = self.course(&prepared, &mut stages, &file) => done,
                 () = interrupted() => Err(anyhow::anyhow!("interrupted; nothing of this demonstration stays")),
             };
             if let Err(error) = prepared.drop_database().await {
@@ -152,9 +162,23 @@ impl Demo {
         })
     }
 
-    fn options(&self) -> dev::Options {
+    /// The list and its snapshot; they need neither database nor chain.
+    async fn snapshot(&self, stages: &mut Stages) -> anyhow::Result<PathBuf> {
+        std::fs::create_dir_all(&self.dir)
+            .with_context(|| format!("cannot create {}", self.dir.display()))?;
+        let list = list::choose(self, &self.dir)?;
+        tell(&format!("building the snapshot of {}", list.display()));
+        stage(stages, "snapshot", list::snapshot(self, &list, &self.dir)).await
+    }
+
+    fn options(&self, recipients: u64) -> dev::Options {
+        let block = match self.block_ms {
+            Some(millis) => Duration::from_millis(millis),
+            None if recipients <= SMALL => BLOCK_SMALL,
+            None => BLOCK_LARGE,
+        };
         dev::Options {
-            mining: Mining::Mixed(Duration::from_millis(self.block_ms)),
+            mining: Mining::Mixed(block),
             // Each demonstration tells its story from the first block.
             keep_chain: false,
             database_url: self.database_url.clone(),
@@ -163,11 +187,16 @@ impl Demo {
         }
     }
 
-    async fn course(&self, prepared: &Prepared, stages: &mut Stages) -> anyhow::Result<ExitCode> {
+    async fn course(
+        &self,
+        prepared: &Prepared,
+        stages: &mut Stages,
+        file: &Path,
+    ) -> anyhow::Result<ExitCode> {
         let serving = stage(stages, "node", serve(prepared)).await?;
         let failed = serving.node.clone();
         let done = tokio::select! {
-            done = self.pay(prepared, &serving, stages) => done,
+            done = self.pay(prepared, &serving, stages, file) => done,
             error = failed.failed() => Err(anyhow::anyhow!(error).context("the node stopped")),
         };
         let _ = serving.stop.send(());
@@ -183,11 +212,9 @@ impl Demo {
         prepared: &Prepared,
         serving: &Serving,
         stages: &mut Stages,
+        file: &Path,
     ) -> anyhow::Result<ExitCode> {
-        let list = list::choose(self, &prepared.dir)?;
-        tell(&format!("building the snapshot of {}", list.display()));
-        let file = stage(stages, "snapshot", list::snapshot(self, &list, &prepared.dir)).await?;
-        let ready = self.set_up(prepared, serving, stages, &file).await?;
+        let ready = self.set_up(prepared, serving, stages, file).await?;
         let plan = self.plan(&ready.snapshot)?;
         let ground = Ground {
             api: &serving.api,
@@ -240,7 +267,7 @@ impl Demo {
         prepared: &Prepared,
         serving: &Serving,
         stages: &mut Stages,
-        file: &std::path::Path,
+        file: &Path,
     ) -> anyhow::Result<Ready> {
         let (api, operator) = (&serving.api, &prepared.operator);
         tell("deploying and registering the Distributor, creating the campaign");
