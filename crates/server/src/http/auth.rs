@@ -128,9 +128,7 @@ impl Keys {
         }
         let project = match key.purpose {
             Purpose::Operator => None,
-            Purpose::Project => {
-                self.store.project_of_key(&key.hash).await.map_err(|e| super::from_store(e))?
-            }
+            Purpose::Project => self.store.project_of_key(&key.hash).await.map_err(super::from_store)?,
         };
         let project = project.ok_or_else(|| {
             Problem::from(problem::UNAUTHORIZED)

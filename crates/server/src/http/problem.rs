@@ -64,27 +64,31 @@ pub(crate) const fn status_of(code: Code) -> StatusCode {
     }
 }
 
-/// A problem, RFC 9457.
+/// A problem, RFC 9457. Its parts are boxed because it is the error of every handler.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct Problem {
     /// Names the kind; resolves to its description.
     #[serde(rename = "type")]
-    kind: String,
+    #[schema(value_type = String)]
+    kind: Box<str>,
     /// The kind in words.
     title: &'static str,
     /// The status of the answer.
     status: u16,
     /// What is wrong this time, and what would be right.
     #[serde(skip_serializing_if = "Option::is_none")]
-    detail: Option<String>,
+    #[schema(value_type = Option<String>)]
+    detail: Option<Box<str>>,
     /// The stable code.
     code: &'static str,
     /// The field, parameter or header concerned.
     #[serde(skip_serializing_if = "Option::is_none")]
-    field: Option<String>,
+    #[schema(value_type = Option<String>)]
+    field: Option<Box<str>>,
     /// What else belongs to it: a receipt, a proof of absence.
     #[serde(flatten)]
-    more: Map<String, Value>,
+    #[schema(value_type = Object)]
+    more: Box<Map<String, Value>>,
     #[serde(skip)]
     retry_after: Option<Duration>,
 }
@@ -92,25 +96,25 @@ pub(crate) struct Problem {
 impl Problem {
     fn new(status: StatusCode, code: &'static str, title: &'static str) -> Self {
         Self {
-            kind: format!("/v1/problems/{code}"),
+            kind: format!("/v1/problems/{code}").into(),
             title,
             status: status.as_u16(),
             detail: None,
             code,
             field: None,
-            more: Map::new(),
+            more: Box::default(),
             retry_after: None,
         }
     }
 
     /// What is wrong this time.
-    pub(crate) fn detail(mut self, detail: impl Into<String>) -> Self {
+    pub(crate) fn detail(mut self, detail: impl Into<Box<str>>) -> Self {
         self.detail = Some(detail.into());
         self
     }
 
     /// Where it is wrong.
-    pub(crate) fn field(mut self, field: impl Into<String>) -> Self {
+    pub(crate) fn field(mut self, field: impl Into<Box<str>>) -> Self {
         self.field = Some(field.into());
         self
     }

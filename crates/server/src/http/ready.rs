@@ -20,7 +20,14 @@ const BEHIND_MAX: u64 = 20_000;
 #[derive(Clone, Debug)]
 pub(crate) struct Ready {
     node: Node,
-    last: Arc<Mutex<Option<(Instant, Vec<String>)>>>,
+    last: Arc<Mutex<Option<Looked>>>,
+}
+
+/// What a look found.
+#[derive(Clone, Debug)]
+struct Looked {
+    at: Instant,
+    why_not: Vec<String>,
 }
 
 impl Ready {
@@ -31,13 +38,12 @@ impl Ready {
     /// Why it may not; empty when it may.
     pub(crate) async fn why_not(&self) -> Vec<String> {
         let mut last = self.last.lock().await;
-        if let Some((at, why)) = last.as_ref().filter(|(at, _)| at.elapsed() < KEPT) {
-            let _ = at;
-            return why.clone();
+        if let Some(looked) = last.as_ref().filter(|looked| looked.at.elapsed() < KEPT) {
+            return looked.why_not.clone();
         }
-        let why = self.look().await;
-        *last = Some((Instant::now(), why.clone()));
-        why
+        let why_not = self.look().await;
+        *last = Some(Looked { at: Instant::now(), why_not: why_not.clone() });
+        why_not
     }
 
     async fn look(&self) -> Vec<String> {

@@ -1,0 +1,102 @@
+//! Probes, the description, positions, and the end of a node.
+
+use std::collections::HashSet;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::ask::answer;
+use crate::ground::Ground;
+
+pub(crate) async fn answers_probes_and_describes_itself(ground: &Ground) {
+    let client = &ground.leader.client;
+    assert_eq!(client.get("/healthz").await.is(200), "alive\n");
+    assert_eq!(client.get("/readyz").await.is(200), "ready\n");
+    let status = client.get("/v1/status").await.is(200);
+    assert_eq!(status["role"], "leader");
+    assert_eq!(status["not_ready"], json!([]));
+    assert_eq!(ground.follower.client.get("/v1/status").await.is(200)["role"], "follower");
+    let charter = client.get("/v1/charter").await.is(200);
+    assert_eq!(charter["institutions"].as_array().unwrap().len(), 3);
+    assert_eq!(charter["threshold"], 2);
+
+    let figures = client.get("/metrics").await.is(200);
+    let figures = figures.as_str().unwrap();
+    for name in ["sluice_log_seq ", "sluice_http_requests_total{", "sluice_lane_balance_wei{"] {
+        assert!(figures.contains(name), "no {name} in\n{figures}");
+    }
+    let status = client.get("/v1/problems/not_listed").await.is(200);
+    assert_eq!(status["status"], 422);
+    client.get("/v1/problems/nothing").await.refused(404, "not_found");
+    let unknown = client.get("/v1/nothing").await;
+    assert!(unknown.seq() > 0);
+    unknown.refused(404, "not_found");
+    assert_eq!(client.post("/healthz", &Value::Null).await.status, 405);
+
+    let description = client.get("/openapi.json").await.is(200);
+    assert_eq!(description["openapi"], "3.1.0");
+    let mut ids = HashSet::new();
+    let paths = description["paths"].as_object().unwrap();
+    for (path, methods) in paths {
+        for (method, operation) in methods.as_object().unwrap() {
+            let id = operation["operationId"].as_str().unwrap();
+            assert!(ids.insert(id.to_owned()), "{method} {path}: {id} is used twice");
+        }
+    }
+    assert_eq!(ids.len(), 19, "{ids:?}");
+}
+
+pub(crate) async fn a_follower_answers_at_the_position_asked_for(ground: &Ground) {
+    let claim = ground.claim(9).await;
+    let mut body = serde_json::to_value(&claim).unwrap();
+    let id = Uuid::now_v7();
+    body["id"] = json!(id);
+    let decided = ground.leader.client.demand(&ground.path("/claims"), &body).await;
+    let seq = decided.seq();
+    assert!(seq >= decided.is(201)["seq"].as_u64().unwrap());
+    let read = ground.follower.client.request(Method::GET, &ground.path(&format!("/claims/{id}")));
+    let read = answer(read.header("Min-Seq", seq)).await;
+    assert!(read.seq() >= seq);
+    assert_ne!(read.is(200)["state"], "waiting");
+    let ahead = ground.follower.client.request(Method::GET, "/v1/campaigns").header("Min-Seq", u64::MAX);
+    let ahead = answer(ahead).await;
+    assert!(ahead.headers.contains_key("retry-after"));
+    ahead.refused(503, "behind");
+
+    // A follower takes claims, too: the leader decides them, and the answer is the same everywhere.
+    let mut body = serde_json::to_value(ground.claim(10).await).unwrap();
+    let id = Uuid::now_v7();
+    body["id"] = json!(id);
+    let taken = ground.follower.client.post(&ground.path("/claims"), &body).await;
+    assert!([201, 202].contains(&taken.status.as_u16()), "{taken:?}");
+    let seen = loop {
+        let seen = ground.leader.client.get(&ground.path(&format!("/claims/{id}"))).await.is(200);
+        if seen["state"] != "waiting" {
+            break seen;
+        }
+        tokio::task::yield_now().await;
+    };
+    let again = ground.follower.client.request(Method::POST, &ground.path("/claims")).json(&body);
+    let again = answer(again.header("Min-Seq", seen["seq"].as_u64().unwrap())).await.is(201);
+    assert_eq!(again["seq"], seen["seq"]);
+}
+
+pub(crate) async fn a_stopping_node_finishes_what_it_began(ground: Ground) {
+    let mut body = serde_json::to_value(ground.claim(11).await).unwrap();
+    body["id"] = json!(Uuid::now_v7());
+    let (client, path) = (ground.leader.client.clone(), ground.path("/claims"));
+    let asking = tokio::spawn(async move { client.post(&path, &body).await });
+    // Either the request was taken and is answered, or it never got a connection.
+    ground.leader.stop.send(()).unwrap();
+    ground.leader.server.await.unwrap();
+    match asking.await {
+        Ok(answer) => assert!([201, 202].contains(&answer.status.as_u16()), "{answer:?}"),
+        Err(refused) => assert!(refused.is_panic()),
+    }
+    ground.leader.node.stop().await;
+    ground.follower.stop.send(()).unwrap();
+    ground.follower.server.await.unwrap();
+    ground.follower.node.stop().await;
+    ground.prepared.stop().await;
+}
