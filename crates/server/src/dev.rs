@@ -40,7 +40,7 @@ pub const GRACE: u64 = 86_400;
 const BLOCK_GAS: u64 = 60_000_000;
 /// States a chain that is thrown away remembers. Anvil copies the whole state for each block: without a bound a
 /// quarter of a million paid accounts fill many gigabytes. Nobody looks back further than finality, two blocks.
-const HISTORY_BLOCKS: u64 = 32;
+const HISTORY_BLOCKS: u64 = 16;
 /// What each settlement account, control key and operator is given.
 const COIN_ETHER: u64 = 1_000;
 /// A private anvil may be asked as often as it can answer.
