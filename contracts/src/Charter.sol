@@ -22,6 +22,8 @@ import {Sequencers} from "./charter/Sequencers.sol";
 contract Charter is Sequencers {
     /// @dev Time between approval of a change and the first moment it may be applied: time to see it and to leave.
     uint64 public constant CHANGE_DELAY = 7 days;
+    /// @dev The same for the way back from EXIT, which takes nothing from anybody.
+    uint64 public constant RESUME_DELAY = 24 hours;
     /// @dev An approved change that nobody applied lapses, so that it cannot be sprung years later.
     uint64 public constant CHANGE_WINDOW = 14 days;
 
@@ -95,6 +97,17 @@ contract Charter is Sequencers {
         return _schedule(ChangeKind.LOG_KEYS, abi.encode(add, revoke), approval.setVersion);
     }
 
+    function exit(string calldata, uint64, uint256, Approval calldata) external {
+        if (_head.phase == Phase.EXIT) revert WrongPhase(Phase.EXIT);
+        Notarized.require_(notary);
+        _setPhase(Phase.EXIT);
+    }
+
+    function scheduleResume(uint64 counter, uint256, Approval calldata approval) external returns (bytes32 id) {
+        if (_head.phase != Phase.EXIT) revert WrongPhase(_head.phase);
+        return _schedule(ChangeKind.RESUME, abi.encode(counter), approval.setVersion);
+    }
+
     function cancelChange(bytes32 id, Approval calldata) external {
         if (_changes[id].readyAt == 0) revert UnknownChange(id);
         Notarized.require_(notary);
@@ -113,16 +126,27 @@ contract Charter is Sequencers {
         }
         if (change.setVersion != _head.setVersion) revert StaleSetVersion(change.setVersion, _head.setVersion);
         change.readyAt = 0;
-        _head.setVersion += 1;
-        _apply(change.kind, change.data);
-        emit SetChanged(_head.setVersion, change.kind);
+        if (change.kind == ChangeKind.RESUME) {
+            _resume(abi.decode(change.data, (uint64)));
+        } else {
+            _head.setVersion += 1;
+            _apply(change.kind, change.data);
+            emit SetChanged(_head.setVersion, change.kind);
+        }
         delete change.data;
+    }
+
+    /// @dev The phase may have moved since the signatures were given: they were for the exit they name.
+    function _resume(uint64 counter) private {
+        if (_head.phase != Phase.EXIT || _head.phaseCounter != counter) revert WrongPhase(_head.phase);
+        _setPhase(Phase.ACTIVE);
     }
 
     function _schedule(ChangeKind kind, bytes memory data, uint64 version) private returns (bytes32 id) {
         (id,) = Notarized.require_(notary);
         if (_changes[id].setVersion != 0) revert AlreadyUsed(id);
-        uint64 readyAt = uint64(block.timestamp) + CHANGE_DELAY;
+        uint64 delay = kind == ChangeKind.RESUME ? RESUME_DELAY : CHANGE_DELAY;
+        uint64 readyAt = uint64(block.timestamp) + delay;
         _changes[id] = Change(kind, readyAt, version, data);
         emit ChangeScheduled(id, kind, readyAt, data);
     }

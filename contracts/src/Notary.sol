@@ -30,6 +30,9 @@ contract Notary {
 
     ICharter private immutable CHARTER;
 
+    /// @notice The signatures bind another count of phase changes: they were given for another situation.
+    error StalePhaseCounter(uint64 given, uint64 current);
+
     constructor() {
         CHARTER = ICharter(msg.sender);
     }
@@ -152,6 +155,31 @@ contract Notary {
             Actions.CHANGE_LOG_KEYS, keccak256(abi.encodePacked(parts)), keccak256(abi.encodePacked(revoke))
         );
         return _require(Quorum.THREE_QUARTERS, fields, approval);
+    }
+
+    function exit(string calldata reason, uint64 counter, uint256 nonce, Approval calldata approval)
+        external
+        view
+        returns (bytes32, uint256)
+    {
+        _requireCounter(counter);
+        return _require(
+            Quorum.HALF, abi.encode(Actions.EXIT, keccak256(bytes(reason)), counter, nonce), approval
+        );
+    }
+
+    function scheduleResume(uint64 counter, uint256 nonce, Approval calldata approval)
+        external
+        view
+        returns (bytes32, uint256)
+    {
+        _requireCounter(counter);
+        return _require(Quorum.THREE_QUARTERS, abi.encode(Actions.RESUME, counter, nonce), approval);
+    }
+
+    function _requireCounter(uint64 counter) private view {
+        uint64 current = CHARTER.phaseCounter();
+        if (counter != current) revert StalePhaseCounter(counter, current);
     }
 
     function cancelChange(bytes32 change, Approval calldata approval) external view returns (bytes32, uint256) {

@@ -85,7 +85,7 @@ const MUTANTS = [
 
 function copyOfProject() {
   const copy = mkdtempSync(join(tmpdir(), 'mutants-'));
-  for (const part of ['src', 'test', 'tools', 'foundry.toml']) cpSync(join(root, part), join(copy, part), { recursive: true });
+  for (const part of ['src', 'test', 'tools', 'out', 'cache', 'foundry.toml']) cpSync(join(root, part), join(copy, part), { recursive: true });
   symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'));
   return copy;
 }
@@ -102,12 +102,14 @@ try {
     const source = readFileSync(path, 'utf8');
     if (source.split(text).length !== 2) throw new Error(`${name}: the text stands ${source.split(text).length - 1} times in ${file}`);
     writeFileSync(path, source.replace(text, () => mutated));
+    // All of it is built first: tests deploy contracts by name, so a matched test alone would not rebuild them.
+    const build = spawnSync(forge, ['build'], { cwd: copy, encoding: 'utf8' });
     const run = spawnSync(forge, ['test', '--match-path', `test/${suite}.t.sol`], { cwd: copy, encoding: 'utf8' });
     writeFileSync(path, source);
-    const compiled = run.stdout.includes('Suite result');
+    const compiled = build.status === 0 && !build.stderr.includes('Error') && run.stdout.includes('Suite result');
     const noticed = compiled && run.status !== 0;
     console.log(`${noticed ? 'noticed ' : compiled ? 'SURVIVED' : 'BROKEN  '} ${name}`);
-    if (!noticed) survivors.push(`${name}${compiled ? '' : ': ' + run.stdout.slice(-400) + run.stderr.slice(-400)}`);
+    if (!noticed) survivors.push(`${name}${compiled ? '' : ': ' + build.stderr.slice(-400) + run.stdout.slice(-400)}`);
   }
 } finally {
   rmSync(copy, { recursive: true, force: true });

@@ -41,6 +41,19 @@ abstract contract Head is ICharter {
         _timers = t;
     }
 
+    /// @dev The only way a phase changes. Time outside ACTIVE is counted, because closings recede by it.
+    function _setPhase(Phase phase_) internal {
+        if (_head.phase == Phase.ACTIVE) {
+            _outage.since = uint64(block.timestamp);
+        } else if (phase_ == Phase.ACTIVE) {
+            _outage.finished += uint64(block.timestamp) - _outage.since;
+            _outage.since = 0;
+        }
+        _head.phase = phase_;
+        _head.phaseCounter += 1;
+        emit PhaseChanged(phase_, _head.phaseCounter);
+    }
+
     function epoch() external view returns (uint64) {
         return _head.epoch;
     }

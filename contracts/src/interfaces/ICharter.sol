@@ -112,6 +112,14 @@ interface ICharter {
         external
         returns (bytes32 id);
 
+    /// @notice Lets everybody out: from here on anyone settles and wallets pay themselves. Takes floor(N/2)+1, any time.
+    /// The signatures bind the phase counter and a free nonce, never the epoch, so nobody can spoil them by acting first.
+    /// @param reason why, in words; signed, and readable in the call
+    function exit(string calldata reason, uint64 counter, uint256 nonce, Approval calldata approval) external;
+
+    /// @notice Schedules the way back from EXIT to ACTIVE. Takes ceil(3N/4); 24 hours, then `applyChange`.
+    function scheduleResume(uint64 counter, uint256 nonce, Approval calldata approval) external returns (bytes32 id);
+
     /// @notice Withdraws a scheduled change. Takes floor(N/3)+1: as many as could have refused it.
     function cancelChange(bytes32 id, Approval calldata approval) external;
 

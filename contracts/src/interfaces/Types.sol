@@ -47,7 +47,8 @@ enum ChangeKind {
     AUTHORITIES,
     ADD_SEQUENCER,
     LANES,
-    LOG_KEYS
+    LOG_KEYS,
+    RESUME
 }
 
 /// @notice One authority's signature. `signer` is ERC-7913: a bare 20-byte address (ECDSA first, ERC-1271

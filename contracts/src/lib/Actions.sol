@@ -40,6 +40,11 @@ library Actions {
     bytes32 internal constant CANCEL_CHANGE =
         keccak256("CancelChange(bytes32 change,uint64 setVersion,uint64 deadline)");
 
+    bytes32 internal constant EXIT =
+        keccak256("Exit(string reason,uint64 phaseCounter,uint256 nonce,uint64 setVersion,uint64 deadline)");
+    bytes32 internal constant RESUME =
+        keccak256("Resume(uint64 phaseCounter,uint256 nonce,uint64 setVersion,uint64 deadline)");
+
     bytes32 internal constant INSTITUTION = keccak256("Institution(string name,bytes[] signers)");
     bytes32 internal constant SEQUENCER_KEYS = keccak256("SequencerKeys(address control,address[] lanes)");
     bytes32 internal constant LOG_KEY = keccak256("LogKey(bytes32 key,string name)");
