@@ -145,8 +145,16 @@ pub fn new_account(path: &Path, password: &Password) -> Result<Address, KeyError
 pub fn new_log_key(path: &Path, password: &Password) -> Result<B256, KeyError> {
     let mut seed = [0; 32];
     random(&mut seed)?;
-    let public = public_half(&seed);
-    write(path, password, &seed, |file| {
+    write_log_key(path, password, &seed)
+}
+
+/// Writes the file of a log key whose seed is known; returns the public half.
+///
+/// # Errors
+/// When the file exists or cannot be written.
+pub fn write_log_key(path: &Path, password: &Password, seed: &[u8; 32]) -> Result<B256, KeyError> {
+    let public = public_half(seed);
+    write(path, password, seed, |file| {
         file.insert("sluice".into(), "log-key".into());
         file.insert("public".into(), hex::encode(public).into());
     })?;
