@@ -32,6 +32,13 @@ abstract contract Head is ICharter {
     Outage internal _outage;
     Timers internal _timers;
 
+    // What trip and recover will remember. Their functions come next; nothing writes these yet.
+
+    /// @dev When somebody first called an action due, by its hash; it may be taken W1/2 later.
+    mapping(bytes32 action => uint64) internal _suspectedAt;
+    uint64 internal _lastBeat;
+    uint64 internal _lastRecovery;
+
     function _setTimers(Timers memory t) internal {
         if (t.w1 == 0 || t.w1 > MAX_WINDOW) revert BadConstitution("w1 must be 1 second to 90 days");
         if (t.w2 == 0 || t.w2 > MAX_WINDOW) revert BadConstitution("w2 must be 1 second to 90 days");

@@ -51,6 +51,32 @@ abstract contract Ledger is IDistributor {
         bool everOpened;
     }
 
+    // What holds, gates and forced claims will remember. Their functions come next; nothing writes these yet.
+
+    /// @dev A hold by one institution on some entitlements of one word. Expired ones are cleared by whoever asks.
+    struct HoldRecord {
+        uint256 word;
+        uint256 mask;
+        uint40 expiresAt;
+        uint24 roundNo;
+        uint8 placedBy;
+        bool confirmed;
+    }
+
+    struct GateKey {
+        bytes signer;
+        bytes32 rulesHash;
+        uint40 installedAt;
+        uint40 disabledUntil;
+    }
+
+    /// @dev When the recipient asked for an entitlement, and when and how its transfer failed since.
+    struct ForcedClaim {
+        uint40 since;
+        uint40 failedAt;
+        bytes32 reasonHash;
+    }
+
     /// @dev Rounds that may be live at once: `open` and `sweep` walk over them, at about 2,300 gas each.
     uint256 internal constant MAX_LIVE_ROUNDS = 1024;
 
@@ -61,6 +87,11 @@ abstract contract Ledger is IDistributor {
     mapping(uint256 roundNo => mapping(uint256 word => Word)) internal _held;
     /// @dev Approvals that may serve once, by struct hash.
     mapping(bytes32 action => bool) internal _used;
+    HoldRecord[] internal _holds;
+    mapping(uint16 gateVersion => GateKey) internal _gates;
+    mapping(uint256 roundNo => mapping(uint256 index => ForcedClaim)) internal _forced;
+    /// @dev Forced claims of a round that were open when last looked at: a sweep waits for them.
+    mapping(uint256 roundNo => uint256[]) internal _forcedOpen;
     uint256 private transient _entered;
 
     /// @dev One guard for every entry point: a token with hooks finds all doors shut.

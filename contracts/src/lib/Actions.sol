@@ -45,6 +45,36 @@ library Actions {
     bytes32 internal constant RESUME =
         keccak256("Resume(uint64 phaseCounter,uint256 nonce,uint64 setVersion,uint64 deadline)");
 
+    // Signed structs of functions that come next; fixed now, so that signers and tools need not change.
+    bytes32 internal constant RECOVER = keccak256(
+        "Recover(uint64 epoch,uint64 phaseCounter,uint256 nonce,uint64 setVersion,uint64 deadline)"
+    );
+    bytes32 internal constant HOLD = keccak256(
+        "Hold(address distributor,uint256 round,uint256 word,uint256 mask,bytes32 reason,uint256 nonce,uint64 setVersion,uint64 deadline)"
+    );
+    bytes32 internal constant CONFIRM_HOLD = keccak256(
+        "ConfirmHold(address distributor,uint256 hold,uint256 nonce,uint64 setVersion,uint64 deadline)"
+    );
+    bytes32 internal constant RELEASE = keccak256(
+        "Release(address distributor,uint256 hold,uint256 nonce,uint64 setVersion,uint64 deadline)"
+    );
+    bytes32 internal constant HOLD_CAMPAIGN = keccak256(
+        "HoldCampaign(address distributor,uint64 until,uint256 nonce,uint64 setVersion,uint64 deadline)"
+    );
+    bytes32 internal constant PAUSE = keccak256(
+        "Pause(address distributor,uint64 until,uint256 nonce,uint64 setVersion,uint64 deadline)"
+    );
+    bytes32 internal constant INSTALL_GATE = keccak256(
+        "InstallGate(address distributor,uint16 gateVersion,bytes signer,bytes32 rulesHash,uint64 setVersion,uint64 deadline)"
+    );
+    bytes32 internal constant DISABLE_GATE = keccak256(
+        "DisableGate(address distributor,uint16 gateVersion,uint64 until,uint256 nonce,uint64 setVersion,uint64 deadline)"
+    );
+    /// @dev In the Distributor's domain, signed by a gate's key.
+    bytes32 internal constant GATE = keccak256(
+        "Gate(uint256 round,uint16 gateVersion,uint256 word,uint256 mask,bytes32 rulesHash,uint64 asOfSeq,uint64 expiry)"
+    );
+
     bytes32 internal constant INSTITUTION = keccak256("Institution(string name,bytes[] signers)");
     bytes32 internal constant SEQUENCER_KEYS = keccak256("SequencerKeys(address control,address[] lanes)");
     bytes32 internal constant LOG_KEY = keccak256("LogKey(bytes32 key,string name)");
