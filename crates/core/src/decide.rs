@@ -3,8 +3,6 @@
 
 mod claim;
 mod command;
-#[cfg(test)]
-mod tests;
 
 use std::sync::Arc;
 
@@ -18,6 +16,7 @@ use crate::state::batch::Batch;
 
 /// What the leader decides upon.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "inputs wait in bounded queues, and most of them are claims")]
 pub enum Input {
     /// A claim that was verified, or found wanting.
     Claim(VerifiedClaim),

@@ -4,7 +4,7 @@
 //! Rules: nothing leaves before its attempt is committed; a nonce is replaced, never given up; only the lowest un-mined
 //! nonce is raised; a send error never means that nothing was sent.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use alloy_primitives::{Address, B256};
 
@@ -87,7 +87,8 @@ pub enum Step {
     },
 }
 
-/// The steps a lane takes now, in the order of its batches. `batches` are the lane's, in order of planning.
+/// The steps a lane takes now: first what is under way, then nonces that hold it up, then what is new, each in the
+/// order of the batches; last what is missing. `batches` are the lane's, in order of planning.
 pub fn step(
     epoch: Epoch,
     facts: &LaneFacts,
@@ -95,60 +96,237 @@ pub fn step(
     batches: &[(CampaignId, &Batch)],
     gas_of: impl Fn(&Batch) -> u64,
 ) -> Vec<Step> {
-    let open: Vec<_> = batches.iter().filter(|(_, b)| b.is_open()).collect();
-    let live: Vec<_> = open.iter().map(|(_, batch)| live(epoch, facts, batch)).collect();
-    let taken: BTreeSet<u64> = live.iter().filter_map(Live::nonce).collect();
-    let first = first_nonce(facts, batches);
-    let mut free = (first..).filter(|nonce| !taken.contains(nonce));
+    let mut lane = Lane::new(epoch, facts, policy, batches);
+    let live: Vec<_> =
+        batches.iter().filter(|(_, b)| b.is_open()).map(|(c, b)| (*c, *b, lane.live(b))).collect();
+    lane.taken = live.iter().filter_map(|(.., live)| live.nonce()).collect();
     // What is under way is paid for before anything new.
-    let mut budget = live.iter().fold(facts.balance, |left, live| left.saturating_sub(live.cost()));
-    let mut steps = Vec::new();
-    let mut highest = taken.last().copied();
-    // Once a batch cannot be signed, none behind it is: their numbers come later on chain. Those under way go on.
-    let mut may_sign = true;
-    for ((campaign, batch), live) in open.into_iter().zip(&live) {
-        let (campaign, number) = (*campaign, batch.plan.batch);
-        match live {
-            Live::None if !may_sign => {}
+    lane.budget = live.iter().fold(facts.balance, |left, (.., live)| left.saturating_sub(live.cost()));
+    for (at, (campaign, batch, found)) in live.iter().enumerate() {
+        match found {
             Live::None => {
-                let nonce = free.next().filter(|n| is_near(facts.nonce, *n));
-                let Some(nonce) = nonce else {
-                    may_sign = false;
-                    continue;
-                };
-                match offer(facts, policy, batches, nonce, budget, gas_of(batch)) {
-                    Offer::Fees(fees, cost) => {
-                        budget -= cost;
-                        highest = highest.max(Some(nonce));
-                        steps.push(Step::Sign { campaign, batch: number, nonce, fees });
-                    }
-                    Offer::Not(step) => {
-                        may_sign = false;
-                        steps.extend(step);
-                    }
-                }
+                // A later batch of the campaign would revert at its nonce now: that nonce is better used for this one.
+                let later = live[at + 1..].iter().filter(|(c, ..)| c == campaign);
+                let useless = later.filter_map(|(.., live)| live.nonce()).collect();
+                lane.sign(*campaign, batch, &useless, gas_of(batch));
             }
+            Live::Outbid => lane.order(*campaign).broken = true,
             Live::Used(hashes) => {
-                steps.push(Step::AskReceipts { campaign, batch: number, hashes: hashes.clone() });
+                let (batch, hashes) = (batch.plan.batch, hashes.clone());
+                lane.steps.push(Step::AskReceipts { campaign: *campaign, batch, hashes });
             }
-            Live::Waiting(attempts) => {
-                let lowest = attempts.last().is_some_and(|a| a.nonce == facts.nonce);
-                wait(facts, policy, campaign, batch, attempts, lowest, &mut budget, &mut steps);
+            Live::Waiting(attempts) => lane.wait(*campaign, batch, attempts),
+        }
+    }
+    lane.into_steps()
+}
+
+/// A lane while its steps are found.
+struct Lane<'a> {
+    epoch: Epoch,
+    facts: &'a LaneFacts,
+    policy: &'a FeePolicy,
+    batches: &'a [(CampaignId, &'a Batch)],
+    /// The lowest nonce that may be free.
+    first: u64,
+    /// Nonces under way before this step.
+    taken: BTreeSet<u64>,
+    /// Nonces given to a batch in this step; whoever held one before is outbid.
+    given: BTreeSet<u64>,
+    orders: BTreeMap<CampaignId, Order>,
+    /// Once a batch cannot be signed, none behind it is: their numbers come later on chain.
+    may_sign: bool,
+    /// Wei that nothing under way may still cost.
+    budget: u128,
+    /// Wei that the first thing it cannot pay lacks.
+    missing: u128,
+    /// For what is under way.
+    steps: Vec<Step>,
+    /// For what is new, by nonce.
+    new: BTreeMap<u64, Step>,
+}
+
+/// A campaign's batches while a lane's steps are found.
+struct Order {
+    /// The lowest nonce that the next batch may take: the Distributor wants them in order.
+    from: u64,
+    /// Whether an earlier batch is not under way: those behind it would revert, and cannot be simulated.
+    broken: bool,
+}
+
+/// Whether a batch has a transaction of this lane and epoch that may still be mined.
+enum Live<'a> {
+    /// No: sign one.
+    None,
+    /// Yes, but an earlier batch offers more at the same nonce: what becomes of the nonce tells.
+    Outbid,
+    /// Its nonce is used up, and by what is not known yet.
+    Used(Vec<B256>),
+    /// Yes: all attempts at that nonce, oldest first.
+    Waiting(Vec<&'a Attempt>),
+}
+
+impl Live<'_> {
+    fn nonce(&self) -> Option<u64> {
+        match self {
+            Self::Waiting(attempts) => attempts.last().map(|a| a.nonce),
+            Self::None | Self::Outbid | Self::Used(_) => None,
+        }
+    }
+
+    /// What the last attempt may still cost, wei.
+    fn cost(&self) -> u128 {
+        match self {
+            Self::Waiting(attempts) => {
+                attempts.last().map_or(0, |a| a.max_fee.saturating_mul(u128::from(a.gas_limit)))
+            }
+            Self::None | Self::Outbid | Self::Used(_) => 0,
+        }
+    }
+}
+
+impl<'a> Lane<'a> {
+    fn new(
+        epoch: Epoch,
+        facts: &'a LaneFacts,
+        policy: &'a FeePolicy,
+        batches: &'a [(CampaignId, &'a Batch)],
+    ) -> Self {
+        Self {
+            epoch,
+            facts,
+            policy,
+            batches,
+            first: first_nonce(facts, batches),
+            taken: BTreeSet::new(),
+            given: BTreeSet::new(),
+            orders: BTreeMap::new(),
+            may_sign: true,
+            budget: 0,
+            missing: 0,
+            steps: Vec::new(),
+            new: BTreeMap::new(),
+        }
+    }
+
+    fn order(&mut self, campaign: CampaignId) -> &mut Order {
+        self.orders.entry(campaign).or_insert(Order { from: self.first, broken: false })
+    }
+
+    fn live(&self, batch: &'a Batch) -> Live<'a> {
+        let facts = self.facts;
+        // A nonce that a reorganisation gave back may still be taken by what was lost there.
+        let is_lost = |a: &Attempt| a.nonce < facts.nonce && facts.lost.contains(&a.tx_hash);
+        let mine = |a: &&Attempt| a.lane == facts.account && a.epoch == self.epoch && !is_lost(a);
+        let Some(last) = batch.alive().iter().rfind(mine) else { return Live::None };
+        let rivals = self.batches.iter().filter(|(_, b)| b.is_open()).flat_map(|(_, b)| b.alive());
+        let outbid = rivals.filter(mine).any(|a| a.nonce == last.nonce && a.max_fee > last.max_fee);
+        let same: Vec<_> = batch.alive().iter().filter(mine).filter(|a| a.nonce == last.nonce).collect();
+        if last.nonce < facts.nonce {
+            return Live::Used(same.iter().map(|a| a.tx_hash).collect());
+        }
+        if outbid { Live::Outbid } else { Live::Waiting(same) }
+    }
+
+    /// The highest offer ever signed at a nonce by an attempt that is known: of an older epoch, or of content given up,
+    /// it may still sit in a mempool.
+    fn dead_at(&self, nonce: u64) -> Option<Fees> {
+        let attempts = self.batches.iter().flat_map(|(_, b)| &b.attempts);
+        attempts.filter(|a| a.lane == self.facts.account && a.nonce == nonce).map(fees_of).reduce(|a, b| {
+            Fees { max_fee: a.max_fee.max(b.max_fee), priority_fee: a.priority_fee.max(b.priority_fee) }
+        })
+    }
+
+    /// A first attempt for a batch, at the lowest nonce that is free or useless to the batch that holds it.
+    fn sign(&mut self, campaign: CampaignId, batch: &Batch, useless: &BTreeSet<u64>, gas: u64) {
+        let from = self.order(campaign).from;
+        let usable = |n: &u64| !self.given.contains(n) && (!self.taken.contains(n) || useless.contains(n));
+        let last = self.facts.nonce + LANE_IN_FLIGHT_MAX as u64;
+        let nonce = (from..last).find(usable).filter(|_| self.may_sign);
+        match nonce.filter(|nonce| self.offer(campaign, batch, *nonce, gas)) {
+            Some(nonce) => {
+                self.given.insert(nonce);
+                self.order(campaign).from = nonce + 1;
+            }
+            None => {
+                self.may_sign = false;
+                self.order(campaign).broken = true;
             }
         }
     }
-    // A nonce below a live one that nobody needs any more would hold the others up for ever.
-    let signed: BTreeSet<u64> = steps.iter().filter_map(nonce_of_new).collect();
-    let gaps = (first..).take_while(|nonce| Some(*nonce) < highest);
-    let empty = gaps.filter(|nonce| !taken.contains(nonce) && !signed.contains(nonce));
-    steps.extend(empty.map(|nonce| Step::Fill { nonce }).collect::<Vec<_>>());
-    steps
-}
 
-fn nonce_of_new(step: &Step) -> Option<u64> {
-    match step {
-        Step::Sign { nonce, .. } | Step::Fill { nonce } => Some(*nonce),
-        _ => None,
+    /// A first attempt at a nonce, outbidding what is dead there; says whether it can be signed. What it cannot
+    /// outbid, because that offers the cap, is sent again: mined, it settles nothing, and the nonce is out of the way.
+    fn offer(&mut self, campaign: CampaignId, batch: &Batch, nonce: u64, gas: u64) -> bool {
+        let (market, dead) = (self.facts.market, self.dead_at(nonce));
+        let fees = match dead {
+            Some(dead) => self.policy.replacement(dead, market),
+            None => self.policy.first(market),
+        };
+        let Some(fees) = fees else {
+            self.new.extend(dead.map(|_| (nonce, Step::Fill { nonce })));
+            return false;
+        };
+        let affordable = self.spend(fees.max_fee.saturating_mul(u128::from(gas)));
+        if affordable {
+            self.new.insert(nonce, Step::Sign { campaign, batch: batch.plan.batch, nonce, fees });
+        }
+        affordable
+    }
+
+    /// Takes wei from the budget, or notes what is missing.
+    fn spend(&mut self, cost: u128) -> bool {
+        match self.budget.checked_sub(cost) {
+            Some(left) => {
+                self.budget = left;
+                true
+            }
+            None => {
+                self.missing = if self.missing == 0 { cost - self.budget } else { self.missing };
+                false
+            }
+        }
+    }
+
+    /// What an attempt that is not mined needs: to be sent, sent again, or, as the lowest of its lane, replaced.
+    fn wait(&mut self, campaign: CampaignId, batch: &Batch, attempts: &[&Attempt]) {
+        let Some(last) = attempts.last() else { return };
+        let outbid = self.given.contains(&last.nonce);
+        let order = self.order(campaign);
+        order.broken |= outbid || last.nonce < order.from;
+        order.from = order.from.max(last.nonce + 1);
+        let broken = order.broken;
+        let again = Step::Send { tx_hash: last.tx_hash };
+        let Some((_, sent_at)) = self.facts.sent_at.iter().find(|(hash, _)| *hash == last.tx_hash) else {
+            return self.steps.push(again);
+        };
+        if self.facts.height.saturating_sub(*sent_at) < self.policy.bump_after_blocks {
+            return;
+        }
+        let may_rise = !broken && last.nonce == self.facts.nonce && attempts.len() < ATTEMPTS_PER_NONCE_MAX;
+        let replacement = self.policy.replacement(fees_of(last), self.facts.market).filter(|_| may_rise);
+        // At the cap, behind another, bound to revert, or without the money: the same bytes again, in case the mempool dropped them.
+        let Some(fees) = replacement else { return self.steps.push(again) };
+        let more = (fees.max_fee - last.max_fee).saturating_mul(u128::from(last.gas_limit));
+        let rises = self.spend(more);
+        self.steps.push(match rises {
+            true => Step::Replace { campaign, batch: batch.plan.batch, previous: last.tx_hash, fees },
+            false => again,
+        });
+    }
+
+    /// First what is under way, then nonces that hold it up, then what is new by nonce; last what is missing.
+    fn into_steps(mut self) -> Vec<Step> {
+        // A free nonce below a live one would hold the others up for ever. Something new may be given it, too; but
+        // whether that can be signed is not known here, and what was signed there before can always be sent.
+        let end = self.taken.last().copied().unwrap_or(self.first);
+        let gaps = (self.first..end).filter(|n| !self.taken.contains(n));
+        self.steps.extend(gaps.map(|nonce| Step::Fill { nonce }));
+        self.steps.extend(self.new.into_values());
+        if self.missing > 0 {
+            self.steps.push(Step::NeedsFunds { missing: self.missing });
+        }
+        self.steps
     }
 }
 
@@ -162,124 +340,8 @@ fn first_nonce(facts: &LaneFacts, batches: &[(CampaignId, &Batch)]) -> u64 {
     mined.fold(facts.nonce, u64::max)
 }
 
-fn is_near(first: u64, nonce: u64) -> bool {
-    usize::try_from(nonce - first).is_ok_and(|ahead| ahead < LANE_IN_FLIGHT_MAX)
-}
-
-/// What a first attempt can offer.
-enum Offer {
-    /// These fees, and what they may cost in all.
-    Fees(Fees, u128),
-    /// Nothing now; perhaps something else is to be done first.
-    Not(Option<Step>),
-}
-
-/// Fees of a first attempt at a nonce. Where dead attempts (of an older epoch or a content given up) may still sit in
-/// the mempool at that nonce, the new one must outbid them. Where it cannot, because they offer the cap, they are sent
-/// again: mined, they settle nothing, and their nonce is out of the way.
-fn offer(
-    facts: &LaneFacts,
-    policy: &FeePolicy,
-    batches: &[(CampaignId, &Batch)],
-    nonce: u64,
-    budget: u128,
-    gas: u64,
-) -> Offer {
-    let dead = batches
-        .iter()
-        .flat_map(|(_, b)| &b.attempts)
-        .filter(|a| a.lane == facts.account && a.nonce == nonce)
-        .map(|a| Fees { max_fee: a.max_fee, priority_fee: a.priority_fee })
-        .reduce(|a, b| Fees {
-            max_fee: a.max_fee.max(b.max_fee),
-            priority_fee: a.priority_fee.max(b.priority_fee),
-        });
-    let fees = match dead {
-        Some(dead) => policy.replacement(dead, facts.market),
-        None => policy.first(facts.market),
-    };
-    let Some(fees) = fees else { return Offer::Not(dead.map(|_| Step::Fill { nonce })) };
-    let cost = fees.max_fee.saturating_mul(u128::from(gas));
-    match cost.checked_sub(budget) {
-        Some(missing) if missing > 0 => Offer::Not(Some(Step::NeedsFunds { missing })),
-        _ => Offer::Fees(fees, cost),
-    }
-}
-
-/// Whether a batch has a transaction of this lane and epoch that may still be mined.
-enum Live<'a> {
-    /// No: sign one.
-    None,
-    /// Its nonce is used up, and by what is not known yet.
-    Used(Vec<B256>),
-    /// Yes: all attempts at that nonce, oldest first.
-    Waiting(Vec<&'a Attempt>),
-}
-
-impl Live<'_> {
-    fn nonce(&self) -> Option<u64> {
-        match self {
-            Self::Waiting(attempts) => attempts.last().map(|a| a.nonce),
-            Self::None | Self::Used(_) => None,
-        }
-    }
-
-    /// What the last attempt may still cost.
-    fn cost(&self) -> u128 {
-        match self {
-            Self::Waiting(attempts) => attempts.last().map_or(0, |a| cost(a)),
-            Self::None | Self::Used(_) => 0,
-        }
-    }
-}
-
-fn cost(attempt: &Attempt) -> u128 {
-    attempt.max_fee.saturating_mul(u128::from(attempt.gas_limit))
-}
-
-fn live<'a>(epoch: Epoch, facts: &LaneFacts, batch: &'a Batch) -> Live<'a> {
-    // A nonce that a reorganisation gave back may still be taken by what was lost there.
-    let is_lost = |a: &Attempt| a.nonce < facts.nonce && facts.lost.contains(&a.tx_hash);
-    let mine = |a: &&Attempt| a.lane == facts.account && a.epoch == epoch && !is_lost(a);
-    let Some(last) = batch.alive().iter().rfind(mine) else { return Live::None };
-    let same: Vec<_> = batch.alive().iter().filter(mine).filter(|a| a.nonce == last.nonce).collect();
-    if last.nonce < facts.nonce {
-        return Live::Used(same.iter().map(|a| a.tx_hash).collect());
-    }
-    Live::Waiting(same)
-}
-
-/// What an attempt that is not mined needs: to be sent, sent again, or, as the lowest of its lane, replaced.
-fn wait(
-    facts: &LaneFacts,
-    policy: &FeePolicy,
-    campaign: CampaignId,
-    batch: &Batch,
-    attempts: &[&Attempt],
-    lowest: bool,
-    budget: &mut u128,
-    steps: &mut Vec<Step>,
-) {
-    let Some(last) = attempts.last() else { return };
-    let again = Step::Send { tx_hash: last.tx_hash };
-    let Some((_, sent_at)) = facts.sent_at.iter().find(|(hash, _)| *hash == last.tx_hash) else {
-        return steps.push(again);
-    };
-    if facts.height.saturating_sub(*sent_at) < policy.bump_after_blocks {
-        return;
-    }
-    let old = Fees { max_fee: last.max_fee, priority_fee: last.priority_fee };
-    let replacement =
-        policy.replacement(old, facts.market).filter(|_| lowest && attempts.len() < ATTEMPTS_PER_NONCE_MAX);
-    // At the cap, or behind another: the same bytes again, in case the mempool dropped them.
-    let Some(fees) = replacement else { return steps.push(again) };
-    let more = (fees.max_fee - old.max_fee).saturating_mul(u128::from(last.gas_limit));
-    if more > *budget {
-        steps.push(again);
-        return steps.push(Step::NeedsFunds { missing: more - *budget });
-    }
-    *budget -= more;
-    steps.push(Step::Replace { campaign, batch: batch.plan.batch, previous: last.tx_hash, fees });
+fn fees_of(attempt: &Attempt) -> Fees {
+    Fees { max_fee: attempt.max_fee, priority_fee: attempt.priority_fee }
 }
 
 impl State {

@@ -2,8 +2,6 @@
 //! clone of State. The engine appends the group; only a certain commit makes it true.
 
 pub mod fair;
-#[cfg(test)]
-mod tests;
 
 use std::collections::BTreeMap;
 

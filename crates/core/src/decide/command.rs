@@ -143,6 +143,9 @@ fn publish(
     })))
 }
 
+/// Per shard its number, how many entitlements are newly decided there, and their sum.
+type Shares = Vec<(u32, u32, Total)>;
+
 /// What a push decides in each shard: its own sums where the range covers the shard, else amounts from the snapshot.
 fn push(
     round: &Round,
@@ -150,7 +153,7 @@ fn push(
     range: std::ops::Range<u64>,
     funds: &crate::state::funds::Funds,
     paused: Option<Code>,
-) -> Result<Option<Vec<(u32, u32, Total)>>, Refusal> {
+) -> Result<Option<Shares>, Refusal> {
     if let Some(code) = paused {
         return Err(code.into());
     }
@@ -167,7 +170,7 @@ fn push(
         return Err(Code::BadRange.into());
     }
     let Listed::Edges(edges) = &facts.listed else { return Ok(None) };
-    let mut decided = Vec::new();
+    let mut decided = Shares::new();
     let mut total = Total::ZERO;
     for number in range.start / SHARD..range.end.div_ceil(SHARD) {
         let Some((count, sum)) = shard_share(round, number, &range, edges) else { return Ok(None) };

@@ -1,1 +1,201 @@
+//! The planner alone: which call, how large, within which bounds. That State accepts whatever it plans, and that it
+//! never names what may not be paid, is shown over random lives of a log (`tests/state_machine`).
 
+use alloy_primitives::{Address, B256};
+
+use super::*;
+use crate::amount::Total;
+use crate::command::{CampaignTerms, RoundTerms};
+use crate::ids::{CampaignId, ContractRef, ProjectId};
+use crate::log::entry::BatchPlanned;
+use crate::state::batch::Batch;
+use crate::state::round::RoundPhase;
+
+/// A campaign whose rounds of these sizes are open, with nothing decided.
+fn campaign(rounds: &[(u64, RoundMode)]) -> Campaign {
+    let terms = CampaignTerms {
+        campaign: CampaignId::default(),
+        project: ProjectId::default(),
+        name: String::new(),
+        distributor: ContractRef { chain_id: 1, address: Address::ZERO },
+        token: Address::ZERO,
+        decimals: 18,
+        deployed_at: 0,
+    };
+    let mut campaign = Campaign::new(terms, 1);
+    for (number, (count, mode)) in (1..).zip(rounds) {
+        let terms = RoundTerms {
+            campaign: CampaignId::default(),
+            round: number,
+            root: B256::ZERO,
+            depth: u8::try_from(count.div_ceil(4).next_power_of_two().trailing_zeros()).unwrap(),
+            count: *count,
+            total: Total::ZERO,
+            rules_hash: B256::ZERO,
+            opens_at: 0,
+            closes_at: 0,
+            mode: *mode,
+            gate: 0,
+            supersedes: 0,
+            list_uri: String::new(),
+            list_hash: B256::ZERO,
+        };
+        let shards = vec![Total::ZERO; usize::try_from(count.div_ceil(SHARD)).unwrap()];
+        let mut round = Round::new(terms, shards, 1);
+        round.phase = RoundPhase::Open;
+        campaign.rounds.insert(number, round);
+    }
+    campaign
+}
+
+fn decide(campaign: &mut Campaign, round: u64, indexes: impl IntoIterator<Item = u64>) {
+    for index in indexes {
+        let (shard, at) = campaign.rounds.get_mut(&round).unwrap().shard_mut(index);
+        shard.decided.set(at);
+    }
+}
+
+fn indexes(content: &Content) -> Vec<u64> {
+    content.words.iter().flat_map(|w| w.indexes().collect::<Vec<_>>()).collect()
+}
+
+fn planned(campaign: &Campaign) -> Content {
+    let content = plan(campaign, &GasModel::default()).unwrap();
+    assert!(GasModel::default().of(&content.form, &content.words) <= BATCH_GAS_MAX);
+    content
+}
+
+#[test]
+fn a_pushed_round_is_paid_in_dense_calls_of_512() {
+    let mut campaign = campaign(&[(2_000, RoundMode::Push)]);
+    decide(&mut campaign, 1, 0..2_000);
+    let content = planned(&campaign);
+    assert_eq!(content.form, BatchForm::Dense { round: 1, start: 0, levels: 7 });
+    assert_eq!(indexes(&content), (0..512).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_last_dense_range_ends_with_the_round() {
+    let mut campaign = campaign(&[(700, RoundMode::Push)]);
+    decide(&mut campaign, 1, 512..700);
+    let content = planned(&campaign);
+    assert_eq!(content.form, BatchForm::Dense { round: 1, start: 512, levels: 7 });
+    assert_eq!(indexes(&content), (512..700).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_round_below_a_word_is_one_dense_call_of_its_capacity() {
+    for (count, levels) in [(1, 0), (4, 0), (5, 1), (100, 5), (129, 6), (256, 6)] {
+        let mut campaign = campaign(&[(count, RoundMode::Push)]);
+        decide(&mut campaign, 1, 0..count);
+        let content = planned(&campaign);
+        assert_eq!(content.form, BatchForm::Dense { round: 1, start: 0, levels }, "{count}");
+        assert_eq!(indexes(&content), (0..count).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn where_one_entry_of_a_range_is_open_the_call_is_sparse() {
+    let mut campaign = campaign(&[(512, RoundMode::Push)]);
+    decide(&mut campaign, 1, (0..512).filter(|i| *i != 300));
+    let content = planned(&campaign);
+    assert_eq!(content.form, BatchForm::Sparse);
+    assert!(!indexes(&content).contains(&300));
+}
+
+#[test]
+fn a_range_that_is_mostly_paid_is_not_paid_densely_again() {
+    let mut campaign = campaign(&[(512, RoundMode::Push)]);
+    decide(&mut campaign, 1, 0..512);
+    let round = campaign.rounds.get_mut(&1).unwrap();
+    (0..500).for_each(|at| {
+        round.shards[0].paid.set(at);
+    });
+    let content = planned(&campaign);
+    assert_eq!((content.form.clone(), indexes(&content)), (BatchForm::Sparse, (500..512).collect()));
+}
+
+#[test]
+fn a_costly_token_is_paid_in_smaller_calls() {
+    let mut campaign = campaign(&[(2_000, RoundMode::Push)]);
+    decide(&mut campaign, 1, 0..2_000);
+    for (percent, most) in [(100, 512), (110, 256), (210, 128), (1_000, 32), (10_000, 4)] {
+        let gas = GasModel::default().scaled(percent);
+        let content = plan(&campaign, &gas).unwrap();
+        assert!(gas.of(&content.form, &content.words) <= BATCH_GAS_MAX);
+        assert_eq!(indexes(&content).len(), most, "{percent} %");
+    }
+    let absurd = GasModel::default().scaled(100_000);
+    assert_eq!(plan(&campaign, &absurd), None, "not even one payment fits");
+}
+
+#[test]
+fn small_dense_ranges_begin_inside_a_word() {
+    let mut campaign = campaign(&[(300, RoundMode::Push)]);
+    decide(&mut campaign, 1, 64..96);
+    let content = plan(&campaign, &GasModel::default().scaled(1_000)).unwrap();
+    assert_eq!(content.form, BatchForm::Dense { round: 1, start: 64, levels: 3 });
+    assert_eq!(indexes(&content), (64..96).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_sparse_call_fills_its_gas_with_whole_words_and_cuts_only_the_first() {
+    let mut campaign = campaign(&[(4_096, RoundMode::Pull)]);
+    decide(&mut campaign, 1, 0..4_096);
+    let content = planned(&campaign);
+    assert_eq!(indexes(&content).len(), 256, "a second full word does not fit");
+    let gas = GasModel::default().scaled(400);
+    let content = plan(&campaign, &gas).unwrap();
+    let first = indexes(&content);
+    assert_eq!(first, (0..first.len() as u64).collect::<Vec<_>>());
+    assert!(first.len() < 256 && gas.of(&content.form, &content.words) <= BATCH_GAS_MAX);
+}
+
+#[test]
+fn a_sparse_call_is_bounded_in_words_and_calldata() {
+    let mut campaign = campaign(&[(SHARD * 2, RoundMode::Pull)]);
+    decide(&mut campaign, 1, (0..SHARD * 2).step_by(256));
+    let content = planned(&campaign);
+    assert!(content.words.len() <= BATCH_WORDS_MAX);
+    let bytes: usize = content.words.iter().map(|w| calldata_bytes(w, 15)).sum();
+    assert!(bytes <= BATCH_BYTES_MAX, "{bytes}");
+}
+
+#[test]
+fn a_sparse_call_goes_over_rounds_and_leaves_out_gated_unopened_and_swept_ones() {
+    let modes = [RoundMode::Pull, RoundMode::Gated, RoundMode::Pull, RoundMode::Pull, RoundMode::Push];
+    let mut campaign = campaign(&modes.map(|mode| (10, mode)));
+    for round in 1..=5 {
+        decide(&mut campaign, round, [round]);
+    }
+    campaign.rounds.get_mut(&3).unwrap().phase = RoundPhase::Published;
+    campaign.rounds.get_mut(&4).unwrap().swept = true;
+    let content = planned(&campaign);
+    let named: Vec<_> = content.words.iter().map(|w| (w.round, w.indexes().collect::<Vec<_>>())).collect();
+    assert_eq!(named, [(1, vec![1]), (5, vec![5])]);
+}
+
+#[test]
+fn redirected_claims_are_planned_apart_and_bounded() {
+    let mut campaign = campaign(&[(1_000, RoundMode::Push)]);
+    decide(&mut campaign, 1, 0..1_000);
+    let redirected = (0..100).map(|index| (EntitlementId { round: 1, index }, 1_000 + index));
+    campaign.redirected.extend(redirected);
+    let content = planned(&campaign);
+    let BatchForm::Redirected { claims } = &content.form else { panic!() };
+    assert_eq!((claims.len(), indexes(&content).len()), (BATCH_REDIRECTS_MAX, BATCH_REDIRECTS_MAX));
+    assert_eq!(claims[0], (EntitlementId { round: 1, index: 0 }, 1_000));
+    // After a redirected batch the others have their turn; a range with a redirected claim is not paid densely.
+    let words = content.words.clone();
+    let plan = BatchPlanned {
+        campaign: CampaignId::default(),
+        batch: 1,
+        form: content.form.clone(),
+        words,
+        total: Total::ZERO,
+    };
+    let batch = Batch { plan, attempts: Vec::new(), dead: 0, mined: None, given_up: false };
+    campaign.batches.insert(1, batch);
+    let content = planned(&campaign);
+    assert_eq!(content.form, BatchForm::Dense { round: 1, start: 512, levels: 7 });
+}

@@ -13,8 +13,6 @@ pub mod funds;
 pub mod pages;
 pub mod round;
 pub mod status;
-#[cfg(test)]
-mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 

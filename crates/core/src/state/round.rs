@@ -163,13 +163,11 @@ impl Round {
 }
 
 /// The number of an index's shard.
-#[expect(clippy::cast_possible_truncation, reason = "a round of 2^32 shards would be 2^48 entitlements")]
 pub fn shard_of(index: u64) -> usize {
     (index / SHARD) as usize
 }
 
 /// An index's place in its shard.
-#[expect(clippy::cast_possible_truncation, reason = "below 65,536")]
 pub fn place_of(index: u64) -> usize {
     (index % SHARD) as usize
 }

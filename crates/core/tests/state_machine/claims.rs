@@ -201,9 +201,7 @@ fn a_held_entitlement_is_decided_and_not_planned() {
     let terms = world.terms(campaign(1), 1, 10, RoundMode::Push);
     let publish = world.command(sluice_core::command::Action::Publish(terms));
     // A hold comes with the publish entry; the engine resolves persons, so the entry is made here.
-    let Body::RoundPublished(mut published) = world.submit(vec![publish.clone()]).pop().unwrap() else {
-        panic!()
-    };
+    let Body::RoundPublished(mut published) = world.submit(vec![publish]).pop().unwrap() else { panic!() };
     published.held = vec![(2, amount(2))];
     let mut held = World::new();
     held.create(campaign(1));

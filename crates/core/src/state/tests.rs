@@ -1,1 +1,0 @@
-//! State: what `apply` refuses, what it moves, and its hash.
