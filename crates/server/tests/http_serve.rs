@@ -120,6 +120,42 @@ async fn a_configured_node_serves_until_it_is_told_to_stop() {
     prepared.stop().await;
 }
 
+#[test]
+fn keys_are_made_once_and_shown_without_their_secrets() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("password"), PASSWORD).unwrap();
+    let run = |arguments: &str| {
+        let arguments = arguments.split(' ');
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sluice"));
+        let done = command.arg("keys").args(arguments).current_dir(&folder).output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().trim().to_owned();
+        (done.status.code(), text(done.stdout), text(done.stderr))
+    };
+    for (kind, words) in [("account", "an account"), ("log", "a log key")] {
+        let (code, public, _) = run(&format!("new {kind} --out {kind}.json --password-file password"));
+        assert_eq!(code, Some(0));
+        let (_, again, said) = run(&format!("new {kind} --out {kind}.json --password-file password"));
+        assert!(again.is_empty() && said.contains("never overwritten"), "{said}");
+        for show in [format!("show {kind}.json"), format!("show {kind}.json --password-file password")] {
+            let (code, shown, _) = run(&show);
+            assert_eq!(code, Some(0));
+            let (kind, named) = shown.split_once(": ").unwrap();
+            assert_eq!(kind, words);
+            assert!(
+                public.trim_start_matches("0x").eq_ignore_ascii_case(named.trim_start_matches("0x")),
+                "{shown}"
+            );
+        }
+    }
+    let (_, said, _) = run("new operator");
+    let key = said.split_whitespace().find(|word| word.starts_with("sluice_operator_")).unwrap();
+    let (_, hash) = keys::bearer::read(key).unwrap();
+    assert!(
+        said.contains(&format!("operator_key_sha256 = \"{}\"", hash.to_string().trim_start_matches("0x"))),
+        "{said}"
+    );
+}
+
 /// Keys of the first development sequencer as an operator keeps them, and the configuration that names them.
 fn write_files(folder: &Path, prepared: &Prepared) -> PathBuf {
     std::fs::write(folder.join("password"), PASSWORD).unwrap();

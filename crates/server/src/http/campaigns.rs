@@ -1,6 +1,7 @@
 //! Campaigns and rounds: terms, phases, money, batches in flight. All of one answer is of one position.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use alloy_primitives::{Address, B256};
 use axum::extract::State;
@@ -190,25 +191,19 @@ pub(crate) async fn list(
     caller: Caller,
     Query(which): Query<Which>,
 ) -> Result<Response, Problem> {
-    let project = match (caller, which.project) {
-        (Caller::Project(own), Some(asked)) if own != asked => {
-            return Err(caller.may_see(asked).err().unwrap_or_else(|| super::problem::FORBIDDEN.into()));
-        }
-        (Caller::Project(own), _) => Some(own),
-        (_, asked) => asked,
+    if let Some(asked) = which.project {
+        caller.may_see(asked)?;
+    }
+    let project = match caller {
+        Caller::Project(own) => Some(own),
+        Caller::Anyone | Caller::Operator => which.project,
     };
     let limit = which.limit.unwrap_or(PAGE_ITEMS_MAX).clamp(1, PAGE_ITEMS_MAX);
     let page = read::read(api.node.follower(), |state| {
+        let behind = which.after.map_or(Bound::Unbounded, Bound::Excluded);
         let of_project = |c: &&Campaign| project.is_none_or(|project| c.terms.project == project);
-        let behind = |c: &&Campaign| which.after.is_none_or(|after| c.terms.campaign > after);
-        let mut campaigns: Vec<_> = state
-            .campaigns
-            .values()
-            .filter(of_project)
-            .filter(behind)
-            .take(limit + 1)
-            .map(CampaignHead::new)
-            .collect();
+        let found = state.campaigns.range((behind, Bound::Unbounded)).map(|(_, campaign)| campaign);
+        let mut campaigns: Vec<_> = found.filter(of_project).take(limit + 1).map(CampaignHead::new).collect();
         let more = campaigns.len() > limit;
         campaigns.truncate(limit);
         let next = campaigns.last().filter(|_| more).map(|c| c.campaign);

@@ -45,6 +45,23 @@ pub(crate) async fn answers_probes_and_describes_itself(ground: &Ground) {
         }
     }
     assert_eq!(ids.len(), 19, "{ids:?}");
+    assert!(references_resolve(&description, &description) > 20);
+}
+
+/// Counts the references of a description; each must point at something in it.
+fn references_resolve(whole: &Value, part: &Value) -> usize {
+    match part {
+        Value::Object(members) => {
+            let own = members.get("$ref").and_then(Value::as_str).map_or(0, |reference| {
+                let pointer = reference.strip_prefix('#').expect("within the description");
+                assert!(whole.pointer(pointer).is_some(), "{reference} points nowhere");
+                1
+            });
+            own + members.values().map(|member| references_resolve(whole, member)).sum::<usize>()
+        }
+        Value::Array(items) => items.iter().map(|item| references_resolve(whole, item)).sum(),
+        _ => 0,
+    }
 }
 
 pub(crate) async fn a_follower_answers_at_the_position_asked_for(ground: &Ground) {
