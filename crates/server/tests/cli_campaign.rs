@@ -68,8 +68,19 @@ impl Node {
     }
 
     fn gas(&self) -> Vec<String> {
+        self.gas_of("operator")
+    }
+
+    fn gas_of(&self, name: &str) -> Vec<String> {
         let file = |name: &str| self.dir.join("keys").join(name).display().to_string();
-        vec!["--gas-key".into(), file("operator"), "--gas-password-file".into(), file("password")]
+        vec!["--gas-key".into(), file(name), "--gas-password-file".into(), file("password")]
+    }
+
+    /// Cuts a command between log and chain: its gas is to be paid by an account without coin.
+    #[track_caller]
+    fn cut(&self, command: &str, keys: &[String]) {
+        let (_, told) = self.refused(command, &[self.gas_of("wallet-29"), keys.to_vec()]);
+        assert!(told.to_lowercase().contains("insufficient funds"), "{told}");
     }
 
     fn sluice(&self, command: &str, more: &[Vec<String>]) -> Output {
@@ -192,6 +203,10 @@ fn open(node: &Node, campaign: &str) {
     let publish =
         format!("campaign publish {campaign} {} --mode push --closes-at 4102444800", snapshot.display());
     let two = node.keys(&["authority-1", "authority-2"]);
+    wallet(node, 29);
+    node.cut(&publish, &two);
+    let status = node.done(&format!("campaign status {campaign}"), &[]);
+    assert_eq!(status["rounds"][0]["phase"], json!("announced"));
     let first = node.done(&publish, &[node.gas(), two.clone()]);
     assert_eq!((first["round"].as_u64(), first["transaction"] == "before"), (Some(1), false));
     let second = node.done(&publish, &[node.gas(), two]);
@@ -207,10 +222,13 @@ fn open(node: &Node, campaign: &str) {
 fn annul_and_push(node: &Node, campaign: &str) -> Vec<u64> {
     let void = format!("void {campaign} 1 3 17 --reason twice");
     let two = node.keys(&["authority-2", "authority-3"]);
-    let first = node.done(&void, &[node.gas(), two.clone()]);
-    assert!(first["seq"].is_u64());
+    node.cut(&void, &two);
     let second = node.done(&void, &[node.gas(), two.clone()]);
-    assert_eq!(second, json!({ "seq": null, "transactions": ["before", "before"] }));
+    let sent =
+        |second: &Value| second["transactions"].as_array().unwrap().iter().all(|hash| hash != "before");
+    assert!(second["seq"].is_null() && sent(&second), "annulled in the log before, on chain now: {second}");
+    let third = node.done(&void, &[node.gas(), two.clone()]);
+    assert_eq!(third, json!({ "seq": null, "transactions": ["before", "before"] }));
     let (_, told) = node.refused(&format!("void {campaign} 1 30"), &[node.gas(), two]);
     assert!(told.contains("30 entitlements"), "{told}");
 
@@ -247,10 +265,15 @@ fn claim(node: &Node, campaign: &str) {
     let to = words("--to 0x000000000000000000000000000000000000bEEF --wait");
     assert_eq!(node.done(&claim, &[keys, to])["state"], json!("final"));
 
-    // A wallet without coin cannot pay itself; it says so.
-    let (keys, _) = wallet(node, numbers.next().unwrap());
-    let (_, told) = node.refused(&claim, &[keys, words("--self-paid")]);
+    // A wallet without coin cannot pay itself, and says so; with coin it can.
+    let (keys, address) = wallet(node, numbers.next().unwrap());
+    let itself = [keys, words("--self-paid")];
+    let (_, told) = node.refused(&claim, &itself);
     assert!(told.to_lowercase().contains("insufficient funds"), "{told}");
+    give_coin(node, &address);
+    assert!(node.done(&claim, &itself)["gas"].as_u64().unwrap() > 21_000);
+    let (_, told) = node.refused(&claim, &itself);
+    assert!(told.contains("AlreadyPaid"), "{told}");
 }
 
 /// Waits until nothing is on its way, then lets the report add up.
@@ -258,7 +281,10 @@ fn report(node: &Node, campaign: &str, annulled: &[u64]) {
     let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
     loop {
         let status = node.done(&format!("campaign status {campaign}"), &[]);
-        if status["funds"]["reserved"]["base"] == "0" && status["batches"] == json!([]) {
+        // Fourteen pushed, two relayed, one self-paid.
+        let paid = get(&format!("{}/v1/campaigns/{campaign}/rounds/1", node.url))["entitlements"]["paid"]
+            == json!(17);
+        if paid && status["batches"] == json!([]) {
             break;
         }
         assert!(std::time::Instant::now() < end, "never settled: {status:#}");
@@ -279,11 +305,24 @@ fn report(node: &Node, campaign: &str, annulled: &[u64]) {
         assert_eq!(row[6].is_empty(), row[5] != "final", "{row:?}");
     }
     let count = |state: &str| rows.iter().filter(|row| row[5] == state).count();
-    assert_eq!((count("final"), count("voided"), count("unclaimed")), (16, 2, 12), "{text}");
+    assert_eq!((count("final"), count("voided"), count("unclaimed")), (17, 2, 11), "{text}");
 }
 
 /// A plain HTTP answer.
 fn get(url: &str) -> Value {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async { reqwest::get(url).await.unwrap().json().await.unwrap() })
+    wait(async { reqwest::get(url).await.unwrap().json().await.unwrap() })
+}
+
+/// Gives an account coin on the development chain.
+fn give_coin(node: &Node, address: &str) {
+    let params = json!([address, "0xde0b6b3a7640000"]);
+    let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "anvil_setBalance", "params": params });
+    let answer: Value = wait(async {
+        reqwest::Client::new().post(&node.rpc).json(&body).send().await.unwrap().json().await.unwrap()
+    });
+    assert!(answer.get("error").is_none(), "{answer}");
+}
+
+fn wait<T>(what: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(what)
 }
