@@ -160,6 +160,13 @@ impl Postgres {
     }
 }
 
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        self.child.stop();
+        self.folder.clear_away();
+    }
+}
+
 /// Waits until the server accepts sessions; `ended` says how it ended, if it did.
 pub(crate) async fn wait_ready(folder: &Folder, mut ended: impl FnMut() -> Option<String>) -> Result<()> {
     let limit = Instant::now() + START_LIMIT;

@@ -147,6 +147,11 @@ async fn a_path_too_long_for_a_socket_works() {
     let cluster = start(dir.path()).await;
     assert_eq!(text(&cluster.url(), "SELECT 'up'").await, "up");
     assert_eq!(cluster.dir(), dir.path().canonicalize().unwrap());
+    // Its socket lies elsewhere, and goes with it.
+    let socket = text(&cluster.url(), "SELECT current_setting('unix_socket_directories')").await;
+    assert!(Path::new(&socket).is_dir() && !Path::new(&socket).starts_with(cluster.dir()));
+    cluster.stop().await;
+    assert!(!Path::new(&socket).exists());
 }
 
 #[tokio::test]

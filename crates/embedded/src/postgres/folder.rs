@@ -262,6 +262,14 @@ impl Folder {
         format!("sluice-{}", digest(&self.path))
     }
 
+    /// Leaves nothing in /tmp; the next start makes the socket's folder again.
+    pub(crate) fn clear_away(&self) {
+        if !self.socket.starts_with(&self.path) {
+            // Not empty means that a server still uses it, whose owner clears it away.
+            let _ = fs::remove_dir(&self.socket);
+        }
+    }
+
     /// Makes the socket's folder, closed to everyone else; one in /tmp must not be a stranger's.
     fn make_socket_dir(&self) -> Result<()> {
         match fs::create_dir(&self.socket) {
