@@ -13,9 +13,10 @@ use std::num::NonZeroU32;
 use std::path::Path;
 use std::time::Duration;
 
-use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
+use alloy_primitives::{Address, B256, Bytes, U256, hex, keccak256};
+use serde_json::{Value, json};
 use sluice_chain::actions::ChainAction;
-use sluice_chain::calls::Approvals;
+use sluice_chain::calls::{self, Approvals, Proven};
 use sluice_chain::deploy::{Founding, NewDistributor, Operator};
 use sluice_chain::reads::Timers;
 use sluice_chain::signer::Account;
@@ -25,11 +26,13 @@ use sluice_core::command::{
     Action, Approval, CampaignTerms, ClaimDemand, Command, Demand, RoundMode, RoundTerms,
 };
 use sluice_core::ids::{CampaignId, ContractRef, DemandId, EntitlementId, ProjectId, RoundNo, StreamId};
-use sluice_core::log::entry::Body;
+use sluice_core::log::entry::{Body, Entry};
 use sluice_core::log::note::{LogKey, Origin};
+use sluice_core::refusal::Code;
 use sluice_core::sample::wallet_key;
 use sluice_core::signing::{claim_digest, command_digest};
 use sluice_core::state::State;
+use sluice_core::state::funds::Account as Ledger;
 use sluice_core::state::status::ClaimState;
 use sluice_embedded::testing::TestDatabase;
 use sluice_embedded::{Anvil, AnvilOptions, Mining};
@@ -45,7 +48,7 @@ use uuid::Uuid;
 
 /// How long anything may take before a test gives up.
 pub const PATIENCE: Duration = Duration::from_secs(60);
-const STREAM: StreamId = StreamId(1);
+pub const STREAM: StreamId = StreamId(1);
 const FAR: u64 = 40_000_000_000;
 
 pub struct World {
@@ -72,12 +75,34 @@ pub fn wallet(i: u32) -> Account {
     Account::from_bytes(&wallet_key(i)).expect("a hash is a key")
 }
 
+/// What a test may want otherwise.
+pub struct Setup {
+    pub mining: Mining,
+    /// The `finalized` tag stays two epochs behind.
+    pub slots_in_an_epoch: u64,
+    /// Whether settlement accounts have coin from the start.
+    pub funded_lanes: bool,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self { mining: Mining::Mixed(Duration::from_millis(100)), slots_in_an_epoch: 1, funded_lanes: true }
+    }
+}
+
 impl World {
     pub async fn new() -> Self {
+        Self::with(Setup::default()).await
+    }
+
+    pub async fn with(setup: Setup) -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         let database = TestDatabase::new(&root.join("migrations")).await.expect("a database");
-        let options =
-            AnvilOptions { mining: Mining::Mixed(Duration::from_millis(100)), ..AnvilOptions::default() };
+        let options = AnvilOptions {
+            mining: setup.mining,
+            slots_in_an_epoch: setup.slots_in_an_epoch,
+            ..AnvilOptions::default()
+        };
         let anvil = Anvil::start(&options).await.expect("anvil");
         let config = ChainConfig {
             requests_per_second: NonZeroU32::new(100_000).expect("not zero"),
@@ -90,7 +115,7 @@ impl World {
         let sequencers: Vec<_> =
             (0..2).map(|s| (account(&format!("control {s}")), vec![account(&format!("lane {s}"))])).collect();
         for (control, lanes) in &sequencers {
-            for account in std::iter::once(control).chain(lanes) {
+            for account in std::iter::once(control).chain(lanes.iter().filter(|_| setup.funded_lanes)) {
                 operator
                     .send_coin(account.address(), U256::from(10).pow(U256::from(20)))
                     .await
@@ -147,6 +172,107 @@ impl World {
             .await
             .expect("registered");
         world
+    }
+
+    /// Asks the chain's node directly.
+    pub async fn anvil(&self, method: &str, parameters: Value) -> Value {
+        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": parameters });
+        let answer = reqwest::Client::new().post(self.anvil.url()).json(&body).send().await.expect("anvil");
+        let answer: Value = answer.json().await.expect("an answer");
+        assert!(answer.get("error").is_none(), "{method}: {answer}");
+        answer["result"].clone()
+    }
+
+    /// Transactions that wait in the mempool.
+    pub async fn waiting_transactions(&self) -> u64 {
+        let pool = self.anvil("txpool_status", json!([])).await;
+        let number = |name: &str| {
+            let text = pool[name].as_str().expect("a number");
+            u64::from_str_radix(text.trim_start_matches("0x"), 16).expect("hexadecimal")
+        };
+        number("pending") + number("queued")
+    }
+
+    /// From here on blocks come only when asked for.
+    pub async fn hold_blocks(&self) {
+        self.anvil("evm_setAutomine", json!([false])).await;
+        self.anvil("evm_setIntervalMining", json!([0])).await;
+    }
+
+    pub async fn mine(&self, blocks: u64) {
+        self.anvil("anvil_mine", json!([blocks])).await;
+    }
+
+    /// From here on the token refuses to pay this address: a forwarder stands before its code.
+    pub async fn refuse_recipient(&self, refused: Address) {
+        let behind = Address::repeat_byte(0xbe);
+        let code = self.anvil("eth_getCode", json!([self.token, "latest"])).await;
+        self.anvil("anvil_setCode", json!([behind, code])).await;
+        let forwarder = forwarder(refused, behind);
+        self.anvil("anvil_setCode", json!([self.token, Bytes::from(forwarder)])).await;
+    }
+
+    /// The token pays everybody again.
+    pub async fn refuse_nobody(&self) {
+        let code = self.anvil("eth_getCode", json!([Address::repeat_byte(0xbe), "latest"])).await;
+        self.anvil("anvil_setCode", json!([self.token, code])).await;
+    }
+
+    /// Gives coin to an account.
+    pub async fn fund(&self, account: Address) {
+        self.anvil("anvil_setBalance", json!([account, "0xde0b6b3a7640000"])).await;
+    }
+
+    /// A wallet's own claim on chain, waited for until it is mined.
+    pub async fn pay_itself(&self, snapshot: &Snapshot, key: &Account) {
+        self.fund(key.address()).await;
+        let index = snapshot.find(key.address()).start;
+        let proof = snapshot.proof(index).expect("a proof");
+        let entitlement = EntitlementId { round: 1, index };
+        let data = calls::claim(Proven { entitlement, bucket: proof.bucket, proof: &proof.path });
+        let itself = Operator { account: key.clone(), ..self.operator.clone() };
+        itself.send("claim", Some(self.distributor), data, U256::ZERO).await.expect("a self-paid claim");
+    }
+
+    /// Every entry of the log so far.
+    pub async fn log(&self, node: &Node) -> Vec<Entry> {
+        let rows = node.store().read_log(STREAM, 0, 10_000).await.expect("the log");
+        rows.iter().map(|row| row.decode().expect("an entry")).collect()
+    }
+
+    pub fn status(&self, node: &Node, index: u64) -> Option<ClaimState> {
+        let id = EntitlementId { round: 1, index };
+        node.follower().read(|s| s.campaign(self.campaign).and_then(|c| c.status(id)))
+    }
+
+    /// Waits until an entitlement's state is as wanted, and returns it.
+    pub async fn until(
+        &self,
+        node: &Node,
+        index: u64,
+        what: &str,
+        wanted: impl Fn(&ClaimState) -> bool,
+    ) -> ClaimState {
+        eventually(what, || async { self.status(node, index).filter(|state| wanted(state)) }).await
+    }
+
+    /// As [`Self::until`], asking for a block each time.
+    pub async fn mining_until(
+        &self,
+        node: &Node,
+        index: u64,
+        what: &str,
+        wanted: impl Fn(&ClaimState) -> bool,
+    ) -> ClaimState {
+        eventually(what, || async {
+            self.mine(1).await;
+            self.status(node, index).filter(|state| wanted(state))
+        })
+        .await
+    }
+
+    pub fn funds(&self, node: &Node, account: Ledger) -> i128 {
+        node.follower().read(|s| s.campaigns[&self.campaign].funds.balance(account))
     }
 
     pub fn charter_ref(&self) -> ContractRef {
@@ -226,8 +352,20 @@ impl World {
         (terms, snapshot)
     }
 
-    /// A command signed by the first `signers` institutions.
+    /// A command signed by the first `signers` institutions; signed again when its subject changed meanwhile, as it does
+    /// when the watcher comes to know a new campaign.
     pub async fn command(&self, node: &Node, action: Action, signers: usize) -> Outcome {
+        eventually("a command that is not overtaken", || async {
+            let outcome = self.command_once(node, action.clone(), signers).await;
+            match &outcome.entry.body {
+                Body::CommandRefused(refused) if refused.code == Code::Stale => None,
+                _ => Some(outcome),
+            }
+        })
+        .await
+    }
+
+    async fn command_once(&self, node: &Node, action: Action, signers: usize) -> Outcome {
         let charter = eventually("the Charter is read", || async { node.home_charter() }).await;
         let id = DemandId(Uuid::now_v7());
         let mut command = Command {
@@ -319,6 +457,27 @@ impl World {
         })
         .await;
     }
+}
+
+/// EVM code that reverts on `transfer(refused, …)` and forwards everything else by DELEGATECALL.
+fn forwarder(refused: Address, behind: Address) -> Vec<u8> {
+    let mut code = hex!("6004 35 73").to_vec();
+    code.extend(refused.as_slice());
+    code.extend(hex!("14 6000 35 60e0 1c 63a9059cbb 14 16 61"));
+    let jump_refuse = code.len();
+    code.extend(hex!("0000 57 36 6000 6000 37 6000 6000 36 6000 73"));
+    code.extend(behind.as_slice());
+    code.extend(hex!("5a f4 3d 6000 6000 3e 15 61"));
+    let jump_failed = code.len();
+    code.extend(hex!("0000 57 3d 6000 f3"));
+    for (jump, end) in
+        [(jump_failed, &hex!("5b 3d 6000 fd")[..]), (jump_refuse, &hex!("5b 6000 6000 fd")[..])]
+    {
+        let to = u16::try_from(code.len()).expect("short code");
+        code[jump..jump + 2].copy_from_slice(&to.to_be_bytes());
+        code.extend(end);
+    }
+    code
 }
 
 pub fn is_final(state: &State, campaign: CampaignId, id: EntitlementId) -> bool {
