@@ -70,8 +70,12 @@ impl Servers {
             ..AnvilOptions::default()
         };
         let anvil = Anvil::start(&options).await?;
-        let options =
-            dev::Options { rpc: Some(anvil.url()), keep_chain: false, lanes: LANES, ..dev::Options::new(dir) };
+        let options = dev::Options {
+            rpc: Some(anvil.url()),
+            keep_chain: false,
+            lanes: LANES,
+            ..dev::Options::new(dir)
+        };
         let prepared = dev::prepare(&options).await?;
         Ok(Self { prepared, anvil, http: reqwest::Client::new() })
     }

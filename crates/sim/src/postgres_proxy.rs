@@ -138,12 +138,13 @@ async fn relay(client: UnixStream, server: UnixStream, orders: &Orders) {
     tokio::select! {
         // The server has gone, or its swallowed answer has come.
         _ = &mut back => {}
-        cut = forth => match cut {
-            // The server's answer is awaited, and thrown away.
-            Some((Cut::AfterCommit, _kept_open)) => drop(back.await),
-            // Dropping both halves closes the client's side now; the server finds out when it answers.
-            _ => {}
-        },
+        cut = forth => {
+            // The server's answer is awaited, and thrown away. In every other case dropping both halves closes the
+            // client's side now, and the server finds out when it answers.
+            if let Some((Cut::AfterCommit, _kept_open)) = cut {
+                drop(back.await);
+            }
+        }
     }
 }
 

@@ -47,14 +47,12 @@ pub(crate) struct Told {
     pub(crate) state: String,
 }
 
-/// A pushed range.
+/// A range whose push was answered: done, or refused because everything in it had been decided before.
 #[derive(Clone, Debug)]
 pub(crate) struct Pushed {
     pub(crate) campaign: CampaignId,
     pub(crate) from: u64,
     pub(crate) to: u64,
-    /// Whether a node said that it is done; else it was refused because nothing was left in it to decide.
-    pub(crate) done: bool,
 }
 
 /// All of it.

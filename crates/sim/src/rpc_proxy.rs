@@ -107,7 +107,8 @@ async fn serve(mut stream: TcpStream, upstream: &str, orders: &Orders) -> Option
         let request: Value = serde_json::from_slice(&body).ok()?;
         let cut = orders.take(&request);
         let service = *orders.service.lock().expect("no panic inside");
-        let forward = !matches!(cut, Some(Broadcast::LostBefore | Broadcast::Refused)) && service != Service::Errors;
+        let forward =
+            !matches!(cut, Some(Broadcast::LostBefore | Broadcast::Refused)) && service != Service::Errors;
         let answer: Value = match forward {
             true => client.post(upstream).json(&request).send().await.ok()?.json().await.ok()?,
             false => refusal(&request),
@@ -127,9 +128,7 @@ async fn serve(mut stream: TcpStream, upstream: &str, orders: &Orders) -> Option
 
 /// What an overloaded provider says.
 fn refusal(request: &Value) -> Value {
-    let one = |request: &Value| {
-        json!({ "jsonrpc": "2.0", "id": request["id"], "error": { "code": -32603, "message": "internal error" } })
-    };
+    let one = |request: &Value| json!({ "jsonrpc": "2.0", "id": request["id"], "error": { "code": -32603, "message": "internal error" } });
     match request {
         Value::Array(all) => all.iter().map(one).collect(),
         single => one(single),

@@ -203,7 +203,10 @@ mod tests {
         assert_ne!(deck, draw(&Seed::new(2), None));
         for commit in Commit::ALL {
             for cut in Cut::ALL {
-                assert!(deck.iter().any(|r| r.fault == Fault::CutCommit { commit, cut }), "{commit:?} {cut:?}");
+                assert!(
+                    deck.iter().any(|r| r.fault == Fault::CutCommit { commit, cut }),
+                    "{commit:?} {cut:?}"
+                );
             }
         }
         assert!(deck.iter().filter(|r| matches!(r.fault, Fault::Kill { .. })).count() >= 30);

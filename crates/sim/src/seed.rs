@@ -48,8 +48,8 @@ impl Seed {
 
     pub(crate) fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
-            let at = self.below(last as u64 + 1) as usize;
-            items.swap(last, at);
+            let at = self.below(last as u64 + 1);
+            items.swap(last, usize::try_from(at).expect("below a length"));
         }
     }
 }

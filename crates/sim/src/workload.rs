@@ -239,17 +239,18 @@ impl Stage {
         let mut slot = task.slot;
         let mut papers: Option<Papers> = None;
         while Instant::now() < self.client.end() {
-            let tried = tokio::time::timeout(PUSH_WITHIN, self.try_push(field, (from, to), slot, &mut papers));
+            let tried =
+                tokio::time::timeout(PUSH_WITHIN, self.try_push(field, (from, to), slot, &mut papers));
             let done = match tried.await {
                 Ok(Ok(done)) => done,
                 Ok(Err(error)) => {
                     tracing::debug!(error = format!("{error:#}"), "a push was not answered");
-                    None
+                    false
                 }
-                Err(_) => None,
+                Err(_) => false,
             };
-            if let Some(done) = done {
-                let pushed = Pushed { campaign: field.campaign, from, to, done };
+            if done {
+                let pushed = Pushed { campaign: field.campaign, from, to };
                 self.client.records().pushed.lock().expect("no panic inside").push(pushed);
                 return Ok(());
             }
@@ -259,13 +260,14 @@ impl Stage {
         anyhow::bail!("the push of {from} to {to} was never answered")
     }
 
+    /// One try; says whether it was answered for good.
     async fn try_push(
         &self,
         field: &Field,
         (from, to): (u64, u64),
         slot: usize,
         papers: &mut Option<Papers>,
-    ) -> anyhow::Result<Option<bool>> {
+    ) -> anyhow::Result<bool> {
         let api = &self.apis[slot];
         if papers.is_none() {
             let round = api.round(field.campaign, ROUND).await?;
@@ -277,14 +279,13 @@ impl Stage {
         }
         let command = papers.as_ref().and_then(|p| p.command.as_ref()).context("a signed command")?;
         match api.command(command.id, &command.command).await {
-            Ok(info) if info.state == "done" => Ok(Some(true)),
-            Ok(_) => Ok(None),
+            Ok(info) => Ok(info.state == "done"),
             Err(ApiError::Refused(refused)) => match refused.code.as_str() {
-                "already_decided" => Ok(Some(false)),
+                "already_decided" => Ok(true),
                 // Signed for a version that has passed: a new command, under a new id.
                 "stale" => {
                     *papers = None;
-                    Ok(None)
+                    Ok(false)
                 }
                 other => anyhow::bail!("a push was refused: {other}"),
             },

@@ -2,14 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sluice_core::ids::{DemandId, StreamId};
+use sluice_core::ids::DemandId;
 use sluice_core::log::entry::Body;
-use sluice_core::log::note::{LogKey, Origin};
-use sluice_server::dev;
+use sluice_core::log::note::LogVerifier;
 use sluice_store::Store;
 
 use super::{Replayed, STREAM};
-use crate::ground::Servers;
 use crate::records::{Records, Verdict};
 use crate::report::Report;
 
@@ -17,19 +15,16 @@ use crate::report::Report;
 const TAKEN: [&str; 3] = ["already_decided", "already_paid", "payment_seen"];
 
 pub(super) fn proofs(
-    servers: &Servers,
+    keys: &[LogVerifier],
     records: &Records,
     replayed: &Replayed,
     report: &mut Report,
 ) -> anyhow::Result<()> {
-    let origin = Origin::new(servers.prepared.home(), StreamId(0));
-    // The key is public; an auditor elsewhere reads it from the Charter.
-    let keys = [LogKey::new(&origin, &dev::log_secret()).verifier()];
     let mut wrong = Vec::new();
     let receipts = records.receipts.lock().expect("no panic inside");
     let mut positions: BTreeMap<DemandId, u64> = BTreeMap::new();
     for (id, receipt) in receipts.iter() {
-        match receipt.verify(&keys) {
+        match receipt.verify(keys) {
             Err(error) => wrong.push(format!("the receipt of claim {id}: {error}")),
             Ok(verified) => {
                 let names = match &verified.entry.body {
@@ -41,7 +36,10 @@ pub(super) fn proofs(
                     wrong.push(format!("the receipt of claim {id} is of another entry"));
                 }
                 if replayed.roots.get(&verified.head.size) != Some(&verified.head.root) {
-                    wrong.push(format!("the receipt of claim {id} is of another log at {}", verified.head.size));
+                    wrong.push(format!(
+                        "the receipt of claim {id} is of another log at {}",
+                        verified.head.size
+                    ));
                 }
             }
         }
@@ -55,7 +53,7 @@ pub(super) fn proofs(
     let mut wrong = Vec::new();
     let mut promises: BTreeMap<DemandId, _> = BTreeMap::new();
     for (id, ticket) in tickets.iter() {
-        match ticket.verify(&keys) {
+        match ticket.verify(keys) {
             Err(error) => wrong.push(format!("the ticket of claim {id}: {error}")),
             Ok(verified) if verified.promise.id != *id => {
                 wrong.push(format!("the ticket of claim {id} is another claim's"));
@@ -82,28 +80,35 @@ pub(super) async fn verdicts(store: &Store, records: &Records, report: &mut Repo
     for claim in &handed {
         let (name, bad) = match &claim.verdict {
             Verdict::Decided(seq) => {
-                let body = store.read_log(STREAM, seq - 1, 1).await?.pop().map(|row| row.decode()).transpose()?;
+                let body =
+                    store.read_log(STREAM, seq - 1, 1).await?.pop().map(|row| row.decode()).transpose()?;
                 let right = matches!(body.map(|e| e.body), Some(Body::ClaimDecided(ref c)) if c.id == claim.id
                     && c.entitlement.index == claim.index
                     && c.redirect.as_ref().map(|r| r.to) == claim.redirected.then_some(claim.to));
                 ("claims decided", (!right).then(|| format!("entry {seq} does not decide it")))
             }
             Verdict::Refused(seq, code) => {
-                let body = store.read_log(STREAM, seq - 1, 1).await?.pop().map(|row| row.decode()).transpose()?;
+                let body =
+                    store.read_log(STREAM, seq - 1, 1).await?.pop().map(|row| row.decode()).transpose()?;
                 let right = matches!(body.map(|e| e.body), Some(Body::ClaimRefused(c)) if c.id == claim.id
                     && c.code.as_str() == code);
-                let taken = TAKEN.contains(&code.as_str()) && expected.contains(&(claim.campaign, claim.index));
+                let taken =
+                    TAKEN.contains(&code.as_str()) && expected.contains(&(claim.campaign, claim.index));
                 let bad = (!right || !taken).then(|| format!("refused at {seq} as {code}"));
                 ("claims refused by an entry", bad)
             }
             Verdict::Declined(code) => {
-                let taken = TAKEN.contains(&code.as_str()) && expected.contains(&(claim.campaign, claim.index));
+                let taken =
+                    TAKEN.contains(&code.as_str()) && expected.contains(&(claim.campaign, claim.index));
                 ("claims refused before an entry", (!taken).then(|| format!("refused as {code}")))
             }
             Verdict::Conflict => {
                 let other = acknowledged.contains(&claim.id)
                     || handed.iter().any(|h| h.id == claim.id && h.verdict != Verdict::Conflict);
-                ("claims in conflict with their id's other body", (!other).then(|| "in conflict with nothing".into()))
+                (
+                    "claims in conflict with their id's other body",
+                    (!other).then(|| "in conflict with nothing".into()),
+                )
             }
             Verdict::Nothing => ("claims nobody answered", Some("was never answered".into())),
         };

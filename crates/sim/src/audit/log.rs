@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use sluice_core::ids::{CampaignId, DemandId, EntitlementId, Seq};
 use sluice_core::limits::FOLLOW_ROWS_MAX;
 use sluice_core::log::entry::{Body, Entry};
+use sluice_core::log::note::{self, LogVerifier, SignedHead};
 use sluice_core::state::State;
 use sluice_core::state::funds::Account;
 use sluice_store::{Checkpoint, Store};
@@ -36,15 +37,20 @@ struct Reading<'a> {
     taken_back: BTreeMap<CampaignId, Vec<Seq>>,
     told: BTreeMap<Seq, Vec<&'a Told>>,
     checkpoints: BTreeMap<Seq, Checkpoint>,
+    keys: [LogVerifier; 1],
     wrong: Wrong,
 }
 
-pub(super) async fn replay(store: &Store, records: &Records, report: &mut Report) -> anyhow::Result<Replayed> {
+pub(super) async fn replay(
+    store: &Store,
+    records: &Records,
+    report: &mut Report,
+) -> anyhow::Result<Replayed> {
     let all = records.told.lock().expect("no panic inside");
     let checkpoints = checkpoints(store).await?;
     let looked = (all.len(), checkpoints.len());
     let mut told: BTreeMap<Seq, Vec<&Told>> = BTreeMap::new();
-    for one in all.iter() {
+    for one in &all {
         told.entry(one.as_of).or_default().push(one);
     }
     let mut reading = Reading {
@@ -56,6 +62,7 @@ pub(super) async fn replay(store: &Store, records: &Records, report: &mut Report
         taken_back: BTreeMap::new(),
         told,
         checkpoints,
+        keys,
         wrong: Wrong::default(),
     };
     let (mut after, mut epochs) = (0, 0);
@@ -111,9 +118,7 @@ impl Reading<'_> {
         let root = self.tree.add(bytes);
         self.roots.insert(seq, root);
         if let Some(checkpoint) = self.checkpoints.remove(&seq) {
-            if checkpoint.state_hash != self.state.hash() {
-                self.wrong.hashes.push(format!("the checkpoint at {seq} names another state"));
-            }
+            self.checkpoint(&checkpoint, root);
         }
         for told in self.told.remove(&seq).unwrap_or_default() {
             let is = self.state_of(told);
@@ -122,6 +127,23 @@ impl Reading<'_> {
                     "claim {} on {} was told {:?} as of {seq}, where it is {is:?}",
                     told.id, told.index, told.state
                 ));
+            }
+        }
+    }
+
+    /// A checkpoint against the state and the tree as replayed.
+    fn checkpoint(&mut self, checkpoint: &Checkpoint, root: [u8; 32]) {
+        let size = checkpoint.size;
+        let hash = self.state.hash();
+        if checkpoint.state_hash != hash {
+            self.wrong.hashes.push(format!("the checkpoint at {size} names another state"));
+        }
+        match note::open(&checkpoint.note, &self.keys) {
+            Err(error) => self.wrong.hashes.push(format!("the checkpoint at {size}: {error}")),
+            Ok(SignedHead { head, .. }) => {
+                if (head.size, head.root, head.state_hash) != (size, root, Some(hash)) {
+                    self.wrong.hashes.push(format!("the note of the checkpoint at {size} is of another log"));
+                }
             }
         }
     }
@@ -152,15 +174,16 @@ impl Reading<'_> {
         }
     }
 
-    /// A push decides what is left of its range: neither decided nor paid by its wallet.
+    /// A push decides what is left of its range: neither decided nor finally paid by its wallet.
     fn pushed(&mut self, seq: Seq, pushed: &sluice_core::log::entry::Pushed) {
-        let sluice_core::command::Action::Push { campaign, from, to, .. } = pushed.command.command.action else {
+        let sluice_core::command::Action::Push { campaign, from, to, .. } = pushed.command.command.action
+        else {
             return;
         };
         let said: u64 = pushed.decided.iter().map(|(_, count, _)| u64::from(*count)).sum();
         let mut left = 0;
         for index in from..to {
-            let paid = self.status(campaign, index).is_some();
+            let paid = self.status(campaign, index) == Some("final");
             if !paid && !self.decided.contains_key(&(campaign, index)) {
                 self.decide((campaign, index), seq);
                 left += 1;

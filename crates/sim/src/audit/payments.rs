@@ -123,7 +123,8 @@ fn entitlements(
     wrong: &mut Wrong,
 ) {
     let handed = records.handed.lock().expect("no panic inside");
-    let decided = handed.iter().filter(|h| h.campaign == field.campaign && matches!(h.verdict, Verdict::Decided(_)));
+    let decided =
+        handed.iter().filter(|h| h.campaign == field.campaign && matches!(h.verdict, Verdict::Decided(_)));
     let signed: HashMap<u64, (bool, Address)> = decided.map(|h| (h.index, (h.redirected, h.to))).collect();
     let self_paid = records.self_paid.lock().expect("no panic inside");
     for id in expected.iter().filter(|(campaign, _)| *campaign == field.campaign) {
@@ -141,12 +142,21 @@ fn entitlements(
         for way in ways {
             let listed = field.snapshot.entitlement(id.1).map(|e| e.recipient);
             let right = match way {
-                Way::Settled => replayed.decided.contains_key(id) && signed.get(&id.1).is_none_or(|(r, _)| !r),
-                Way::Redirected(to) => replayed.decided.contains_key(id) && signed.get(&id.1) == Some(&(true, *to)),
+                Way::Settled => {
+                    replayed.decided.contains_key(id) && signed.get(&id.1).is_none_or(|(r, _)| !r)
+                }
+                Way::Redirected(to) => {
+                    replayed.decided.contains_key(id) && signed.get(&id.1) == Some(&(true, *to))
+                }
                 Way::Claimed(to) => self_paid.contains(id) && listed == Some(*to),
             };
             if !right {
-                wrong.astray.push(format!("{} of {} was paid {way:?}, signed {:?}", id.1, id.0, signed.get(&id.1)));
+                wrong.astray.push(format!(
+                    "{} of {} was paid {way:?}, signed {:?}",
+                    id.1,
+                    id.0,
+                    signed.get(&id.1)
+                ));
             }
         }
     }
@@ -225,7 +235,9 @@ async fn attempts(store: &Store, seen: &Seen, wrong: &mut Wrong) -> anyhow::Resu
         for transaction in transactions {
             match store.attempt_by_hash(*transaction).await? {
                 Some(attempt) if attempt.batch == *batch => {}
-                Some(attempt) => wrong.attempts.push(format!("{transaction} settled {batch}, not {}", attempt.batch)),
+                Some(attempt) => {
+                    wrong.attempts.push(format!("{transaction} settled {batch}, not {}", attempt.batch))
+                }
                 None => wrong.attempts.push(format!("{transaction} settled batch {batch} without a row")),
             }
         }
