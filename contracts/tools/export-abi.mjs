@@ -5,13 +5,14 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { binary } from './lib/foundry.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const CONTRACTS = ['Charter', 'Distributor', 'DistributorClone', 'DistributorFactory', 'TestToken'];
 const EIP170 = 24_576;
 const check = process.argv.includes('--check');
 
-execFileSync(join(root, 'node_modules/.bin/forge'), ['build', '--skip', 'test'], { cwd: root, stdio: ['ignore', 'ignore', 'inherit'] });
+execFileSync(binary('forge'), ['build', '--skip', 'test'], { cwd: root, stdio: ['ignore', 'ignore', 'inherit'] });
 mkdirSync(join(root, 'abi'), { recursive: true });
 
 let stale = 0;

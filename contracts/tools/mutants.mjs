@@ -7,6 +7,7 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { binary } from './lib/foundry.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const PAYMENTS = 'src/distributor/Payments.sol';
@@ -93,7 +94,7 @@ function copyOfProject() {
 const words = process.argv.slice(2);
 const chosen = MUTANTS.filter(([name]) => words.length === 0 || words.some((word) => name.includes(word)));
 const copy = copyOfProject();
-const forge = join(root, 'node_modules/.bin/forge');
+const forge = binary('forge');
 const survivors = [];
 try {
   execFileSync(forge, ['build'], { cwd: copy, stdio: 'ignore' });
@@ -106,7 +107,7 @@ try {
     const build = spawnSync(forge, ['build'], { cwd: copy, encoding: 'utf8' });
     const run = spawnSync(forge, ['test', '--match-path', `test/${suite}.t.sol`], { cwd: copy, encoding: 'utf8' });
     writeFileSync(path, source);
-    const compiled = build.status === 0 && !build.stderr.includes('Error') && run.stdout.includes('Suite result');
+    const compiled = build.status === 0 && run.stdout.includes('Suite result');
     const noticed = compiled && run.status !== 0;
     console.log(`${noticed ? 'noticed ' : compiled ? 'SURVIVED' : 'BROKEN  '} ${name}`);
     if (!noticed) survivors.push(`${name}${compiled ? '' : ': ' + build.stderr.slice(-400) + run.stdout.slice(-400)}`);

@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { AbiCoder, Interface, concat } from 'ethers';
+import { binary } from './foundry.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '../..');
 export const CHAIN_ID = 31337;
@@ -28,9 +29,8 @@ const freePort = () =>
 /** Starts anvil and returns a connection; `stop()` ends it. */
 export async function startChain() {
   const port = await freePort();
-  // The binary itself, not its npm wrapper, so that stopping stops the chain.
   const flags = ['--port', `${port}`, '--hardfork', 'osaka', '--enable-tx-gas-limit', ...(process.env.STEPS ? ['--steps-tracing'] : []), '--chain-id', `${CHAIN_ID}`, '--base-fee', '0', '--gas-limit', '60000000', '--timestamp', '1800000000'];
-  const child = spawn(join(root, 'node_modules/.bin/anvil'), flags, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(binary('anvil'), flags, { stdio: ['ignore', 'pipe', 'inherit'] });
   await new Promise((resolve, reject) => {
     child.stdout.on('data', (text) => String(text).includes('Listening on') && resolve());
     child.on('exit', (code) => reject(new Error(`anvil ended with ${code}`)));
