@@ -80,7 +80,8 @@ pub struct Demo {
     /// This empty PostgreSQL database instead of a private one.
     #[arg(long, value_name = "URL", env = "DATABASE_URL")]
     database_url: Option<String>,
-    /// This anvil instead of a private one.
+    /// This anvil instead of a private one; it must make blocks by itself, as with --block-time 1 --mixed-mining
+    /// --slots-in-an-epoch 1, because nothing becomes final without them.
     #[arg(long, value_name = "URL", env = "SLUICE_RPC")]
     rpc: Option<String>,
     /// Print the result as one line of JSON, last.

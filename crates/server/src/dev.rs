@@ -42,7 +42,7 @@ const BLOCK_GAS: u64 = 60_000_000;
 /// quarter of a million paid accounts fill many gigabytes. Nobody looks back further than finality, two blocks.
 const HISTORY_BLOCKS: u64 = 16;
 /// What each settlement account, control key and operator is given.
-const COIN_ETHER: u64 = 1_000;
+const COIN_ETHER: u64 = 100;
 /// A private anvil may be asked as often as it can answer.
 const REQUESTS_PER_SECOND: NonZeroU32 = NonZeroU32::new(1_000_000).expect("not zero");
 /// The password of the key files, whose keys are public.
@@ -208,14 +208,17 @@ async fn contracts(options: &Options, operator: &Operator, dir: &Path) -> anyhow
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Remembered::default(),
         Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
     };
-    if before.run > 0 && !operator.chain.code(before.charter, At::Latest).await?.is_empty() {
+    // On a chain that is not kept, what was remembered belongs to another one, or to a log that is gone.
+    if options.keep_chain
+        && before.run > 0
+        && !operator.chain.code(before.charter, At::Latest).await?.is_empty()
+    {
         return Ok(before);
     }
-    let coin = U256::from(COIN_ETHER) * U256::from(10).pow(U256::from(18));
     for sequencer in 1..=options.sequencers {
-        operator.send_coin(control(sequencer)?.address(), coin).await?;
+        give_coin(operator, control(sequencer)?.address()).await?;
         for lane in 0..options.lanes {
-            operator.send_coin(self::lane(sequencer, lane)?.address(), coin).await?;
+            give_coin(operator, self::lane(sequencer, lane)?.address()).await?;
         }
     }
     let token = operator.deploy_test_token("Sluice Test Token", "SLT", DECIMALS).await?.address;
@@ -225,6 +228,15 @@ async fn contracts(options: &Options, operator: &Operator, dir: &Path) -> anyhow
     std::fs::write(&aside, serde_json::to_vec_pretty(&found)?)?;
     std::fs::rename(&aside, &path)?;
     Ok(found)
+}
+
+/// Gives an account coin for its transactions, unless it still has some from before.
+async fn give_coin(operator: &Operator, account: Address) -> anyhow::Result<()> {
+    let coin = U256::from(COIN_ETHER) * U256::from(10).pow(U256::from(18));
+    if U256::from(operator.chain.balance(account, At::Latest).await?) * U256::from(2) < coin {
+        operator.send_coin(account, coin).await?;
+    }
+    Ok(())
 }
 
 async fn founding(options: &Options, operator: &Operator) -> anyhow::Result<Founding> {
