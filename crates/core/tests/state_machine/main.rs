@@ -13,6 +13,7 @@ mod commands;
 mod events;
 mod golden;
 mod guards;
+mod lookup;
 mod properties;
 mod simulation;
 mod time;

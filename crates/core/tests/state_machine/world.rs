@@ -5,11 +5,10 @@ use std::collections::BTreeMap;
 use alloy_primitives::{Address, B256, Bytes};
 use sluice_core::amount::{Amount, Total};
 use sluice_core::command::{Action, CampaignTerms, ClaimDemand, Command, RoundMode, RoundTerms};
-use sluice_core::decide::{ClaimVerdict, CommandFacts, Edge, Input, Listed, VerifiedClaim, VerifiedCommand};
+use sluice_core::decide::{ClaimVerdict, CommandFacts, Input, VerifiedClaim, VerifiedCommand};
 use sluice_core::ids::{
     BlockRef, CampaignId, ContractRef, DemandId, EntitlementId, IntakeKey, Millis, ProjectId, StreamId,
 };
-use sluice_core::limits::SHARD;
 use sluice_core::log::entry::{
     AttemptSigned, BatchAt, BatchFinal, BatchMined, BatchPlanned, Body, ChainCursor, ChainEvent, CharterRead,
     CharterView, Entry, EpochBegan, EventsAt, EventsMined, Institution, SignedBy, Skipped, WordMask,
@@ -314,7 +313,7 @@ impl World {
     pub(crate) fn signed(&mut self, action: Action) -> VerifiedCommand {
         let id = action.queue();
         let subject_version = self.state().seq;
-        let listed = listed(self.state(), &action);
+        let listed = crate::lookup::listed(self.state(), &action);
         let set_version = self.state().home_charter().unwrap().view.set_version;
         VerifiedCommand {
             key: self.key(id),
@@ -469,40 +468,6 @@ impl World {
 pub(crate) fn skipped(round: u64, index: u64) -> Skipped {
     let entitlement = EntitlementId { round, index };
     Skipped { entitlement, reason: Bytes::from(b"blocked".to_vec()) }
-}
-
-/// What the snapshot says of a command, as the engine would look it up.
-fn listed(state: &State, action: &Action) -> Listed {
-    let shard_sum = |shard: u64, count: u64| sum(shard * SHARD..((shard + 1) * SHARD).min(count));
-    match action {
-        Action::CreateCampaign(_) => Listed::Nothing,
-        Action::Publish(terms) => Listed::ShardTotals(
-            (0..terms.count.div_ceil(SHARD)).map(|shard| shard_sum(shard, terms.count)).collect(),
-        ),
-        Action::Push { campaign, round, from, to } => {
-            let count = state.campaign(*campaign).and_then(|c| c.round(*round)).map_or(0, |r| r.terms.count);
-            Listed::Edges(edges(count, *from, *to))
-        }
-        Action::Void { indexes, .. } => Listed::Amounts(indexes.iter().map(|i| amount(*i)).collect()),
-    }
-}
-
-fn edges(count: u64, from: u64, to: u64) -> Vec<Edge> {
-    if from >= to || to > count {
-        return Vec::new();
-    }
-    let part = |shard: u64| {
-        let (start, end) = (from.max(shard * SHARD), to.min((shard + 1) * SHARD));
-        let whole = start == shard * SHARD && end == ((shard + 1) * SHARD).min(count);
-        let amounts = (start..end).map(amount).collect();
-        (!whole).then_some(Edge { shard: shard as u32, from: start, amounts })
-    };
-    let (first, last) = (from / SHARD, (to - 1) / SHARD);
-    let mut edges: Vec<_> = part(first).into_iter().collect();
-    if last != first {
-        edges.extend(part(last));
-    }
-    edges
 }
 
 pub(crate) fn refusal(body: &Body) -> Option<Code> {
