@@ -161,6 +161,7 @@ impl Chaos {
             proxies.push((postgres, RpcProxy::before(prepared.rpc.clone(), Arc::clone(&requests)).await?));
         }
         let common = Common {
+            program: std::env::current_exe()?,
             charter: prepared.charter,
             lanes: LANES,
             snapshots: prepared.snapshots(),
@@ -245,7 +246,7 @@ impl World {
             number += 1;
             round.send_replace(number - 1);
             let begun = Instant::now();
-            let done = tokio::time::timeout(FAULT_MAX, self.fault(*fault)).await;
+            let done = tokio::time::timeout(FAULT_MAX, self.fault(fault)).await;
             let done = done.with_context(|| format!("fault {number}, {fault}, took too long"))??;
             if self.tell {
                 let took = begun.elapsed().as_millis();
@@ -261,7 +262,7 @@ impl World {
                 let later = DEFER_BY.min(waiting.len());
                 waiting.insert(later, Round { fault, pause });
             }
-            tokio::time::sleep(*pause).await;
+            tokio::time::sleep(pause).await;
         }
         Ok(counts.into_iter().collect())
     }

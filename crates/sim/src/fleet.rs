@@ -31,6 +31,8 @@ const STATUS_WITHIN: Duration = Duration::from_millis(500);
 /// What both nodes have in common.
 #[derive(Clone, Debug)]
 pub(crate) struct Common {
+    /// `sluice-sim` itself.
+    pub(crate) program: PathBuf,
     pub(crate) charter: Address,
     pub(crate) lanes: u32,
     pub(crate) snapshots: PathBuf,
@@ -41,6 +43,7 @@ pub(crate) struct Common {
 #[derive(Debug)]
 struct Slot {
     url: String,
+    program: PathBuf,
     command: Vec<String>,
     log: File,
     process: Mutex<Process>,
@@ -84,12 +87,19 @@ impl Slot {
             ("--snapshots", common.snapshots.display().to_string()),
         ];
         let command = arguments.into_iter().flat_map(|(name, value)| [name.to_owned(), value]).collect();
-        let process = Mutex::default();
-        Ok(Self { url: format!("http://{listen}"), command, log, process, _postgres: postgres, _rpc: rpc })
+        Ok(Self {
+            url: format!("http://{listen}"),
+            program: common.program.clone(),
+            command,
+            log,
+            process: Mutex::default(),
+            _postgres: postgres,
+            _rpc: rpc,
+        })
     }
 
     fn start(&self, process: &mut Process) -> anyhow::Result<()> {
-        let child = Command::new(std::env::current_exe()?)
+        let child = Command::new(&self.program)
             .arg("node")
             .args(&self.command)
             .stdin(Stdio::null())
@@ -174,6 +184,18 @@ impl Fleet {
 
     pub(crate) async fn terminate(&self, slot: usize, down: Duration) -> anyhow::Result<bool> {
         self.slots[slot].end(Signal::TERM, down).await
+    }
+
+    /// Stops a node's process where it stands.
+    pub(crate) async fn stop_and_hold(&self, slot: usize) -> anyhow::Result<()> {
+        let process = self.slots[slot].process.lock().await;
+        send(process.child.as_ref().context("a running node")?, Signal::STOP)
+    }
+
+    /// Lets a stopped process go on.
+    pub(crate) async fn go_on(&self, slot: usize) -> anyhow::Result<()> {
+        let process = self.slots[slot].process.lock().await;
+        send(process.child.as_ref().context("a stopped node")?, Signal::CONT)
     }
 
     /// Stops a node's process where it stands, for a while.

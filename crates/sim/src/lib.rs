@@ -2,6 +2,7 @@
 //! auditor compares what clients were told, what the chain did and what the log says.
 
 pub mod chaos;
+pub mod frozen;
 pub mod node;
 
 mod audit;

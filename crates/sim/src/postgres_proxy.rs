@@ -142,7 +142,7 @@ async fn relay(client: UnixStream, server: UnixStream, orders: &Orders) {
             // The server's answer is awaited, and thrown away. In every other case dropping both halves closes the
             // client's side now, and the server finds out when it answers.
             if let Some((Cut::AfterCommit, _kept_open)) = cut {
-                drop(back.await);
+                let _ = back.await;
             }
         }
     }

@@ -43,10 +43,11 @@ struct Reading<'a> {
 
 pub(super) async fn replay(
     store: &Store,
+    keys: [LogVerifier; 1],
     records: &Records,
     report: &mut Report,
 ) -> anyhow::Result<Replayed> {
-    let all = records.told.lock().expect("no panic inside");
+    let all = records.told.lock().expect("no panic inside").clone();
     let checkpoints = checkpoints(store).await?;
     let looked = (all.len(), checkpoints.len());
     let mut told: BTreeMap<Seq, Vec<&Told>> = BTreeMap::new();
