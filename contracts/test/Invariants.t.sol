@@ -228,6 +228,18 @@ contract Actors is Base {
         );
     }
 
+    /// @dev A reorganisation: three things happen, are undone, and happen again in another order.
+    function reorganise(uint256 pickRound, uint256 i, uint256 mask) external counted {
+        uint256 before = vm.snapshotState();
+        this.claimOwn(pickRound, i, 1);
+        this.voidSome(pickRound, mask, 3);
+        this.settleSome(pickRound, mask, 1);
+        vm.revertToState(before);
+        this.settleSome(pickRound, mask, 1);
+        this.voidSome(pickRound, mask, 3);
+        this.claimOwn(pickRound, i, 1);
+    }
+
     function passTime(uint256 seconds_) external counted {
         pass(seconds_ % 3 days);
     }
@@ -274,7 +286,7 @@ contract InvariantsTest is Base {
     }
 
     function targetSelectors() public view returns (FuzzSelector[] memory targets) {
-        bytes4[] memory s = new bytes4[](14);
+        bytes4[] memory s = new bytes4[](15);
         s[0] = Actors.settleRange.selector;
         s[1] = Actors.settleSome.selector;
         s[2] = Actors.settleRedirected.selector;
@@ -289,6 +301,7 @@ contract InvariantsTest is Base {
         s[11] = Actors.hook.selector;
         s[12] = Actors.passTime.selector;
         s[13] = Actors.sweepAny.selector;
+        s[14] = Actors.reorganise.selector;
         targets = new FuzzSelector[](1);
         targets[0] = FuzzSelector(address(actors), s);
     }
