@@ -20,7 +20,7 @@ use crate::bindings::TestToken;
 use crate::decode::total;
 use crate::endpoint::Endpoint;
 use crate::error::ChainError;
-use crate::limits::{LOG_REQUESTS_MAX, LOGS_MAX, READS_IN_FLIGHT};
+use crate::limits::{DEPOSIT_BITS_MAX, LOG_REQUESTS_MAX, LOGS_MAX, READS_IN_FLIGHT};
 use crate::reads::Phase;
 use crate::rpc::Chain;
 
@@ -408,6 +408,12 @@ impl Sources {
         let transfer =
             TestToken::Transfer::decode_log(&log.inner).map_err(|e| undecodable("Transfer", &e))?;
         match self.distributors.get(&transfer.to) {
+            // A sum no list of uint96 amounts reaches: a token that says so must not stop the watcher.
+            Some(watched) if watched.token == emitter && transfer.value.bit_len() > DEPOSIT_BITS_MAX => {
+                tracing::error!(campaign = %watched.campaign, token = %emitter, value = %transfer.value,
+                    "the token reports an impossible deposit; it is passed over");
+                Ok(None)
+            }
             Some(watched) if watched.token == emitter => {
                 let event =
                     CampaignEvent::Funded { from: transfer.from, amount: total("amount", transfer.value)? };

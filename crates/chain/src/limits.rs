@@ -32,3 +32,6 @@ pub const MINED_WITHIN: Duration = Duration::from_secs(300);
 pub const RECEIPT_POLL: Duration = Duration::from_secs(2);
 /// Blocks whose tips `eth_feeHistory` shows us.
 pub const FEE_HISTORY_BLOCKS: u64 = 10;
+
+/// Deposits of more bits than this are passed over: 2^120 is 2^24 of the largest entitlements.
+pub const DEPOSIT_BITS_MAX: usize = 120;

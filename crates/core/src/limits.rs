@@ -8,6 +8,9 @@ pub const SHARD: u64 = 65_536;
 
 /// Inputs decided and appended together. Measured: larger groups gain little and delay the first answer.
 pub const GROUP_INPUTS_MAX: usize = 256;
+/// Items falling due that one group takes; what was decided before them would stand before its time, so a group with
+/// more of them takes no inputs.
+pub const GROUP_DUE_MAX: usize = 1_000;
 /// How long a group may wait for more inputs.
 pub const GROUP_WAIT: Duration = Duration::from_millis(5);
 

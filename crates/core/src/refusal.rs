@@ -82,6 +82,8 @@ codes! {
     PaymentSeen = 26, "payment_seen", "A payment of this entitlement was seen on chain and awaits finality.";
     /// Another claim on it waits at this node.
     ClaimOpen = 27, "claim_open", "Another claim on this entitlement is being decided.";
+    /// The list names an address that is never paid.
+    BadList = 28, "bad_list", "The list names the token, the Distributor or the Charter, which are never paid.";
 }
 
 impl std::fmt::Display for Code {

@@ -34,6 +34,8 @@ pub struct LaneFacts {
     pub height: u64,
     /// What became of attempts whose nonce is used up: reverted, or not ours.
     pub lost: Vec<B256>,
+    /// Campaigns whose next batch was found to revert now: nothing new is signed for them, and nobody waits for them.
+    pub blocked: Vec<CampaignId>,
 }
 
 /// What to do next.
@@ -50,7 +52,7 @@ pub enum Step {
         /// What it offers.
         fees: Fees,
     },
-    /// Sign a replacement at the same nonce, with the same calldata.
+    /// Sign a replacement at the same nonce, with the same content.
     Replace {
         /// The campaign.
         campaign: CampaignId,
@@ -239,6 +241,10 @@ impl<'a> Lane<'a> {
 
     /// A first attempt for a batch, at the lowest nonce that is free or useless to the batch that holds it.
     fn sign(&mut self, campaign: CampaignId, batch: &Batch, useless: &BTreeSet<u64>, gas: u64) {
+        if self.facts.blocked.contains(&campaign) {
+            self.order(campaign).broken = true;
+            return;
+        }
         let from = self.order(campaign).from;
         let usable = |n: &u64| !self.given.contains(n) && (!self.taken.contains(n) || useless.contains(n));
         let last = self.facts.nonce + LANE_IN_FLIGHT_MAX as u64;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::decide::{Decision, Input, decide};
 use crate::ids::{CampaignId, Epoch, Millis, Seq};
-use crate::limits::GROUP_INPUTS_MAX;
+use crate::limits::{GROUP_DUE_MAX, GROUP_INPUTS_MAX};
 use crate::log::entry::{Body, Entry};
 use crate::log::merkle::{Appended, Frontier, leaf_hash};
 use crate::state::State;
@@ -67,11 +67,17 @@ impl Decider {
         debug_assert!(inputs.len() <= GROUP_INPUTS_MAX, "the caller bounds the group");
         let now = now.max(self.state.recorded_at);
         let (mut entries, mut postings, mut again) = (Vec::new(), Vec::new(), Vec::new());
-        // All of it, however much: no input may be decided before what fell due earlier. Bounded by what is scheduled:
-        // one closing for each round, one retry for each skipped entitlement of a batch.
-        while let Some(due) = self.state.first_due(now).cloned() {
+        while let Some(due) = self.state.first_due(now).filter(|_| entries.len() < GROUP_DUE_MAX).cloned() {
             self.push(Body::Due(due), now, &mut entries, &mut postings)?;
         }
+        // No input may be decided before what fell due earlier: with more of that to come, demands wait for the next
+        // group, and observations are made again.
+        let inputs = if self.state.first_due(now).is_some() {
+            again.extend(inputs.into_iter().filter(|input| !matches!(input, Input::Observed(_))));
+            Vec::new()
+        } else {
+            inputs
+        };
         for input in inputs {
             match decide(&self.state, &input, now) {
                 Decision::Entry(body) => self.push(*body, now, &mut entries, &mut postings)?,

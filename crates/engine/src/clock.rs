@@ -15,8 +15,18 @@ pub struct DatabaseClock {
 
 #[derive(Clone, Copy, Debug)]
 struct Known {
+    /// What the database said last.
     said: Millis,
+    /// When it said so here.
     at: Instant,
+    /// What this clock must not go below, whatever the database says.
+    floor: Millis,
+}
+
+impl Known {
+    fn now(&self) -> Millis {
+        (self.said + elapsed(self.at)).max(self.floor)
+    }
 }
 
 /// The database's clock and this process's monotonic one went apart by more than a second.
@@ -29,37 +39,33 @@ pub struct Drifted {
 impl DatabaseClock {
     /// A clock set to what the database just said.
     pub fn new(said: Millis) -> Self {
-        Self { last: Mutex::new(Known { said, at: Instant::now() }) }
+        Self { last: Mutex::new(Known { said, at: Instant::now(), floor: said }) }
     }
 
     /// Now.
     pub fn now(&self) -> Millis {
-        let last = *self.last.lock().expect("no panic inside");
-        last.said + elapsed(last.at)
+        self.last.lock().expect("no panic inside").now()
     }
 
-    /// Sets the clock anew, at the beginning of a term.
+    /// Takes what the database just said as it is, at the beginning of a term: another database may have another
+    /// clock. What it lies behind is waited out.
     pub fn reset(&self, said: Millis) {
         let mut last = self.last.lock().expect("no panic inside");
-        let said = said.max(last.said + elapsed(last.at));
-        *last = Known { said, at: Instant::now() };
+        *last = Known { said, at: Instant::now(), floor: last.now() };
     }
 
     /// Takes what the database just said.
     ///
     /// # Errors
-    /// When the two clocks went apart by more than [`CLOCK_DRIFT_MAX`]: a leader must resign.
+    /// When the two clocks went apart by more than [`CLOCK_DRIFT_MAX`] since the database last spoke: a leader must
+    /// resign.
     pub fn set(&self, said: Millis) -> Result<(), Drifted> {
-        let mut last = self.last.lock().expect("no panic inside");
-        let expected = last.said + elapsed(last.at);
-        // What the database said may have been under way for a while: only a clock that runs ahead, or lies far
-        // behind what it said before, is wrong.
-        let by = said.saturating_sub(expected).max(last.said.saturating_sub(said));
-        if u128::from(by) > CLOCK_DRIFT_MAX.as_millis() {
-            return Err(Drifted { by });
-        }
-        *last = Known { said: said.max(expected), at: Instant::now() };
-        Ok(())
+        let last = *self.last.lock().expect("no panic inside");
+        // What the database said may have been under way for a while: only a clock that runs ahead of this one, or
+        // went back, is wrong.
+        let by = said.saturating_sub(last.said + elapsed(last.at)).max(last.said.saturating_sub(said));
+        self.reset(said);
+        if u128::from(by) > CLOCK_DRIFT_MAX.as_millis() { Err(Drifted { by }) } else { Ok(()) }
     }
 }
 
@@ -80,5 +86,8 @@ mod tests {
         assert!(clock.now() >= before);
         assert!(clock.set(1_010_000).is_err());
         assert!(clock.set(900_000).is_err());
+        let after = clock.now();
+        assert!(after >= before);
+        assert!(clock.set(900_100).is_ok(), "a database that is behind, and stays so, is only behind once");
     }
 }

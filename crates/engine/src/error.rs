@@ -55,9 +55,9 @@ pub enum EngineError {
 pub enum Class {
     /// Try again after a short wait.
     Retry,
-    /// The process must exit.
+    /// The process must exit: going on could only do harm.
     Exit,
-    /// Somebody must look.
+    /// Somebody must look; trying again does no harm.
     Bug,
 }
 
@@ -65,13 +65,11 @@ impl EngineError {
     /// What follows.
     pub fn class(&self) -> Class {
         match self {
-            Self::Fenced(_) => Class::Exit,
-            Self::Corrupt(_) | Self::Entry(_) => Class::Bug,
-            Self::Append(error) if error.class() == sluice_store::Class::Bug => Class::Bug,
+            Self::Fenced(_) | Self::Corrupt(_) | Self::Entry(_) | Self::Incident(_) => Class::Exit,
+            Self::Append(error) if error.class() == sluice_store::Class::Bug => Class::Exit,
+            Self::Store(error) if error.class() == sluice_store::Class::Bug => Class::Exit,
             Self::Store(_) | Self::Append(_) | Self::Chain(_) | Self::Stopping => Class::Retry,
-            Self::Key(_) | Self::Snapshot { .. } | Self::Proof(_) | Self::Config(_) | Self::Incident(_) => {
-                Class::Bug
-            }
+            Self::Key(_) | Self::Snapshot { .. } | Self::Proof(_) | Self::Config(_) => Class::Bug,
         }
     }
 }

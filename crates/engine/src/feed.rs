@@ -129,19 +129,24 @@ impl Feed {
     async fn take_up(&self, row: Accepted) -> Result<(), EngineError> {
         let permit = Arc::clone(&self.under_way).acquire_owned().await.map_err(|_| EngineError::Stopping)?;
         let (verifier, verified) = (self.verifier.clone(), self.verified.clone());
+        let under_way = Arc::clone(&self.under_way);
         tokio::spawn(async move {
+            let mut permit = Some(permit);
             let input = loop {
                 match verifier.verify(&row).await {
                     Ok(input) => break input,
                     Err(error) => {
                         tracing::warn!(campaign = %row.key.campaign, node = row.key.node, n = row.key.n, error = %error,
                             "a demand could not be verified now; it is tried again");
+                        // Others are verified while this one waits for its chain.
+                        drop(permit.take());
                         tokio::time::sleep(LOOKUP_AGAIN).await;
                     }
                 }
                 if verified.is_closed() {
                     return;
                 }
+                permit = Arc::clone(&under_way).acquire_owned().await.ok();
             };
             // When the term is over the next one reads the row again.
             let _ = verified.send((row.key.campaign, input)).await;

@@ -39,7 +39,7 @@ struct Shared {
     view: RwLock<View>,
     seq: watch::Sender<Seq>,
     /// Requests that wait for the decision of a row.
-    waiting: Mutex<HashMap<IntakeKey, oneshot::Sender<Outcome>>>,
+    waiting: Mutex<HashMap<IntakeKey, Vec<oneshot::Sender<Outcome>>>>,
     room: Arc<WaitingRoom>,
     log_key: LogKey,
 }
@@ -143,13 +143,19 @@ impl Follower {
             return None;
         }
         let (sender, receiver) = oneshot::channel();
-        self.shared.waiting.lock().expect("no panic inside").insert(key, sender);
+        self.shared.waiting.lock().expect("no panic inside").entry(key).or_default().push(sender);
         Some(receiver)
     }
 
-    /// Forgets a request that no longer waits.
+    /// Forgets the requests for a row that no longer wait.
     pub fn forget(&self, key: IntakeKey) {
-        self.shared.waiting.lock().expect("no panic inside").remove(&key);
+        let mut waiting = self.shared.waiting.lock().expect("no panic inside");
+        if let Some(senders) = waiting.get_mut(&key) {
+            senders.retain(|sender| !sender.is_closed());
+            if senders.is_empty() {
+                waiting.remove(&key);
+            }
+        }
     }
 
     /// Applies committed entries; those applied before are passed over, so that the leader's own groups and the rows
@@ -184,15 +190,20 @@ impl Follower {
         }
         let mut note = None;
         for (row, path) in rows.into_iter().zip(paths) {
-            let Some(waiter) = row.entry.body.intake().and_then(|key| waiting.remove(&key)) else { continue };
+            let Some(waiters) = row.entry.body.intake().and_then(|key| waiting.remove(&key)) else {
+                continue;
+            };
             let note = note.get_or_insert_with(|| {
                 let origin = self.shared.log_key.origin().clone();
                 self.shared.log_key.sign(&TreeHead { origin, size, root, state_hash: None })
             });
             let receipt =
                 Receipt { entry: row.bytes, seq: row.entry.seq, path: path.clone(), note: note.clone() };
-            // A request that gave up waiting asks again by its id.
-            let _ = waiter.send(Outcome { entry: row.entry, receipt });
+            let outcome = Outcome { entry: row.entry, receipt };
+            for waiter in waiters {
+                // A request that gave up waiting asks again by its id.
+                let _ = waiter.send(outcome.clone());
+            }
         }
     }
 
@@ -206,7 +217,8 @@ impl Follower {
         let full = rows.len() as i64 == FOLLOW_ROWS_MAX;
         let mut committed = Vec::with_capacity(rows.len());
         for row in rows {
-            committed.push(Committed { entry: Entry::decode(&row.entry)?, bytes: row.entry });
+            // Checks leaf, position and epoch against the row: an edited row stops the node.
+            committed.push(Committed { entry: row.decode()?, bytes: row.entry });
         }
         self.advance(committed)?;
         Ok(full)

@@ -211,6 +211,11 @@ impl Intake {
             Demand::Claim(claim) => self.examine_claim(campaign, claim).await,
             Demand::Command(command) => {
                 crate::verify::check_shape(command).map_err(SubmitError::Malformed)?;
+                // A row in the queue of a campaign that does not exist would never be read.
+                if campaign != CampaignId::default() && self.follower.read(|s| s.campaign(campaign).is_none())
+                {
+                    return Err(SubmitError::Refused(Code::UnknownCampaign));
+                }
                 match self.verifier.approvals(id, command).await {
                     Ok(signed) => signed.map(|_| ()).map_err(SubmitError::Refused),
                     Err(error) => {

@@ -152,6 +152,7 @@ impl Node {
             node: id,
             holder: config.holder.clone(),
             sequencer: config.sequencer,
+            home: config.home,
             store: store.clone(),
             follower: follower.clone(),
             verifier,
@@ -169,7 +170,7 @@ impl Node {
                 let error = standby.run().await;
                 fail.send_replace(Some(Arc::new(error)));
             }),
-            tokio::spawn(heartbeats(store.clone(), id)),
+            tokio::spawn(heartbeats(store.clone(), id, Arc::clone(&clock), Arc::clone(&leading))),
         ];
         let tasks = Mutex::new(tasks);
         let inner = Inner { config, id, store, follower, snapshots, intake, lanes, leading, failed, tasks };
@@ -363,10 +364,13 @@ impl Node {
 }
 
 /// Says that the node lives, for those who list nodes. Decides nothing.
-async fn heartbeats(store: Store, node: NodeId) {
+async fn heartbeats(store: Store, node: NodeId, clock: Arc<DatabaseClock>, leading: Arc<AtomicU64>) {
     loop {
-        if let Err(error) = store.heartbeat(node).await {
-            tracing::debug!(error = %error, "no heartbeat");
+        match store.heartbeat(node).await {
+            // A leader hears the database's clock with every append, and resigns when it drifts.
+            Ok(now) if leading.load(Ordering::SeqCst) == 0 => clock.reset(now),
+            Ok(_) => {}
+            Err(error) => tracing::debug!(error = %error, "no heartbeat"),
         }
         tokio::time::sleep(HEARTBEAT_EVERY).await;
     }

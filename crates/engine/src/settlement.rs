@@ -157,9 +157,7 @@ impl Settlement {
 
     /// Whether a lane has nothing under way that is not mined.
     fn is_idle(&self, lane: usize) -> bool {
-        self.follower.read(|state| {
-            self.batches(state, lane).iter().all(|(_, b)| b.mined.is_some() || b.plan.words.is_empty())
-        })
+        self.follower.read(|state| self.batches(state, lane).iter().all(|(_, b)| !b.is_open()))
     }
 
     /// Whether the chain knows this epoch; takes it if it does not. Until then every transaction would revert.
@@ -183,13 +181,13 @@ impl Settlement {
         let here = self.chain.id();
         let campaigns: Vec<CampaignId> = self.follower.read(|state| {
             let here = |c: &&sluice_core::state::campaign::Campaign| {
-                c.terms.distributor.chain_id == here && c.watched && c.paused.is_none()
+                c.terms.distributor.chain_id == here && c.watched
             };
             state.campaigns.values().filter(here).map(|c| c.terms.campaign).collect()
         });
         let mut planned = 0;
         for campaign in campaigns {
-            while let Some(batch) = self.next_batch(campaign)? {
+            while let Some(batch) = self.next_batch_or_skip(campaign)? {
                 let appended = self.observations.append(vec![Body::BatchPlanned(batch)], Vec::new()).await?;
                 if appended.is_empty() {
                     // The state moved on between planning and appending; the next tick plans from what is there.
@@ -199,6 +197,17 @@ impl Settlement {
             }
         }
         Ok(planned)
+    }
+
+    /// A campaign whose snapshot is missing here is passed over: the others go on.
+    fn next_batch_or_skip(&self, campaign: CampaignId) -> Result<Option<BatchPlanned>, EngineError> {
+        match self.next_batch(campaign) {
+            Err(error @ EngineError::Snapshot { .. }) => {
+                tracing::error!(%campaign, error = &error as &dyn std::error::Error, "a campaign cannot be planned here");
+                Ok(None)
+            }
+            other => other,
+        }
     }
 
     fn next_batch(&self, campaign: CampaignId) -> Result<Option<BatchPlanned>, EngineError> {
@@ -227,25 +236,52 @@ impl Settlement {
     }
 
     async fn send(&mut self, lane: usize, market: Market, height: u64) -> Result<usize, EngineError> {
-        let facts = self.facts(lane, market, height).await?;
+        let open: BTreeSet<B256> = self.follower.read(|state| {
+            let batches = self.batches(state, lane);
+            batches.iter().flat_map(|(_, b)| b.attempts.iter().map(|a| a.tx_hash)).collect()
+        });
+        self.lanes[lane].sent_at.retain(|hash, _| open.contains(hash));
+        self.lanes[lane].lost.retain(|hash| open.contains(hash));
+        let mut facts = self.facts(lane, market, height).await?;
+        let mut done = 0;
+        // A batch that cannot be signed now holds up those behind it in its campaign, but nobody else's: the lane is
+        // looked at again without that campaign. Each round blocks one more, so there are no more than campaigns.
+        loop {
+            let (did, blocked) = self.steps(lane, &facts).await?;
+            done += did;
+            let Some(campaign) = blocked else { return Ok(done) };
+            facts.blocked.push(campaign);
+            facts.sent_at = self.lanes[lane].sent_at.iter().map(|(hash, at)| (*hash, *at)).collect();
+        }
+    }
+
+    /// The lane's steps; returns how many were done, and the campaign at which it stopped.
+    async fn steps(
+        &mut self,
+        lane: usize,
+        facts: &LaneFacts,
+    ) -> Result<(usize, Option<CampaignId>), EngineError> {
         let steps = self.follower.read(|state| {
             let batches = self.batches(state, lane);
-            step(self.epoch, &facts, &self.policy, &batches, |b| self.gas_limit(self.gas_of(b)))
+            step(self.epoch, facts, &self.policy, &batches, |b| self.gas_limit(self.gas_of(b)))
         });
         let missing = steps.iter().find_map(|s| match s {
             Step::NeedsFunds { missing } => Some(*missing),
             _ => None,
         });
-        self.show(&facts, missing);
+        self.show(facts, missing);
         let mut done = 0;
         for step in steps {
-            // A batch that cannot be signed now holds up those behind it: their numbers come later on chain.
-            if !self.carry_out(lane, &facts, step).await? {
-                break;
+            let signs = match &step {
+                Step::Sign { campaign, .. } => Some(*campaign),
+                _ => None,
+            };
+            if !self.carry_out(lane, facts, step).await? {
+                return Ok((done, signs));
             }
             done += 1;
         }
-        Ok(done)
+        Ok((done, None))
     }
 
     fn show(&self, facts: &LaneFacts, missing: Option<u128>) {
@@ -279,6 +315,7 @@ impl Settlement {
             sent_at: lane.sent_at.iter().map(|(hash, at)| (*hash, *at)).collect(),
             height,
             lost: lane.lost.iter().copied().collect(),
+            blocked: Vec::new(),
         })
     }
 
@@ -286,15 +323,17 @@ impl Settlement {
     async fn carry_out(&mut self, lane: usize, facts: &LaneFacts, step: Step) -> Result<bool, EngineError> {
         match step {
             Step::Sign { campaign, batch, nonce, fees } => {
-                self.sign(lane, facts, campaign, batch, nonce, fees).await
+                self.sign(lane, facts, campaign, batch, nonce, fees, None).await
             }
             Step::Replace { campaign, batch, previous, fees } => {
-                let nonce = self.follower.read(|state| {
+                let previous = self.follower.read(|state| {
                     let batch = state.campaign(campaign)?.batches.get(&batch)?;
-                    batch.attempts.iter().find(|a| a.tx_hash == previous).map(|a| a.nonce)
+                    batch.attempts.iter().find(|a| a.tx_hash == previous).map(|a| (a.nonce, a.gas_limit))
                 });
-                match nonce {
-                    Some(nonce) => self.sign(lane, facts, campaign, batch, nonce, fees).await,
+                match previous {
+                    Some((nonce, gas)) => {
+                        self.sign(lane, facts, campaign, batch, nonce, fees, Some(gas)).await
+                    }
                     None => Ok(false),
                 }
             }
@@ -315,7 +354,12 @@ impl Settlement {
         }
     }
 
-    /// Simulates, signs, commits, sends: in this order.
+    /// Simulates, signs, commits, sends: in this order. A replacement, with the gas limit of what it replaces, is signed
+    /// even if it would revert now: mined, it frees the nonce and shows that this content is dead.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "a step's fields, which are not worth a struct of their own"
+    )]
     async fn sign(
         &mut self,
         lane: usize,
@@ -324,12 +368,14 @@ impl Settlement {
         batch: BatchNo,
         nonce: u64,
         fees: Fees,
+        replaces: Option<u64>,
     ) -> Result<bool, EngineError> {
         let Some(call) = self.call(campaign, batch).await? else { return Ok(false) };
-        let gas_limit = match self.simulate(facts.account, campaign, batch, &call).await? {
-            Some(Simulated::Succeeds { gas_used, .. }) => self.gas_limit(gas_used),
-            Some(Simulated::Reverts(revert)) => return self.reverted(campaign, batch, revert).await,
-            None => return Ok(false),
+        let gas_limit = match (self.simulate(facts.account, campaign, batch, &call).await?, replaces) {
+            (Some(Simulated::Succeeds { gas_used, .. }), _) => self.gas_limit(gas_used),
+            (_, Some(gas_limit)) => gas_limit,
+            (Some(Simulated::Reverts(revert)), None) => return self.reverted(campaign, batch, revert).await,
+            (None, None) => return Ok(false),
         };
         let signed = self.lanes[lane].signer.sign(&TxRequest {
             chain_id: self.chain.id(),
@@ -378,8 +424,7 @@ impl Settlement {
     ) -> Result<Option<Simulated>, EngineError> {
         let before: Vec<(BatchNo, u64)> = self.follower.read(|state| {
             let batches = state.campaign(campaign).map(|c| c.batches.range(..batch));
-            let open =
-                batches.into_iter().flatten().filter(|(_, b)| b.mined.is_none() && !b.plan.words.is_empty());
+            let open = batches.into_iter().flatten().filter(|(_, b)| b.is_open());
             open.map(|(number, b)| (*number, self.gas_limit(self.gas_of(b)))).collect()
         });
         let mut calls = Vec::new();
@@ -407,8 +452,7 @@ impl Settlement {
     ) -> Result<Option<calldata::Call>, EngineError> {
         let plan = self.follower.read(|state| {
             let campaign = state.campaign(campaign)?;
-            let batch =
-                campaign.batches.get(&batch).filter(|b| b.mined.is_none() && !b.plan.words.is_empty())?;
+            let batch = campaign.batches.get(&batch).filter(|b| b.is_open())?;
             Some((batch.plan.clone(), campaign.terms.distributor.address))
         });
         let Some((plan, distributor)) = plan else { return Ok(None) };
@@ -463,7 +507,11 @@ impl Settlement {
     ) -> Result<bool, EngineError> {
         for hash in hashes {
             if let Some(receipt) = self.chain.receipt(*hash).await? {
-                if receipt.succeeded {
+                let read =
+                    self.follower.read(|s| s.chains.get(&self.chain.id()).map_or(0, |c| c.seen.number));
+                // Mined well: the watcher is about to see it. If it has been there and saw no settlement, the call paid
+                // outside of our batches (in EXIT): this attempt is spent.
+                if receipt.succeeded && receipt.block.number > read {
                     return Ok(true);
                 }
                 tracing::warn!(%campaign, batch, tx = %hash, block = receipt.block.number, "an attempt reverted");

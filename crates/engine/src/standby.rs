@@ -33,6 +33,8 @@ const FOLLOW_EVERY: Duration = Duration::from_millis(50);
 const ELECT_EVERY: Duration = Duration::from_millis(300);
 /// How often a checkpoint is signed when the head moved.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
+/// How often a candidate reads the chains' epochs.
+const CHAINS_EVERY: Duration = Duration::from_secs(5);
 /// How often a stretch of the chain's paid bits is compared with the log's.
 const RECONCILE_EVERY: Duration = Duration::from_secs(5);
 /// After a term that ended by a failure, before this node stands again.
@@ -62,6 +64,7 @@ pub struct Standby {
     pub(crate) node: NodeId,
     pub(crate) holder: String,
     pub(crate) sequencer: u64,
+    pub(crate) home: ChainId,
     pub(crate) store: Store,
     pub(crate) follower: Follower,
     pub(crate) verifier: Verifier,
@@ -84,7 +87,7 @@ impl Standby {
             };
             self.leading.store(0, Ordering::SeqCst);
             match error.class() {
-                Class::Exit | Class::Bug if is_fatal(&error) => return error,
+                Class::Exit => return error,
                 _ => tracing::warn!(
                     node = self.node,
                     error = &error as &dyn std::error::Error,
@@ -98,12 +101,18 @@ impl Standby {
     /// Applies the log as it grows; stands for election now and then.
     async fn follow_until_elected(&self) -> Result<(LeaderSession, Epoch), EngineError> {
         let mut session = None;
-        let at_least = self.above_the_chains().await?;
         let mut looked: Option<tokio::time::Instant> = None;
+        let mut above: Option<(tokio::time::Instant, Epoch)> = None;
         loop {
             while self.follower.catch_up(&self.store).await? {}
             if looked.is_none_or(|at| at.elapsed() >= ELECT_EVERY) {
                 looked = Some(tokio::time::Instant::now());
+                let at_least = match above.filter(|(at, _)| at.elapsed() < CHAINS_EVERY) {
+                    Some((_, at_least)) => at_least,
+                    None => self.above_the_chains().await,
+                };
+                above =
+                    above.filter(|(at, _)| at.elapsed() < CHAINS_EVERY).or(looked.map(|at| (at, at_least)));
                 if let Some(epoch) = self.stand(&mut session, at_least).await? {
                     return session.map(|s| (s, epoch)).ok_or(EngineError::Stopping);
                 }
@@ -112,14 +121,22 @@ impl Standby {
         }
     }
 
-    /// An epoch above every chain's: under a lower one nothing could be settled. Read once per candidacy; a chain that
-    /// went further meanwhile ends the term, and the next candidacy reads again.
-    async fn above_the_chains(&self) -> Result<Epoch, EngineError> {
+    /// An epoch above every chain's: under a lower one nothing could be settled. If a chain went further meanwhile, the
+    /// process exits when it settles there, and the next one reads again.
+    async fn above_the_chains(&self) -> Epoch {
         let mut at_least = 1;
-        for settings in self.chains.values() {
-            at_least = at_least.max(settings.chain.epoch(settings.charter, At::Latest).await? + 1);
+        for (id, settings) in self.chains.iter() {
+            let known = match settings.chain.epoch(settings.charter, At::Latest).await {
+                Ok(epoch) => epoch,
+                // The other chains' claims are decided all the same; settling on this one finds out.
+                Err(error) => {
+                    tracing::warn!(chain = id, error = %error, "a chain's epoch could not be read");
+                    self.follower.read(|state| state.chains.get(id).map_or(0, |c| c.epoch))
+                }
+            };
+            at_least = at_least.max(known + 1);
         }
-        Ok(at_least)
+        at_least
     }
 
     /// Takes the epoch if nobody holds it.
@@ -128,6 +145,10 @@ impl Standby {
         session: &mut Option<LeaderSession>,
         at_least: Epoch,
     ) -> Result<Option<Epoch>, EngineError> {
+        if !self.follower.read(|state| self.snapshots.missing(state)).is_empty() {
+            // It could decide, but not settle: somebody else leads.
+            return Ok(None);
+        }
         if session.is_none() {
             *session = Some(LeaderSession::open(&self.store, self.stream).await?);
         }
@@ -144,16 +165,10 @@ impl Standby {
         match self.begin(session, epoch).await {
             Ok(mut term) => {
                 self.leading.store(epoch, Ordering::SeqCst);
-                let ended = term.join_next().await;
+                let error = cause(&mut term).await;
                 // The other parts hold nothing that is not in the log or found again from it.
                 term.shutdown().await;
-                match ended {
-                    Some(Ok(error)) => error,
-                    Some(Err(panic)) => {
-                        EngineError::Incident(format!("a part of the term panicked: {panic}"))
-                    }
-                    None => EngineError::Stopping,
-                }
+                error
             }
             Err(error) => error,
         }
@@ -196,8 +211,14 @@ impl Standby {
     ) {
         let ChainSettings { chain, charter, control, lanes, policy, every } = settings.clone();
         let (follower, snapshots) = (self.follower.clone(), self.snapshots.clone());
-        let mut watcher =
-            Watcher::new(chain.clone(), charter, follower.clone(), snapshots.clone(), observations.clone());
+        let mut watcher = Watcher::new(
+            chain.clone(),
+            charter,
+            follower.clone(),
+            snapshots.clone(),
+            observations.clone(),
+            chain.id() == self.home,
+        );
         term.spawn(async move {
             loop {
                 if let Some(error) = pace("watcher", every, watcher.tick().await).await {
@@ -262,6 +283,28 @@ impl Standby {
     }
 }
 
+/// What ended a term: the first end that is not merely another part's. A part that stops takes the channels of the
+/// others along, and they may be noticed first.
+async fn cause(term: &mut JoinSet<EngineError>) -> EngineError {
+    loop {
+        match term.join_next().await {
+            Some(Ok(EngineError::Stopping)) => match tokio::time::timeout(REST, term.join_next()).await {
+                Ok(Some(Ok(error))) if !matches!(error, EngineError::Stopping) => return error,
+                Ok(Some(Err(panic))) => return panicked(&panic),
+                Ok(Some(Ok(_))) => {}
+                Ok(None) | Err(_) => return EngineError::Stopping,
+            },
+            Some(Ok(error)) => return error,
+            Some(Err(panic)) => return panicked(&panic),
+            None => return EngineError::Stopping,
+        }
+    }
+}
+
+fn panicked(panic: &tokio::task::JoinError) -> EngineError {
+    EngineError::Incident(format!("a part of the term panicked: {panic}"))
+}
+
 fn ended(result: Result<std::convert::Infallible, EngineError>) -> EngineError {
     match result {
         Ok(never) => match never {},
@@ -278,23 +321,11 @@ async fn pace(
     match result {
         Ok(0) => tokio::time::sleep(every).await,
         Ok(_) => tokio::task::yield_now().await,
-        Err(error @ EngineError::Chain(_)) => {
-            tracing::warn!(
-                part,
-                error = &error as &dyn std::error::Error,
-                "the chain failed; it is asked again"
-            );
+        Err(error @ (EngineError::Chain(_) | EngineError::Snapshot { .. } | EngineError::Proof(_))) => {
+            tracing::warn!(part, error = &error as &dyn std::error::Error, "this failed; it is tried again");
             tokio::time::sleep(REST).await;
         }
         Err(error) => return Some(error),
     }
     None
-}
-
-/// Errors after which going on could only do harm.
-fn is_fatal(error: &EngineError) -> bool {
-    matches!(
-        error,
-        EngineError::Fenced(_) | EngineError::Corrupt(_) | EngineError::Entry(_) | EngineError::Incident(_)
-    )
 }

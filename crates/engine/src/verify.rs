@@ -50,6 +50,7 @@ pub enum ClaimCheck {
 struct Ground {
     distributor: ContractRef,
     token: Address,
+    charter: Address,
     terms: RoundTerms,
 }
 
@@ -151,6 +152,7 @@ impl Verifier {
             Some(Ground {
                 distributor: campaign.terms.distributor,
                 token: campaign.terms.token,
+                charter: state.charters.get(&campaign.terms.distributor.chain_id)?.charter.address,
                 terms: campaign.round(round)?.terms.clone(),
             })
         })
@@ -241,14 +243,18 @@ impl Verifier {
         &self,
         terms: &sluice_core::command::CampaignTerms,
     ) -> Result<Result<Listed, Code>, EngineError> {
-        let chain = self.chain(terms.distributor.chain_id)?;
+        let Ok(chain) = self.chain(terms.distributor.chain_id) else { return Ok(Err(Code::NotRegistered)) };
         let charter =
             self.follower.read(|s| s.charters.get(&terms.distributor.chain_id).map(|c| c.charter.address));
         let Some(charter) = charter else { return Ok(Err(Code::NotRegistered)) };
         if !chain.is_registered(charter, terms.distributor.address).await? {
             return Ok(Err(Code::NotRegistered));
         }
-        let told = chain.distributor_terms(terms.distributor.address).await?;
+        let told = match chain.distributor_terms(terms.distributor.address).await {
+            // Something that is no Distributor, or a token without decimals: asking again changes nothing.
+            Err(error) if error.class() == sluice_chain::Class::Final => return Ok(Err(Code::NotRegistered)),
+            told => told?,
+        };
         let same = told.token == terms.token && told.charter == charter && told.decimals == terms.decimals;
         Ok(if same { Ok(Listed::Nothing) } else { Err(Code::NotRegistered) })
     }
@@ -263,6 +269,14 @@ impl Verifier {
             Err(EngineError::Snapshot { .. }) => return Ok(Err(Code::SnapshotMissing)),
             Err(other) => return Err(other),
         };
+        let never = self.follower.read(|state| {
+            let campaign = state.campaign(terms.campaign)?.terms.clone();
+            let charter = state.charters.get(&campaign.distributor.chain_id)?.charter.address;
+            Some([campaign.token, campaign.distributor.address, charter])
+        });
+        if never.into_iter().flatten().any(|address| !snapshot.find(address).is_empty()) {
+            return Ok(Err(Code::BadList));
+        }
         let path = self.snapshots.path(terms.list_hash);
         let hash = tokio::task::spawn_blocking(move || crate::snapshots::file_hash(&path))
             .await
@@ -377,6 +391,7 @@ fn listed(snapshot: &Snapshot, claim: &ClaimDemand) -> Result<(), Code> {
 
 /// The contract refuses these, too.
 fn destination(claim: &ClaimDemand, ground: &Ground) -> Result<(), Code> {
-    let bad = claim.to == Address::ZERO || claim.to == ground.token || claim.to == ground.distributor.address;
+    let never = [Address::ZERO, ground.token, ground.distributor.address, ground.charter];
+    let bad = never.contains(&claim.to);
     if bad { Err(Code::BadRedirect) } else { Ok(()) }
 }

@@ -3,6 +3,8 @@
 
 mod translate;
 
+use std::collections::BTreeSet;
+
 use sluice_chain::events::{BlockEvents, Watched};
 use sluice_chain::{At, Chain};
 use sluice_core::ids::{BlockRef, CampaignId, ChainId};
@@ -29,6 +31,8 @@ pub struct Watcher {
     observations: Observations,
     /// The final block at which the Charter was last compared.
     charter_read_at: u64,
+    /// Whether this chain's Charter founds the stream.
+    home: bool,
 }
 
 /// A campaign on this chain, as far as the watcher needs it.
@@ -47,8 +51,9 @@ impl Watcher {
         follower: Follower,
         snapshots: Snapshots,
         observations: Observations,
+        home: bool,
     ) -> Self {
-        Self { chain, charter, follower, snapshots, observations, charter_read_at: 0 }
+        Self { chain, charter, follower, snapshots, observations, charter_read_at: 0, home }
     }
 
     /// One look at the chain; returns how many entries it yielded.
@@ -56,19 +61,26 @@ impl Watcher {
     /// # Errors
     /// When the chain cannot be reached, or the term is over.
     pub async fn tick(&mut self) -> Result<usize, EngineError> {
+        if !self.home && self.follower.read(|state| state.home.is_none()) {
+            // The first Charter in the log founds the stream.
+            return Ok(0);
+        }
         let head = self.chain.head().await?;
         let Some(seen) = self.seen() else {
             return self.begin(head.finalized).await;
         };
-        let canonical = seen.seen.number <= head.latest.number
-            && self.chain.block_ref(seen.seen.number).await?.is_some_and(|block| block == seen.seen);
-        if !canonical {
-            return self.rewind(seen).await;
+        match self.chain.block_ref(seen.seen.number).await? {
+            Some(block) if block == seen.seen => {}
+            // Only another block at that height is a reorganisation.
+            Some(_) => return self.rewind(seen).await,
+            // The node is behind: it will come.
+            None => return Ok(0),
         }
         let mut yielded = self.catch_up_new_campaigns(seen).await?;
         yielded += self.read_on(seen, head.latest, head.finalized).await?;
         yielded += self.finalize().await?;
-        yielded += self.read_charter(head.finalized).await?;
+        let finalized = self.seen().map_or(seen.finalized, |s| s.finalized);
+        yielded += self.read_charter(finalized).await?;
         Ok(yielded)
     }
 
@@ -111,6 +123,13 @@ impl Watcher {
     /// Takes back what stands in blocks that vanished, and goes back to the last final block: what is still there is
     /// read again and found recorded.
     async fn rewind(&mut self, seen: ChainSeen) -> Result<usize, EngineError> {
+        if self.chain.block_ref(seen.finalized.number).await?.is_some_and(|block| block != seen.finalized) {
+            return Err(EngineError::Incident(format!(
+                "chain {}: block {} was final and has another hash now; set a deeper finality, or this is another chain",
+                self.id(),
+                seen.finalized.number
+            )));
+        }
         let mut bodies = Vec::new();
         for (block, body) in self.follower.read(|state| unfinal(state, self.id())) {
             if self.chain.block_ref(block.number).await? != Some(block) {
@@ -173,6 +192,9 @@ impl Watcher {
                 return Ok(0);
             }
             reached = read.upto;
+            if self.follower.read(|state| contradicts(state, self.id(), &read.blocks)) {
+                return self.rewind(seen).await;
+            }
             appends = self.translate(&watched, read.blocks)?;
         }
         let mut bodies = Vec::new();
@@ -226,6 +248,16 @@ impl Watcher {
             if bodies.is_empty() {
                 return Ok(yielded);
             }
+            if let Some(seen) = self.seen().filter(|_| yielded == 0) {
+                for block in bodies.iter().filter_map(final_block).collect::<BTreeSet<_>>() {
+                    // What is recorded there must be what became final.
+                    match self.chain.block_ref(block.number).await? {
+                        Some(there) if there == block => {}
+                        Some(_) => return self.rewind(seen).await,
+                        None => return Ok(yielded),
+                    }
+                }
+            }
             let appended = self.append(bodies).await?;
             if appended == 0 {
                 // The state moved on between reading and appending; the next tick looks again.
@@ -273,6 +305,20 @@ fn block_of(bodies: &[Body]) -> Option<BlockRef> {
         Body::EventsMined(m) => Some(m.block),
         _ => None,
     })
+}
+
+fn final_block(body: &Body) -> Option<BlockRef> {
+    match body {
+        Body::EventsFinal(at) => Some(at.block),
+        Body::BatchFinal(at) => Some(at.block),
+        _ => None,
+    }
+}
+
+/// Whether another block is recorded at the height of one that was just read.
+fn contradicts(state: &State, chain: ChainId, read: &[BlockEvents]) -> bool {
+    let recorded: Vec<BlockRef> = unfinal(state, chain).into_iter().map(|(block, _)| block).collect();
+    read.iter().any(|r| recorded.iter().any(|known| known.number == r.block.number && *known != r.block))
 }
 
 /// Everything recorded in blocks that are not final, youngest first, with the entry that takes it back.

@@ -44,6 +44,7 @@ fn facts(nonce: u64) -> LaneFacts {
         sent_at: Vec::new(),
         height: 50,
         lost: Vec::new(),
+        blocked: Vec::new(),
     }
 }
 

@@ -156,7 +156,7 @@ impl State {
             return Err("the entitlement was decided before");
         }
         self.touch_taken(campaign, id, BitKind::Decided);
-        self.move_funds(campaign, Account::Free, Account::Reserved, claim.amount.into(), out)?;
+        self.reserve(campaign, claim.amount.into(), out)?;
         if claim.redirect.is_some() {
             self.campaign_mut(campaign)?.redirected.insert(id, seq);
             self.pages.touch(PageId::Redirected(campaign, id));
@@ -210,7 +210,7 @@ impl State {
             self.pages.touch_shard(campaign, round, shard, BitKind::Decided);
         }
         self.pages.touch(PageId::Round(campaign, round));
-        self.move_funds(campaign, Account::Free, Account::Reserved, total, out)
+        self.reserve(campaign, total, out)
     }
 
     fn voided(&mut self, voided: &Voided, out: &mut Vec<Posting>) -> Result<(), Wrong> {
@@ -292,6 +292,15 @@ impl State {
         }
         self.pages.touch(PageId::Due(at, due.clone()));
         self.due.insert((at, due));
+    }
+
+    /// Reserves an amount: from what is free, then from what was annulled, which is there to pay its correction.
+    fn reserve(&mut self, campaign: CampaignId, amount: Total, out: &mut Vec<Posting>) -> Result<(), Wrong> {
+        let free = self.campaign_mut(campaign)?.funds.balance(Account::Free);
+        let from_free = Total(u128::try_from(free).unwrap_or(0).min(amount.get()));
+        let rest = amount.checked_sub(from_free).ok_or("the sum underflows")?;
+        self.move_funds(campaign, Account::Free, Account::Reserved, from_free, out)?;
+        self.move_funds(campaign, Account::Voided, Account::Reserved, rest, out)
     }
 
     /// Moves funds between two accounts of a campaign.

@@ -1,5 +1,7 @@
 //! `apply`, the part of batches: planned, sent, mined, taken back and final; and how far each chain was read.
 
+use alloy_primitives::Bytes;
+
 use crate::amount::{Amount, Total};
 use crate::ids::{CampaignId, EntitlementId};
 use crate::limits::{SKIP_RETRIES_MAX, SKIP_RETRY_AFTER};
@@ -165,11 +167,22 @@ impl State {
             for index in word.indexes() {
                 let id = EntitlementId { round: word.round, index };
                 if !batch.paid(id) && batch.skipped(id).is_none() {
-                    self.release_busy(campaign, id)?;
+                    self.set_aside(campaign, id)?;
                 }
             }
         }
         Ok(())
+    }
+
+    /// An entitlement that a final batch named and the chain passed over without a word. If no other payment and no void
+    /// explains it (yet), it is tried again, as often as a failed transfer: planned at once, it might be for ever.
+    fn set_aside(&mut self, campaign: CampaignId, id: EntitlementId) -> Result<(), Wrong> {
+        let elsewhere = self.campaign_mut(campaign)?.paid_elsewhere(id);
+        let (shard, at) = self.round_mut(campaign, id)?.shard_mut(id.index);
+        if elsewhere || shard.paid.get(at) || shard.void.get(at) {
+            return self.release_busy(campaign, id);
+        }
+        self.skip(campaign, &Skipped { entitlement: id, reason: Bytes::from_static(b"passed over") })
     }
 
     /// Lets an entitlement be planned again, unless something else still keeps it.

@@ -74,7 +74,8 @@ impl Funds {
         amount: Total,
         out: &mut Vec<Posting>,
     ) {
-        let delta = i128::try_from(amount.get()).expect("a total of uint96 amounts stays below 2^127");
+        // Deposits above 2^120 are not taken into the log, and nothing else exceeds what came in.
+        let delta = i128::try_from(amount.get()).expect("amounts stay below 2^127");
         if delta == 0 {
             return;
         }
@@ -84,8 +85,10 @@ impl Funds {
         out.push(Posting { campaign, account: to, delta });
     }
 
-    /// Whether the free balance covers an amount.
+    /// Whether an amount can be reserved: from what is free, then from what was annulled, which is there to pay its
+    /// correction.
     pub fn covers(&self, amount: Total) -> bool {
-        i128::try_from(amount.get()).is_ok_and(|amount| self.balance(Account::Free) >= amount)
+        let there = self.balance(Account::Free) + self.balance(Account::Voided);
+        i128::try_from(amount.get()).is_ok_and(|amount| there >= amount)
     }
 }

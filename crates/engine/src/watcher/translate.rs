@@ -140,7 +140,9 @@ impl Translator<'_> {
             add(&mut paid, *id);
         }
         paid.sort_unstable();
-        let ours = self.campaign.batches.get(&number).is_some_and(|b| b.names_all(&paid));
+        let ours = self.campaign.batches.get(&number).is_some_and(|b| {
+            b.names_all(&paid) && settlement.skipped.iter().all(|s| b.contains(s.entitlement))
+        });
         if !ours {
             tracing::error!(campaign = %self.id, batch = number, tx = %tx_hash, block = self.block.number,
                 "a batch was settled that this log did not decide");

@@ -90,6 +90,7 @@ impl World {
             sent_at: self.sent_at.iter().map(|(hash, at)| (*hash, *at)).collect(),
             height: self.height,
             lost: self.lost.iter().copied().collect(),
+            blocked: Vec::new(),
             ..facts(0)
         }
     }
