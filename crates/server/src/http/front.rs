@@ -10,7 +10,8 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use ipnet::IpNet;
@@ -19,6 +20,7 @@ use sluice_core::limits::BODY_BYTES_MAX;
 use sluice_engine::follower::Follower;
 use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::{self, CorsLayer};
 use tower_http::timeout::RequestBodyTimeoutLayer;
 use uuid::Uuid;
 
@@ -59,7 +61,18 @@ pub(crate) fn around(routes: Router) -> Router {
         .layer(RequestBodyTimeoutLayer::new(bounds::BODY_PAUSE_MAX))
         .layer(from_fn(in_time))
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(any_page())
         .layer(from_fn(counted))
+}
+
+/// Claim pages are static and lie anywhere, so any page may read and hand in claims: nothing here rests on who shows
+/// the page. Keys are left out, so that no page can use one that a browser was given.
+fn any_page() -> CorsLayer {
+    CorsLayer::new()
+        .allow_origin(cors::Any)
+        .allow_methods([Method::GET, Method::POST])
+        .allow_headers([CONTENT_TYPE, MIN_SEQ])
+        .expose_headers([AS_OF_SEQ, RETRY_AFTER])
 }
 
 /// The answer of an address that does not take a method.

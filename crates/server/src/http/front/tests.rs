@@ -4,7 +4,7 @@ use std::path::Path;
 
 use alloy_primitives::Address;
 use axum::body::{Body, to_bytes};
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::AUTHORIZATION;
 use axum::http::request::Builder;
 use axum::response::Json;
 use axum::routing::{get, post};
@@ -168,6 +168,28 @@ async fn a_network_pays_for_refusals_alone_and_a_known_key_passes() {
     assert_eq!(house.ask(from(elsewhere, "/good"), "").await.0, StatusCode::OK);
     let (status, _, who) = house.ask(key(from(home, "/who"), &house.operator), "").await;
     assert_eq!((status, who.as_str()), (StatusCode::OK, "Operator"));
+}
+
+#[tokio::test]
+async fn a_page_from_anywhere_may_claim_and_may_not_use_a_key() {
+    let house = house().await;
+    let preflight = |header: &str| {
+        let request =
+            Request::builder().method("OPTIONS").uri("/sum").header("Origin", "https://claim.example");
+        let request = request.header("Access-Control-Request-Method", "POST");
+        request.header("Access-Control-Request-Headers", header)
+    };
+    let (status, headers, _) = house.ask(preflight("content-type"), "").await;
+    assert_eq!(
+        (status, &headers["access-control-allow-origin"]),
+        (StatusCode::OK, &HeaderValue::from_static("*"))
+    );
+    let allowed = headers["access-control-allow-headers"].to_str().unwrap();
+    assert!(allowed.contains("content-type") && !allowed.contains("authorization") && !allowed.contains('*'));
+    assert!(!headers.contains_key("access-control-allow-credentials"));
+    let (_, headers, _) =
+        house.ask(Request::get("/good").header("Origin", "https://claim.example"), "").await;
+    assert!(headers["access-control-expose-headers"].to_str().unwrap().contains("as-of-seq"));
 }
 
 #[tokio::test]
