@@ -163,11 +163,7 @@ async fn a_position_is_taken_once_and_an_old_epoch_appends_nothing() {
     })
     .await;
     let last = store.read_log(STREAM, taken.seq - 1, 1).await.unwrap().remove(0);
-    let again = Append {
-        first: taken.seq + 1,
-        rows: vec![row(&last, taken.epoch, taken.seq + 1)],
-        ..Append::default()
-    };
+    let next = |seq| Append { first: seq, rows: vec![row(&last, taken.epoch, seq)], ..Append::default() };
 
     // The log's key, past the append: another entry at a position that is taken.
     let mut raw = PgConnection::connect(world.database.url()).await.unwrap();
@@ -194,7 +190,7 @@ async fn a_position_is_taken_once_and_an_old_epoch_appends_nothing() {
 
 /// The same entry at another position, under another epoch: a row that follows from nothing but its place.
 fn row(stored: &sluice_store::StoredEntry, epoch: u64, seq: u64) -> LogRow {
-    let mut entry = stored.decode().unwrap();
+    let mut entry = stored.decode().expect("an entry");
     (entry.epoch, entry.seq) = (epoch, seq);
     LogRow::of(&entry)
 }
@@ -249,7 +245,7 @@ async fn a_batch_settles_once_by_its_number_and_its_content_once_by_the_bitmap()
 async fn revert_of(world: &World, from: alloy_primitives::Address, data: Bytes) -> RevertKind {
     let call =
         SimCall { from, to: world.distributor, data, gas_limit: world.chain.config().transaction_gas_cap };
-    match world.chain.try_call(&call, At::Latest).await.unwrap() {
+    match world.chain.try_call(&call, At::Latest).await.expect("an answer") {
         Simulated::Reverts(revert) => revert.kind,
         other => panic!("it would settle again: {other:?}"),
     }
