@@ -51,6 +51,13 @@ async function measure(chain) {
     await always.settleSparse(round, tree, [[50, bit(1)]]);
     row(`self-claim always ${kind}`, 1, await always.claim(round, tree, 50 * 256 + 77));
   }
+  const clone = await Campaign.deploy(chain, { clone: true });
+  for (const kind of ['fresh', 'warm']) {
+    const round = await clone.round(tree);
+    await clone.settleSparse(round, tree, [[50, bit(1)], [60, 1n]]);
+    row(`clone: settle 512 ${kind}`, 512, await clone.settle(round, tree, 0, 7));
+    row(`clone: self-claim always ${kind}`, 1, await clone.claim(round, tree, 50 * 256 + 77));
+  }
   const exitOnly = await Campaign.deploy(chain, { policy: 1 });
   const rounds = [];
   for (let k = 0; k < 2; k += 1) {
@@ -77,7 +84,7 @@ function print(rows) {
   const peer = (name) => (PEERS[name] ?? []).map(([who, gas]) => `${who} ${gas.toLocaleString('en')}`).join('; ');
   console.log(`${'case'.padEnd(32)}${'gas/recipient'.padStart(14)}${'bytes'.padStart(9)}${'floor'.padStart(9)}${'×'.padStart(7)}  ${'goal'.padEnd(20)} peers (reference figures)`);
   for (const [name, { k, perRecipient, bytesPerRecipient }] of Object.entries(rows)) {
-    const floor = name.startsWith('self-claim') ? floorOfClaim(name.endsWith('fresh')) : floorOfBatch(k, name.endsWith('fresh'));
+    const floor = name.includes('self-claim') ? floorOfClaim(name.endsWith('fresh')) : floorOfBatch(k, name.endsWith('fresh'));
     console.log(
       `${name.padEnd(32)}${perRecipient.toLocaleString('en').padStart(14)}${bytesPerRecipient.toLocaleString('en').padStart(9)}${Math.round(floor).toLocaleString('en').padStart(9)}${(perRecipient / floor).toFixed(3).padStart(7)}  ${goalOf(name, perRecipient).padEnd(20)} ${peer(name)}`,
     );

@@ -65,7 +65,7 @@ const FAR = 4_000_000_000n;
 
 export class Campaign {
   /** Deploys everything. `lane` settles. */
-  static async deploy(chain, { policy = 0 } = {}) {
+  static async deploy(chain, { policy = 0, clone = false } = {}) {
     const self = new Campaign();
     self.chain = chain;
     [self.deployer, self.lane, self.control] = await chain.accounts();
@@ -83,22 +83,31 @@ export class Campaign {
         timers: { w1: 3600, w2: 3600, finality: 60, beatEvery: 0, takeEpochEvery: 0 },
       },
     ]);
-    self.distributor = await chain.deploy(self.deployer, artifact('Distributor'), [
-      {
-        token: self.token,
-        charter: self.charter,
-        refund: self.deployer,
-        policy,
-        grace: 86_400,
-        openingDelay: 1,
-        transferGas: 200_000,
-      },
-    ]);
+    const terms = {
+      token: self.token,
+      charter: self.charter,
+      refund: self.deployer,
+      policy,
+      grace: 86_400,
+      openingDelay: 1,
+      transferGas: 200_000,
+    };
+    self.distributor = clone ? await self.#clone(terms) : await chain.deploy(self.deployer, artifact('Distributor'), [terms]);
     await chain.send(self.control, self.charter, self.charterArtifact.abi.encodeFunctionData('takeEpoch', [1]));
     await chain.send(self.deployer, self.token, self.tokenArtifact.abi.encodeFunctionData('mint', [self.distributor, 10n ** 30n]));
     self.rounds = 0;
     self.batches = 0;
     return self;
+  }
+
+  async #clone(terms) {
+    const code = await this.chain.deploy(this.deployer, artifact('DistributorClone'), []);
+    const { abi } = artifact('DistributorFactory');
+    const factory = await this.chain.deploy(this.deployer, artifact('DistributorFactory'), [code]);
+    const salt = keccak256(toUtf8Bytes('salt'));
+    const [address] = await this.chain.call(factory, abi, 'addressOf', [terms, salt, this.deployer]);
+    await this.chain.send(this.deployer, factory, abi.encodeFunctionData('deploy', [terms, salt]));
+    return address;
   }
 
   /** Publishes and opens a round over `tree`, with both bitmaps empty. */
