@@ -349,17 +349,15 @@ impl Settlement {
                     None => Ok(true),
                 }
             }
-            Step::AskReceipts { campaign, batch, hashes } => self.ask(lane, campaign, batch, &hashes).await,
+            Step::AskReceipts { campaign, batch, hashes } => {
+                self.ask(lane, facts.height, campaign, batch, &hashes).await
+            }
             Step::NeedsFunds { .. } => Ok(false),
         }
     }
 
     /// Simulates, signs, commits, sends: in this order. A replacement, with the gas limit of what it replaces, is signed
     /// even if it would revert now: mined, it frees the nonce and shows that this content is dead.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "a step's fields, which are not worth a struct of their own"
-    )]
     async fn sign(
         &mut self,
         lane: usize,
@@ -501,25 +499,32 @@ impl Settlement {
     async fn ask(
         &mut self,
         lane: usize,
+        height: u64,
         campaign: CampaignId,
         batch: BatchNo,
         hashes: &[B256],
     ) -> Result<bool, EngineError> {
+        let mut receipt = None;
         for hash in hashes {
-            if let Some(receipt) = self.chain.receipt(*hash).await? {
-                let read =
-                    self.follower.read(|s| s.chains.get(&self.chain.id()).map_or(0, |c| c.seen.number));
-                // Mined well: the watcher is about to see it. If it has been there and saw no settlement, the call paid
-                // outside of our batches (in EXIT): this attempt is spent.
-                if receipt.succeeded && receipt.block.number > read {
-                    return Ok(true);
-                }
-                tracing::warn!(%campaign, batch, tx = %hash, block = receipt.block.number, "an attempt reverted");
-                self.lanes[lane].lost.extend(hashes);
-                return Ok(true);
-            }
+            receipt = receipt.or(self.chain.receipt(*hash).await?);
         }
-        tracing::warn!(%campaign, batch, "the nonce of a batch went to another transaction");
+        let (is_open, read) = self.follower.read(|state| {
+            let batch = state.campaign(campaign).and_then(|c| c.batches.get(&batch));
+            let read = state.chains.get(&self.chain.id()).map_or(0, |c| c.seen.number);
+            (batch.is_some_and(Batch::is_open), read)
+        });
+        let why = match &receipt {
+            _ if !is_open => return Ok(true),
+            Some(receipt) if !receipt.succeeded => "an attempt reverted",
+            // Mined well, or by another hand: the watcher has read as far as the nonce was looked at, and saw no
+            // settlement of this batch.
+            Some(receipt) if receipt.block.number <= read => "an attempt succeeded outside of the batches",
+            None if height <= read => "the nonce of a batch went to another transaction",
+            // The watcher is about to tell.
+            Some(_) | None => return Ok(true),
+        };
+        let tx = receipt.map(|r| r.tx_hash);
+        tracing::warn!(%campaign, batch, tx = ?tx, "{why}");
         self.lanes[lane].lost.extend(hashes);
         Ok(true)
     }
