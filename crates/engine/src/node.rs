@@ -35,7 +35,7 @@ const HEARTBEAT_EVERY: Duration = Duration::from_secs(5);
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 
 /// What a node is started with.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct NodeConfig {
     /// Which log.
     pub stream: StreamId,
@@ -53,6 +53,21 @@ pub struct NodeConfig {
     pub log_secret: [u8; 32],
     /// This node's sequencer id in the Charter.
     pub sequencer: u64,
+}
+
+impl std::fmt::Debug for NodeConfig {
+    /// Without the log key and the database's password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { stream, holder, snapshots, chains, home, sequencer, .. } = self;
+        f.debug_struct("NodeConfig")
+            .field("stream", stream)
+            .field("holder", holder)
+            .field("snapshots", snapshots)
+            .field("chains", &chains.keys())
+            .field("home", home)
+            .field("sequencer", sequencer)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A running node. Cheap to clone.
@@ -332,6 +347,7 @@ impl Node {
     pub fn status(&self) -> NodeStatus {
         let inner = &self.inner;
         let leading = inner.leading.load(Ordering::SeqCst);
+        let missing_snapshots = inner.snapshots.missing(&inner.follower).len();
         inner.follower.read(|state| NodeStatus {
             node: inner.id,
             leading: (leading > 0).then_some(leading),
@@ -340,7 +356,7 @@ impl Node {
             waiting: inner.intake.room().len(),
             lanes: inner.lanes.lock().expect("no panic inside").clone(),
             chains: state.chains.clone(),
-            missing_snapshots: inner.snapshots.missing(state).len(),
+            missing_snapshots,
         })
     }
 

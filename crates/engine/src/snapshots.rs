@@ -12,6 +12,7 @@ use sluice_core::state::State;
 use sluice_snapshot::Snapshot;
 
 use crate::error::EngineError;
+use crate::follower::Follower;
 
 /// The folder in which snapshots lie, each under the hex of its SHA-256.
 #[derive(Clone, Debug)]
@@ -92,12 +93,12 @@ impl Snapshots {
     }
 
     /// Rounds that may pay and whose snapshot is missing here: the node is not ready while there are any.
-    pub fn missing(&self, state: &State) -> Vec<(CampaignId, RoundNo)> {
-        let rounds = state.campaigns.values().flat_map(|c| c.rounds.values());
-        rounds
-            .filter(|r| r.was_opened() && !self.is_stored(r.terms.list_hash))
-            .map(|r| (r.terms.campaign, r.terms.round))
-            .collect()
+    pub fn missing(&self, follower: &Follower) -> Vec<(CampaignId, RoundNo)> {
+        let open: Vec<_> = follower.read(|state| {
+            let rounds = state.campaigns.values().flat_map(|c| c.rounds.values()).filter(|r| r.was_opened());
+            rounds.map(|r| (r.terms.campaign, r.terms.round, r.terms.list_hash)).collect()
+        });
+        open.into_iter().filter(|(.., hash)| !self.is_stored(*hash)).map(|(c, r, _)| (c, r)).collect()
     }
 }
 

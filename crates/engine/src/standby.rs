@@ -145,7 +145,7 @@ impl Standby {
         session: &mut Option<LeaderSession>,
         at_least: Epoch,
     ) -> Result<Option<Epoch>, EngineError> {
-        if !self.follower.read(|state| self.snapshots.missing(state)).is_empty() {
+        if !self.snapshots.missing(&self.follower).is_empty() {
             // It could decide, but not settle: somebody else leads.
             return Ok(None);
         }
