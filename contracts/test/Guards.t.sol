@@ -327,7 +327,9 @@ contract GuardsTest is Base {
         Redirect[] memory items = new Redirect[](4);
         for (uint256 i; i < 4; ++i) items[i] = redirect(t, r, i, address(uint160(0xd0 + i)));
         items[2].signature = "";
+        uint256 before = gasleft();
         settleTo(items);
+        isTrue(before - gasleft() < 2_000_000, "the burner burnt no more than a wallet's answer may cost");
         eq(dist.paidWord(r, 0), 0x9, "the contract wallet's and the last");
         eq(token.balanceOf(address(0xd0)), amountOf(0), "ERC-1271");
         eq(token.balanceOf(address(0xd3)), amountOf(3), "ECDSA");
