@@ -280,3 +280,18 @@ fn nothing_is_signed_for_a_number_given_up() {
     given_up.given_up = true;
     assert_eq!(steps(&facts(8), &[given_up]), []);
 }
+
+#[test]
+fn a_blocked_campaign_signs_nothing_new_and_nobody_waits_for_it() {
+    let mut other = batch(1, vec![]);
+    other.plan.campaign = campaign(2);
+    let mut blocked = facts(7);
+    blocked.blocked = vec![campaign(1)];
+    let fees = Fees { max_fee: 208, priority_fee: 8 };
+    let new = Step::Sign { campaign: campaign(2), batch: 1, nonce: 7, fees };
+    assert_eq!(steps(&blocked, &[batch(1, vec![]), other]), [new]);
+    // What it has under way is still sent, and not raised: it would revert.
+    let open = [batch(1, vec![]), batch(2, vec![attempt(7, 1, 208)])];
+    let blocked = LaneFacts { blocked: vec![campaign(1)], ..sent(facts(7), &[(1, 0)]) };
+    assert_eq!(steps(&blocked, &open), [Step::Send { tx_hash: hash(1) }]);
+}

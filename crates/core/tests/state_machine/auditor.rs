@@ -142,16 +142,25 @@ impl Auditor {
                 let flight = self.flights.remove(&(at.campaign, at.batch)).unwrap();
                 self.leave(at.campaign, &flight.plan.words);
                 let (paid, skipped) = flight.mined.unwrap();
+                let silent = named(&flight.plan.words)
+                    .into_iter()
+                    .filter(|id| !paid.contains(id) && skipped.iter().all(|s| s.entitlement != *id));
+                let silent: Vec<_> = silent.collect();
                 for id in paid {
                     self.pay(at.campaign, id);
                 }
-                self.fail(at.campaign, &skipped);
+                self.fail(at.campaign, skipped.iter().map(|s| s.entitlement));
+                // Passed over without a word, and nothing explains it yet: it counts as a failed transfer.
+                let explained = |f: &Fate| f.void || f.by_wallet;
+                let silent = silent.into_iter().filter(|id| !explained(&self.fates[&(at.campaign, *id)]));
+                let unexplained: Vec<_> = silent.collect();
+                self.fail(at.campaign, unexplained);
             }
             Body::BatchReplanned(replanned) => {
                 let flight = self.flights.remove(&(replanned.campaign, replanned.batch)).unwrap();
                 assert!(flight.mined.is_none());
                 self.leave(replanned.campaign, &flight.plan.words);
-                self.fail(replanned.campaign, &replanned.poison);
+                self.fail(replanned.campaign, replanned.poison.iter().map(|s| s.entitlement));
             }
             Body::EventsMined(mined) => {
                 self.by_wallet(mined.campaign, &mined.events, true);
@@ -209,9 +218,9 @@ impl Auditor {
         }
     }
 
-    fn fail(&mut self, campaign: CampaignId, skipped: &[Skipped]) {
-        for skipped in skipped {
-            let fate = self.fate(campaign, skipped.entitlement);
+    fn fail(&mut self, campaign: CampaignId, failed: impl IntoIterator<Item = EntitlementId>) {
+        for id in failed {
+            let fate = self.fate(campaign, id);
             if !fate.paid {
                 fate.failed += 1;
                 fate.waits = fate.failed <= SKIP_RETRIES_MAX;

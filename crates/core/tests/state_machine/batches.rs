@@ -437,19 +437,28 @@ fn poison_is_tried_a_bounded_number_of_times() {
 }
 
 #[test]
-fn what_a_batch_neither_paid_nor_skipped_may_be_planned_again() {
+fn what_a_batch_neither_paid_nor_skipped_is_tried_again_like_a_failed_transfer() {
     let mut world = World::open(10, RoundMode::Pull);
     world.decide([1, 2]);
-    let plan = world.plan().unwrap();
-    world.sign(1);
-    // The Distributor passes over what is held there and says nothing.
-    let mut mined = world.mined(&plan, &[2]);
-    mined.skipped.clear();
-    let block = mined.block;
-    world.see([Body::BatchMined(mined)]);
-    world.finalize(1, block);
-    assert_eq!(world.status(2), Some(ClaimState::Decided));
-    assert_eq!(indexes(&world.plan().unwrap().words), [2]);
+    let mut tries = 0;
+    while let Some(plan) = world.plan() {
+        tries += 1;
+        assert!(tries < 20, "it is given up at some time");
+        world.sign(plan.batch);
+        // The Distributor passes over what is held there and says nothing.
+        let mut mined = world.mined(&plan, &[2]);
+        mined.skipped.clear();
+        let block = mined.block;
+        world.see([Body::BatchMined(mined)]);
+        world.finalize(plan.batch, block);
+        let waits = tries <= sluice_core::limits::SKIP_RETRIES_MAX;
+        assert!(matches!(world.status(2), Some(ClaimState::Skipped { retry, .. }) if retry == waits));
+        assert_eq!(world.plan(), None, "not before its time");
+        world.now += 10_000_000;
+        world.submit(Vec::new());
+    }
+    assert_eq!(tries, sluice_core::limits::SKIP_RETRIES_MAX + 1);
+    assert_eq!(world.balance(Account::Reserved), amount(2).get(), "still reserved");
 }
 
 #[test]

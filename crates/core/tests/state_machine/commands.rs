@@ -255,3 +255,18 @@ fn a_void_names_entitlements_ascending_inside_the_round_and_not_paid() {
     assert_eq!(world.balance(Account::Voided), sum([1, 2, 3]).get());
     world.balanced();
 }
+
+#[test]
+fn a_correction_is_paid_from_what_was_annulled() {
+    let mut world = World::open(10, RoundMode::Push);
+    world.push(0, 10);
+    world.void(vec![3]);
+    assert_eq!((world.balance(Account::Free), world.balance(Account::Voided)), (0, amount(3).get()));
+    world.publish(campaign(1), 1, RoundMode::Push);
+    world.open_round(campaign(1), 2);
+    let correction = signed(&mut world, Action::Push { campaign: campaign(1), round: 2, from: 0, to: 1 });
+    assert_eq!(code(&mut world, correction), None);
+    assert_eq!(world.balance(Account::Voided), amount(3).get() - amount(0).get());
+    assert_eq!(world.balance(Account::Reserved), sum((0..10).filter(|i| *i != 3)).get() + amount(0).get());
+    world.balanced();
+}

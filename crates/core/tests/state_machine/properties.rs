@@ -33,7 +33,7 @@ fn hashes_agree(world: &World) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 32, max_shrink_iters: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn every_entitlement_is_decided_once_paid_once_and_booked_once((counts, gas, operations) in life()) {

@@ -3,7 +3,7 @@
 use sluice_core::command::RoundMode;
 use sluice_core::decide::Input;
 use sluice_core::ids::EntitlementId;
-use sluice_core::limits::{SKIP_RETRIES_MAX, SKIP_RETRY_AFTER};
+use sluice_core::limits::{GROUP_DUE_MAX, SKIP_RETRIES_MAX, SKIP_RETRY_AFTER};
 use sluice_core::log::entry::{Body, ChainEvent, Due};
 use sluice_core::refusal::Code;
 use sluice_core::state::round::RoundPhase;
@@ -31,6 +31,30 @@ fn whatever_fell_due_stands_before_any_later_input() {
     assert_eq!(bodies.len(), 301, "however much fell due");
     assert!(bodies[..300].iter().all(|b| matches!(b, Body::Due(_))));
     assert!(matches!(bodies[300], Body::CommandRefused(_)));
+}
+
+#[test]
+fn more_than_a_group_of_due_items_makes_demands_wait() {
+    let mut world = World::open(1_536, RoundMode::Push);
+    world.push(0, 1_536);
+    let plans: Vec<_> = std::iter::from_fn(|| world.plan()).collect();
+    for plan in &plans {
+        let first = plan.words[0].word * 256;
+        let block = world.mine(plan, &(first + 1..first + 512).collect::<Vec<_>>());
+        world.finalize(plan.batch, block);
+    }
+    world.now += 60_000;
+    let (claim, cursor) = (world.claim(0), world.cursor(Vec::new()));
+    let demands = vec![Input::Observed(cursor), Input::Claim(claim)];
+    let (bodies, again) = world.submit_all(demands.clone());
+    assert_eq!(
+        (bodies.len(), again),
+        (GROUP_DUE_MAX, 1),
+        "the demand comes back, the observation is made again"
+    );
+    let (bodies, again) = world.submit_all(demands);
+    assert_eq!((bodies.len(), again), (3 * 511 - GROUP_DUE_MAX + 2, 0));
+    assert!(matches!(bodies[bodies.len() - 2..], [Body::ChainCursor(_), Body::ClaimRefused(_)]));
 }
 
 #[test]
