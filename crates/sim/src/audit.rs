@@ -56,7 +56,8 @@ pub(crate) async fn settled(
     let expected = expected(records);
     for field in fields {
         let mine = expected.iter().filter(|(campaign, _)| *campaign == field.campaign).count();
-        while paid_finally(servers, field).await? < mine || reserved(servers, field).await? != 0 {
+        // While blocks vanish the chain's node does not always have a head, and the bitmap is asked for again.
+        while paid_finally(servers, field).await.unwrap_or(0) < mine || reserved(servers, field).await? != 0 {
             tokio::time::sleep(LOOK_EVERY).await;
         }
     }

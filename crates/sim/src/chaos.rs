@@ -25,12 +25,14 @@ use crate::report::Report;
 use crate::rpc_proxy::{self, RpcProxy, Service};
 use crate::schedule::{self, Fault, Round, Which};
 use crate::seed::Seed;
-use crate::workload::{self, Stage, Task};
+use crate::workload::{self, Progress, Stage, Task};
 
 /// How long the nodes may take to lead for the first time.
 const FIRST_LEADER: Duration = Duration::from_secs(60);
 /// How long an ordered cut may wait for its statement.
 const CUT_WITHIN: Duration = Duration::from_secs(6);
+/// How often a claim is called for while a cut waits.
+const CALL_EVERY: Duration = Duration::from_millis(700);
 /// How many faults a deferred one lets pass.
 const DEFER_BY: usize = 3;
 /// Faults that are deferred in a run: more would mean that something is wrong with the workload.
@@ -77,6 +79,15 @@ struct World {
     tell: bool,
 }
 
+/// What a run leaves for the auditor.
+struct Outcome {
+    fields: Arc<Vec<Field>>,
+    records: Arc<Records>,
+    /// How often each kind of fault took place.
+    faults: Vec<(String, u32)>,
+    settled_in: Duration,
+}
+
 impl Chaos {
     /// Does it. The exit code is 0 only if the auditor finds nothing wrong.
     ///
@@ -106,7 +117,7 @@ impl Chaos {
         let world = self.world().await?;
         let outcome = self.trouble(&world, seed, &schedule).await;
         let World { servers, fleet, statements, requests, .. } = world;
-        let (fields, records, faults) = match outcome {
+        let Outcome { fields, records, faults, settled_in } = match outcome {
             Ok(done) => done,
             Err(error) => {
                 println!("chaos: the run itself failed, seed {seed}");
@@ -116,6 +127,7 @@ impl Chaos {
         let mut report = Report::default();
         let (starts, exits) = fleet.figures().await;
         report.figure("seed", seed);
+        report.figure("seconds from the last fault to all final", settled_in.as_secs());
         report.figure("node processes started", starts);
         report.figure("of them, ended by themselves", exits);
         report.figure("commits cut", statements.made().values().sum::<u32>());
@@ -174,12 +186,7 @@ impl Chaos {
     }
 
     /// Campaigns, clients and faults, until everything is final.
-    async fn trouble(
-        &self,
-        world: &World,
-        seed: u64,
-        schedule: &[Round],
-    ) -> anyhow::Result<(Arc<Vec<Field>>, Arc<Records>, Vec<(String, u32)>)> {
+    async fn trouble(&self, world: &World, seed: u64, schedule: &[Round]) -> anyhow::Result<Outcome> {
         let apis = [ApiClient::new(world.fleet.url(0), None)?, ApiClient::new(world.fleet.url(1), None)?];
         let wallets = WALLETS.max(u32::try_from(schedule.len())? * 4);
         let mut fields = Vec::new();
@@ -189,7 +196,7 @@ impl Chaos {
         let fields = Arc::new(fields);
         println!("chaos: {CAMPAIGNS} campaigns of {wallets} entitlements are open; faults begin");
         let records = Arc::new(Records::default());
-        let (round, rounds) = watch::channel(0);
+        let (progress, seen) = watch::channel(Progress::default());
         let counts: Vec<u64> = fields.iter().map(Field::count).collect();
         let tasks = workload::draw(&Seed::new(seed), &counts, schedule.len());
         // Faults take a few seconds each at most; then there is the time to become final.
@@ -197,11 +204,12 @@ impl Chaos {
         let nodes = [world.fleet.url(0).to_owned(), world.fleet.url(1).to_owned()];
         let client = Client::new(nodes, Arc::clone(&records), end)?;
         let stage = Stage { servers: Arc::clone(&world.servers), fields: Arc::clone(&fields), client, apis };
-        let mut clients = spawn(&stage, tasks, &rounds);
+        let mut clients = spawn(&stage, tasks, &seen);
         drop(stage);
-        let faults = world.faults(schedule, &round).await?;
+        let faults = world.faults(schedule, &progress).await?;
         println!("chaos: no more faults; everything must become final within {FINAL_WITHIN:?}");
-        round.send_replace(schedule.len());
+        let quiet = Instant::now();
+        progress.send_replace(Progress { round: schedule.len(), called: usize::MAX });
         let finishing = async {
             while let Some(done) = clients.join_next().await {
                 done??;
@@ -213,15 +221,19 @@ impl Chaos {
             Err(_) => bail!("{} clients were not done {FINAL_WITHIN:?} after the last fault", clients.len()),
         }
         world.settle(&fields, &records).await?;
-        Ok((fields, records, faults))
+        Ok(Outcome { fields, records, faults, settled_in: quiet.elapsed() })
     }
 }
 
-fn spawn(stage: &Stage, tasks: Vec<Task>, rounds: &watch::Receiver<usize>) -> JoinSet<anyhow::Result<()>> {
+fn spawn(
+    stage: &Stage,
+    tasks: Vec<Task>,
+    progress: &watch::Receiver<Progress>,
+) -> JoinSet<anyhow::Result<()>> {
     let mut clients = JoinSet::new();
     for task in tasks {
-        let (stage, rounds) = (stage.clone(), rounds.clone());
-        clients.spawn(async move { stage.run(task, rounds).await });
+        let (stage, progress) = (stage.clone(), progress.clone());
+        clients.spawn(async move { stage.run(task, progress).await });
     }
     clients
 }
@@ -236,7 +248,7 @@ impl World {
     async fn faults(
         &self,
         schedule: &[Round],
-        round: &watch::Sender<usize>,
+        progress: &watch::Sender<Progress>,
     ) -> anyhow::Result<Vec<(String, u32)>> {
         let mut counts = std::collections::BTreeMap::<String, u32>::new();
         let mut waiting: VecDeque<Round> = schedule.iter().copied().collect();
@@ -244,9 +256,9 @@ impl World {
         let mut number = 0;
         while let Some(Round { fault, pause }) = waiting.pop_front() {
             number += 1;
-            round.send_replace(number - 1);
+            progress.send_modify(|now| now.round = number - 1);
             let begun = Instant::now();
-            let done = tokio::time::timeout(FAULT_MAX, self.fault(fault)).await;
+            let done = tokio::time::timeout(FAULT_MAX, self.fault(fault, progress)).await;
             let done = done.with_context(|| format!("fault {number}, {fault}, took too long"))??;
             if self.tell {
                 let took = begun.elapsed().as_millis();
@@ -268,7 +280,7 @@ impl World {
     }
 
     /// One fault; says whether it found anything to hit.
-    async fn fault(&self, fault: Fault) -> anyhow::Result<bool> {
+    async fn fault(&self, fault: Fault, progress: &watch::Sender<Progress>) -> anyhow::Result<bool> {
         match fault {
             Fault::Kill { which, down } => self.kill(which, down).await,
             Fault::KillBoth { down } => {
@@ -279,7 +291,7 @@ impl World {
             Fault::Freeze { length } => self.fleet.freeze(self.slot(Which::Leader).await, length).await,
             Fault::CutCommit { commit, cut } => {
                 self.statements.cut_next(commit, cut);
-                let done = wait(CUT_WITHIN, || self.statements.has_cut()).await;
+                let done = wait(progress, || self.statements.has_cut()).await;
                 self.statements.clear();
                 Ok(done)
             }
@@ -291,7 +303,7 @@ impl World {
             }
             Fault::CutBroadcast { how } => {
                 self.requests.cut_next(how);
-                let done = wait(CUT_WITHIN, || self.requests.has_cut()).await;
+                let done = wait(progress, || self.requests.has_cut()).await;
                 self.requests.clear();
                 Ok(done)
             }
@@ -361,11 +373,18 @@ impl World {
     }
 }
 
-async fn wait(within: Duration, mut done: impl FnMut() -> bool) -> bool {
-    let end = Instant::now() + within;
+/// Waits for an ordered cut, and calls for a claim now and then, so that there is something to cut.
+async fn wait(progress: &watch::Sender<Progress>, mut done: impl FnMut() -> bool) -> bool {
+    let end = Instant::now() + CUT_WITHIN;
+    let mut call = Instant::now() + CALL_EVERY;
     while !done() {
-        if Instant::now() >= end {
+        let now = Instant::now();
+        if now >= end {
             return false;
+        }
+        if now >= call {
+            call = now + CALL_EVERY;
+            progress.send_modify(|progress| progress.called += 1);
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }

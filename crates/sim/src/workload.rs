@@ -57,13 +57,40 @@ pub(crate) enum Role {
 pub(crate) struct Task {
     /// Which campaign.
     pub(crate) field: usize,
-    /// When: in this round of faults, so much after its beginning.
-    pub(crate) round: usize,
+    pub(crate) when: When,
+    /// So much later.
     pub(crate) after: Duration,
     /// The node that is asked first.
     pub(crate) slot: usize,
     pub(crate) ids: [DemandId; 2],
     pub(crate) what: What,
+}
+
+/// When a task begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum When {
+    /// In this round of faults.
+    Round(usize),
+    /// When so many claims were called for, because a fault waits for a statement that nobody makes.
+    Called(usize),
+}
+
+/// How far the run has come.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Progress {
+    /// The round of faults.
+    pub(crate) round: usize,
+    /// Claims called for.
+    pub(crate) called: usize,
+}
+
+impl Progress {
+    fn reaches(&self, when: When) -> bool {
+        match when {
+            When::Round(round) => self.round >= round,
+            When::Called(number) => self.called > number,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -73,7 +100,8 @@ pub(crate) enum What {
 }
 
 /// The whole workload, from the seed: about two thirds of each list are claimed one way or another, most of the rest
-/// is pushed in ranges that also cover claimed entitlements, and some are never asked for.
+/// is pushed in ranges that also cover claimed entitlements, some are claimed when a fault calls for it, and some are
+/// never asked for.
 pub(crate) fn draw(seed: &Seed, counts: &[u64], rounds: usize) -> Vec<Task> {
     let mut seed = seed.fork("workload");
     let mut tasks = Vec::new();
@@ -85,12 +113,20 @@ pub(crate) fn draw(seed: &Seed, counts: &[u64], rounds: usize) -> Vec<Task> {
                 tasks.push(task(&mut seed, field, rounds, What::Claim { index, role }));
             }
         }
-        // The last twentieth is never pushed, and of the claimed part only a fifth is.
-        let (mut from, end) = (claimed * 4 / 5, count - count / 20);
+        // Of the claimed part a fifth is pushed, the last eighth is not.
+        let (mut from, end) = (claimed * 4 / 5, count - count / 8);
         while from < end {
             let to = (from + seed.between(8, count / 8 + 9)).min(end);
             tasks.push(task(&mut seed, field, rounds, What::Push { from, to }));
             from = to;
+        }
+        for index in end..count - count / 20 {
+            let mut called = task(&mut seed, field, rounds, What::Claim { index, role: Role::Plain });
+            called.when = When::Called(
+                usize::try_from(index - end).expect("a list of this size") * counts.len() + field,
+            );
+            called.after = Duration::ZERO;
+            tasks.push(called);
         }
     }
     tasks
@@ -112,7 +148,7 @@ fn role(of_hundred: u64) -> Role {
 fn task(seed: &mut Seed, field: usize, rounds: usize, what: What) -> Task {
     Task {
         field,
-        round: usize::try_from(seed.below(rounds as u64)).expect("a number of rounds"),
+        when: When::Round(usize::try_from(seed.below(rounds as u64)).expect("a number of rounds")),
         after: Duration::from_millis(seed.below(1_500)),
         slot: seed.slot(),
         ids: [DemandId(seed.uuid()), DemandId(seed.uuid())],
@@ -130,9 +166,13 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// Does one task when its round comes, to its very end.
-    pub(crate) async fn run(&self, task: Task, mut round: watch::Receiver<usize>) -> anyhow::Result<()> {
-        round.wait_for(|now| *now >= task.round).await.context("the test was given up")?;
+    /// Does one task when its time comes, to its very end.
+    pub(crate) async fn run(
+        &self,
+        task: Task,
+        mut progress: watch::Receiver<Progress>,
+    ) -> anyhow::Result<()> {
+        progress.wait_for(|now| now.reaches(task.when)).await.context("the test was given up")?;
         tokio::time::sleep(task.after).await;
         let field = &self.fields[task.field];
         match task.what {
@@ -203,8 +243,10 @@ impl Stage {
         let operator = &self.servers.prepared.operator;
         let wallet = field.wallet(index).address();
         while Instant::now() < self.client.end() {
-            let finalized = operator.chain.head().await?.finalized;
-            if self.is_paid(field, index, At::Block(finalized)).await? {
+            // While blocks vanish the chain's node does not always have a head.
+            if let Ok(head) = operator.chain.head().await
+                && self.is_paid(field, index, At::Block(head.finalized)).await?
+            {
                 return Ok(());
             }
             if !self.is_paid(field, index, At::Latest).await? {
