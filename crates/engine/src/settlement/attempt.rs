@@ -1,0 +1,197 @@
+//! Attempts: a batch simulated, signed, committed and sent, in this order; and what became of those whose nonce is used.
+
+use alloy_primitives::{Address, B256, U256};
+use sluice_chain::At;
+use sluice_chain::calls::BatchHead;
+use sluice_chain::send::Outcome;
+use sluice_chain::signer::TxRequest;
+use sluice_chain::simulate::{SimCall, Simulated};
+use sluice_core::fees::Fees;
+use sluice_core::ids::{BatchNo, CampaignId};
+use sluice_core::log::entry::{AttemptSigned, Body};
+use sluice_core::sender::LaneFacts;
+use sluice_core::state::batch::Batch;
+
+use super::{Settlement, TRANSFER_GAS_MAX, calldata};
+use crate::error::EngineError;
+use crate::sequencer::RawAttempt;
+
+impl Settlement {
+    /// Simulates, signs, commits, sends: in this order. A replacement, with the gas limit of what it replaces, is signed
+    /// even if it would revert now: mined, it frees the nonce and shows that this content is dead.
+    pub(super) async fn sign(
+        &mut self,
+        lane: usize,
+        facts: &LaneFacts,
+        campaign: CampaignId,
+        batch: BatchNo,
+        nonce: u64,
+        fees: Fees,
+        replaces: Option<u64>,
+    ) -> Result<bool, EngineError> {
+        let Some(call) = self.call(campaign, batch).await? else { return Ok(false) };
+        let gas_limit = match (self.simulate(facts.account, campaign, batch, &call).await?, replaces) {
+            (Some(Simulated::Succeeds { gas_used, .. }), _) => self.gas_limit(gas_used),
+            (_, Some(gas_limit)) => gas_limit,
+            (Some(Simulated::Reverts(revert)), None) => return self.reverted(campaign, batch, revert).await,
+            (None, None) => return Ok(false),
+        };
+        let signed = self.lanes[lane].signer.sign(&TxRequest {
+            chain_id: self.chain.id(),
+            nonce,
+            to: Some(call.to),
+            data: call.data,
+            gas_limit,
+            fees,
+            value: U256::ZERO,
+        })?;
+        let body = Body::AttemptSigned(AttemptSigned {
+            campaign,
+            batch,
+            lane: facts.account,
+            nonce,
+            tx_hash: signed.hash,
+            max_fee: fees.max_fee,
+            priority_fee: fees.priority_fee,
+            gas_limit,
+        });
+        let raw = RawAttempt { chain_id: self.chain.id(), hash: signed.hash, raw: signed.raw.to_vec() };
+        if self.observations.append(vec![body], vec![raw]).await?.is_empty() {
+            return Ok(false);
+        }
+        tracing::info!(%campaign, batch, nonce, tx = %signed.hash, gas_limit, "attempt signed");
+        self.broadcast(lane, facts.height, signed.hash, Some(signed.raw.to_vec())).await
+    }
+
+    pub(super) fn gas_of(&self, batch: &Batch) -> u64 {
+        self.gas.of(&batch.plan.form, &batch.plan.words)
+    }
+
+    /// A gas limit for a call that uses this much: the Distributor demands a whole transfer's gas in hand before each.
+    pub(super) fn gas_limit(&self, gas_used: u64) -> u64 {
+        (gas_used + gas_used / 20 + TRANSFER_GAS_MAX).min(self.chain.config().transaction_gas_cap)
+    }
+
+    /// Tries the call on the latest state, after the batches of this campaign that are still under way; `None` when the
+    /// node cannot tell while they are.
+    async fn simulate(
+        &self,
+        from: Address,
+        campaign: CampaignId,
+        batch: BatchNo,
+        call: &calldata::Call,
+    ) -> Result<Option<Simulated>, EngineError> {
+        let before: Vec<(BatchNo, u64)> = self.follower.read(|state| {
+            let batches = state.campaign(campaign).map(|c| c.batches.range(..batch));
+            let open = batches.into_iter().flatten().filter(|(_, b)| b.is_open());
+            open.map(|(number, b)| (*number, self.gas_limit(self.gas_of(b)))).collect()
+        });
+        let mut calls = Vec::new();
+        for (number, gas_limit) in &before {
+            let Some(earlier) = self.call(campaign, *number).await? else { continue };
+            calls.push(SimCall { from, to: earlier.to, data: earlier.data, gas_limit: *gas_limit });
+        }
+        let gas_limit = self.chain.config().transaction_gas_cap;
+        calls.push(SimCall { from, to: call.to, data: call.data.clone(), gas_limit });
+        match self.chain.simulate(&calls, At::Latest).await {
+            Ok(mut results) => Ok(results.pop()),
+            // Several large calls may not fit the block that a node simulates.
+            Err(error) if !before.is_empty() => {
+                tracing::debug!(%campaign, batch, error = %error, "a batch waits for those before it");
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn call(
+        &self,
+        campaign: CampaignId,
+        batch: BatchNo,
+    ) -> Result<Option<calldata::Call>, EngineError> {
+        let plan = self.follower.read(|state| {
+            let campaign = state.campaign(campaign)?;
+            let batch = campaign.batches.get(&batch).filter(|b| b.is_open())?;
+            Some((batch.plan.clone(), campaign.terms.distributor.address))
+        });
+        let Some((plan, distributor)) = plan else { return Ok(None) };
+        let redirects = calldata::redirects(&self.store, &self.follower, &plan).await?;
+        let log_root = B256::from(self.follower.tree().root());
+        let head = BatchHead { epoch: self.epoch, batch, log_root };
+        let data =
+            self.follower.read(|state| calldata::encode(state, &self.snapshots, &plan, &redirects, head))?;
+        Ok(Some(calldata::Call { to: distributor, data }))
+    }
+
+    pub(super) async fn broadcast(
+        &mut self,
+        lane: usize,
+        height: u64,
+        hash: B256,
+        raw: Option<Vec<u8>>,
+    ) -> Result<bool, EngineError> {
+        let Some(raw) = raw else {
+            return Err(EngineError::Incident(format!("the bytes of attempt {hash} are not stored")));
+        };
+        match self.chain.broadcast(&raw).await {
+            Ok(_) => {
+                self.lanes[lane].sent_at.insert(hash, height);
+                Ok(true)
+            }
+            Err(error) if error.outcome.may_be_accepted() => {
+                // The bytes are there already, or nobody knows: either way the next look at the nonce tells.
+                self.lanes[lane].sent_at.insert(hash, height);
+                Ok(true)
+            }
+            Err(error) if is_outbid(error.outcome) => {
+                // Counts as sent long ago, so that the next tick outbids what sits at this nonce.
+                self.lanes[lane].sent_at.insert(hash, 0);
+                tracing::info!(tx = %hash, error = %error, "outbid at its nonce; it will be replaced");
+                Ok(true)
+            }
+            Err(error) => {
+                tracing::warn!(tx = %hash, error = %error, "a transaction was not accepted; it is sent again");
+                Ok(false)
+            }
+        }
+    }
+
+    /// A nonce is used up: by one of ours, which the watcher is about to see or which reverted, or by another hand.
+    pub(super) async fn ask(
+        &mut self,
+        lane: usize,
+        height: u64,
+        campaign: CampaignId,
+        batch: BatchNo,
+        hashes: &[B256],
+    ) -> Result<bool, EngineError> {
+        let mut receipt = None;
+        for hash in hashes {
+            receipt = receipt.or(self.chain.receipt(*hash).await?);
+        }
+        let (is_open, read) = self.follower.read(|state| {
+            let batch = state.campaign(campaign).and_then(|c| c.batches.get(&batch));
+            let read = state.chains.get(&self.chain.id()).map_or(0, |c| c.seen.number);
+            (batch.is_some_and(Batch::is_open), read)
+        });
+        let why = match &receipt {
+            _ if !is_open => return Ok(true),
+            Some(receipt) if !receipt.succeeded => "an attempt reverted",
+            // Mined well, or by another hand: the watcher has read as far as the nonce was looked at, and saw no
+            // settlement of this batch.
+            Some(receipt) if receipt.block.number <= read => "an attempt succeeded outside of the batches",
+            None if height <= read => "the nonce of a batch went to another transaction",
+            // The watcher is about to tell.
+            Some(_) | None => return Ok(true),
+        };
+        let tx = receipt.map(|r| r.tx_hash);
+        tracing::warn!(%campaign, batch, tx = ?tx, "{why}");
+        self.lanes[lane].lost.extend(hashes);
+        Ok(true)
+    }
+}
+
+/// Whether the transaction needs higher fees before any node takes it.
+fn is_outbid(outcome: Outcome) -> bool {
+    matches!(outcome, Outcome::Underpriced | Outcome::ReplacementUnderpriced | Outcome::FeeCapTooLow)
+}
