@@ -43,7 +43,8 @@ sol! {
         AUTHORITIES,
         ADD_SEQUENCER,
         LANES,
-        LOG_KEYS
+        LOG_KEYS,
+        RESUME
     }
     #[derive(Debug)]
     struct AuthoritySignature {

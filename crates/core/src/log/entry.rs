@@ -11,8 +11,8 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use crate::amount::{Amount, Total};
 use crate::command::{CampaignTerms, Command, RoundTerms};
 use crate::ids::{
-    BlockRef, CampaignId, ContractRef, DemandId, EntitlementId, Epoch, IntakeKey, Millis,
-    NodeId, RoundNo, Seq, StreamId,
+    BlockRef, CampaignId, ContractRef, DemandId, EntitlementId, Epoch, IntakeKey, Millis, NodeId, RoundNo,
+    Seq, StreamId,
 };
 use crate::refusal::Code;
 
