@@ -102,7 +102,8 @@ impl Slot {
         let child = Command::new(&self.program)
             .arg("node")
             .args(&self.command)
-            .stdin(Stdio::null())
+            // Its end tells the node that nobody is there any more.
+            .stdin(Stdio::piped())
             .stdout(self.log.try_clone()?)
             .stderr(self.log.try_clone()?)
             .kill_on_drop(true)

@@ -20,6 +20,7 @@ use sluice_server::cli::{block_on, serve::serve};
 use sluice_server::telemetry::{self, LogOptions};
 use sluice_server::{dev, http};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 
 /// How often a chain whose blocks come every quarter second is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(80);
@@ -47,7 +48,7 @@ pub struct NodeArgs {
 }
 
 impl NodeArgs {
-    /// Serves until SIGTERM, or until the node must exit.
+    /// Serves until SIGTERM, until whoever started it is gone, or until the node must exit.
     ///
     /// # Errors
     /// When it cannot start, or must exit.
@@ -55,9 +56,13 @@ impl NodeArgs {
         telemetry::start(&self.log, "info")?;
         block_on(async {
             let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+            let orphaned = orphaned();
             let config = self.config().await?;
             serve(config, self.listen, http::Options::default(), async move {
-                let _ = terminate.recv().await;
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = orphaned => {}
+                }
             })
             .await?;
             Ok(ExitCode::SUCCESS)
@@ -87,4 +92,15 @@ impl NodeArgs {
             sequencer: u64::from(self.sequencer),
         })
     }
+}
+
+/// Resolves when the other end of standard input is gone, as it is when the crash test itself was killed.
+fn orphaned() -> oneshot::Receiver<()> {
+    let (gone, orphaned) = oneshot::channel();
+    std::thread::spawn(move || {
+        // However it ends, it has ended.
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        let _ = gone.send(());
+    });
+    orphaned
 }
