@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use alloy_primitives::{Address, B256};
 use sluice_core::amount::Amount;
-use sluice_core::command::{Accepted, Action, ClaimDemand, Command, Demand, RoundTerms};
+use sluice_core::command::{Accepted, Action, ClaimDemand, Command, Demand, RoundMode, RoundTerms};
 use sluice_core::decide::{ClaimVerdict, CommandFacts, Edge, Input, Listed, VerifiedClaim, VerifiedCommand};
 use sluice_core::ids::{BlockRef, CampaignId, ChainId, ContractRef, DemandId, Millis, RoundNo};
 use sluice_core::limits::{
@@ -261,6 +261,10 @@ impl Verifier {
 
     /// A round may be announced once its snapshot is in storage and is what the terms say.
     async fn publishable(&self, terms: &RoundTerms) -> Result<Result<Listed, Code>, EngineError> {
+        if terms.mode == RoundMode::Gated {
+            // The contract takes such a round and could not pay anybody from it yet.
+            return Ok(Err(Code::GateMissing));
+        }
         if !self.snapshots.is_stored(terms.list_hash) {
             return Ok(Err(Code::SnapshotMissing));
         }
