@@ -73,9 +73,11 @@ async fn a_reorganisation_takes_paid_back_and_the_claim_becomes_final_again() {
     let index = claimed(&world, &node, &snapshot, 1).await;
     let paid = world.until(&node, index, "the claim is paid", is_paid).await;
     let ClaimState::Paid(block, _) = paid else { panic!("final before it could be taken back") };
+    // anvil's timer must not strike in the middle: it would leave heights without a block.
+    world.hold_blocks().await;
     let latest = world.chain.latest().await.unwrap().number;
     world.anvil("anvil_reorg", json!([latest - block.number + 1, []])).await;
-    world.final_at(&node, EntitlementId { round: 1, index }).await;
+    world.mining_until(&node, index, "the claim is final again", |s| *s == ClaimState::Final).await;
     let log = world.log(&node).await;
     let back = log.iter().position(|e| matches!(&e.body, Body::BatchUnmined(at) if at.block == block));
     let back = back.expect("the payment was taken back by an entry");

@@ -8,7 +8,6 @@ mod payments;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use serde_json::json;
 use sluice_chain::At;
 use sluice_core::ids::{CampaignId, Seq, StreamId};
 use sluice_core::log::merkle::Frontier;
@@ -61,7 +60,7 @@ pub(crate) async fn settled(
             tokio::time::sleep(LOOK_EVERY).await;
         }
     }
-    servers.anvil("evm_setIntervalMining", json!([0])).await?;
+    servers.end_blocks().await;
     let store = Store::connect(&servers.prepared.database_url, Options::default()).await?;
     loop {
         let head = head(&store).await?;

@@ -310,7 +310,7 @@ impl World {
             Fault::ChainAway { length } => self.serve_badly(Service::Errors, length).await,
             Fault::ChainSlow { length } => self.serve_badly(Service::Slow, length).await,
             Fault::Reorganise { depth } => {
-                self.servers.anvil("anvil_reorg", json!([depth, []])).await?;
+                self.servers.reorganise(depth).await?;
                 Ok(true)
             }
             Fault::DropTransactions => self.drop_transactions().await,

@@ -24,6 +24,9 @@ use sluice_server::cli::sign::signed_by;
 use sluice_server::dev::{self, Prepared};
 use sluice_snapshot::list::Input;
 use sluice_snapshot::{BuildOptions, Snapshot, build};
+use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
 
 /// The only round of each campaign.
 pub(crate) const ROUND: RoundNo = 1;
@@ -44,8 +47,58 @@ const WALLETS_APART: u32 = 100_000;
 #[derive(Debug)]
 pub(crate) struct Servers {
     pub(crate) prepared: Prepared,
-    pub(crate) anvil: Anvil,
+    anvil: Anvil,
+    rpc: Rpc,
+    blocks: Blocks,
+}
+
+/// Asks the chain directly, past every proxy.
+#[derive(Clone, Debug)]
+struct Rpc {
     http: reqwest::Client,
+    url: String,
+}
+
+impl Rpc {
+    async fn ask(&self, method: &str, parameters: Value) -> anyhow::Result<Value> {
+        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": parameters });
+        let answer: Value = self.http.post(&self.url).json(&body).send().await?.json().await?;
+        ensure!(answer.get("error").is_none(), "{method}: {}", answer["error"]);
+        Ok(answer["result"].clone())
+    }
+}
+
+/// Makes a block every [`BLOCK_EVERY`]. anvil's own timer may strike in the middle of a reorganisation, which leaves
+/// heights without a block; ours waits for its turn.
+#[derive(Debug)]
+struct Blocks {
+    turn: Arc<Mutex<()>>,
+    miner: JoinHandle<()>,
+}
+
+impl Blocks {
+    fn start(rpc: Rpc) -> Self {
+        let turn = Arc::new(Mutex::new(()));
+        let mine = Arc::clone(&turn);
+        let miner = tokio::spawn(async move {
+            let mut clock = tokio::time::interval(BLOCK_EVERY);
+            clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                clock.tick().await;
+                let _turn = mine.lock().await;
+                if let Err(error) = rpc.ask("evm_mine", json!([])).await {
+                    tracing::warn!(error = format!("{error:#}"), "no block");
+                }
+            }
+        });
+        Self { turn, miner }
+    }
+}
+
+impl Drop for Blocks {
+    fn drop(&mut self) {
+        self.miner.abort();
+    }
 }
 
 /// A campaign to be paid.
@@ -63,13 +116,15 @@ impl Servers {
     pub(crate) async fn start(dir: &Path) -> anyhow::Result<Self> {
         let options = AnvilOptions {
             chain_id: dev::CHAIN_ID,
-            mining: Mining::Interval(BLOCK_EVERY),
+            mining: Mining::OnDemand,
             slots_in_an_epoch: SLOTS_IN_AN_EPOCH,
             balance_ether: 10_000_000,
             arguments: ["--gas-limit", "60000000"].map(str::to_owned).to_vec(),
             ..AnvilOptions::default()
         };
         let anvil = Anvil::start(&options).await?;
+        let rpc = Rpc { http: reqwest::Client::new(), url: anvil.url() };
+        let blocks = Blocks::start(rpc.clone());
         let options = dev::Options {
             rpc: Some(anvil.url()),
             keep_chain: false,
@@ -77,15 +132,24 @@ impl Servers {
             ..dev::Options::new(dir)
         };
         let prepared = dev::prepare(&options).await?;
-        Ok(Self { prepared, anvil, http: reqwest::Client::new() })
+        Ok(Self { prepared, anvil, rpc, blocks })
     }
 
     /// Asks the chain directly, past every proxy.
     pub(crate) async fn anvil(&self, method: &str, parameters: Value) -> anyhow::Result<Value> {
-        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": parameters });
-        let answer: Value = self.http.post(self.anvil.url()).json(&body).send().await?.json().await?;
-        ensure!(answer.get("error").is_none(), "{method}: {}", answer["error"]);
-        Ok(answer["result"].clone())
+        self.rpc.ask(method, parameters).await
+    }
+
+    /// Lets the last blocks vanish with all that was in them; as many empty ones stand in their place.
+    pub(crate) async fn reorganise(&self, depth: u64) -> anyhow::Result<()> {
+        let _turn = self.blocks.turn.lock().await;
+        self.anvil("anvil_reorg", json!([depth, []])).await.map(|_| ())
+    }
+
+    /// From here on there are no more blocks.
+    pub(crate) async fn end_blocks(&self) {
+        let _turn = self.blocks.turn.lock().await;
+        self.blocks.miner.abort();
     }
 
     /// Publishes, funds and opens a round of `count` wallets in a new campaign.
@@ -138,8 +202,9 @@ impl Servers {
     }
 
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
-        self.prepared.stop().await;
-        self.anvil.stop().await;
+        let Self { prepared, anvil, .. } = self;
+        prepared.stop().await;
+        anvil.stop().await;
         Ok(())
     }
 
