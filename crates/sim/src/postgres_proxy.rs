@@ -285,3 +285,47 @@ async fn message(from: &mut OwnedReadHalf, typed: bool) -> Option<Vec<u8>> {
     from.read_exact(&mut message[head..]).await.ok()?;
     Some(message)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn typed(kind: u8, body: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(body.len() + 4).unwrap().to_be_bytes();
+        [&[kind], &length[..], body].concat()
+    }
+
+    fn parameter_of(value: &[u8]) -> Vec<u8> {
+        [&u32::try_from(value.len()).unwrap().to_be_bytes()[..], value].concat()
+    }
+
+    /// A Bind as sqlx writes it: binary formats, and the kinds as the fourth parameter.
+    fn append_of(kinds: &[i16]) -> Vec<u8> {
+        let mut array = [1u32, 0, 21, u32::try_from(kinds.len()).unwrap(), 1].map(u32::to_be_bytes).concat();
+        kinds.iter().for_each(|kind| array.extend(parameter_of(&kind.to_be_bytes())));
+        let eight = parameter_of(&7u64.to_be_bytes());
+        let four = [parameter_of(&1u32.to_be_bytes()), eight.clone(), eight, parameter_of(&array)].concat();
+        typed(b'B', &[b"\0one\0", &[0, 1, 0, 1][..], &[0, 4], &four].concat())
+    }
+
+    #[test]
+    fn an_append_is_told_by_the_kinds_of_its_entries() {
+        let mut statements = Statements::default();
+        statements.parse(&typed(b'P', b"one\0WITH h AS () INSERT INTO log (stream) SELECT 1\0\0\0"));
+        for (kinds, commits) in [
+            (&[5, 6][..], vec![Commit::Decisions, Commit::Decisions]),
+            (&[11], vec![Commit::Batch]),
+            (&[12, 20], vec![Commit::Attempt, Commit::Watcher]),
+            (&[2, 10], vec![]),
+        ] {
+            statements.bind(&append_of(kinds));
+            assert_eq!(statements.bound, commits, "{kinds:?}");
+        }
+        statements.parse(&typed(b'P', b"one\0INSERT INTO intake (n) VALUES (1)\0\0\0"));
+        statements.bind(&append_of(&[]));
+        assert_eq!(statements.bound, [Commit::Intake]);
+        statements.parse(&typed(b'P', b"one\0SELECT 1\0\0\0"));
+        statements.bind(&append_of(&[5]));
+        assert_eq!(statements.bound, []);
+    }
+}

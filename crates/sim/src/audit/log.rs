@@ -253,3 +253,6 @@ fn rank(state: &str) -> u32 {
 pub(super) fn balance(state: &State, campaign: CampaignId, account: Account) -> i128 {
     state.campaign(campaign).map_or(0, |c| c.funds.balance(account))
 }
+
+#[cfg(test)]
+mod tests;

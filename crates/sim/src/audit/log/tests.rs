@@ -1,0 +1,28 @@
+use super::*;
+
+fn told(id: u128, as_of: Seq, state: &str) -> Told {
+    let id = DemandId(uuid::Uuid::from_u128(id));
+    Told { campaign: CampaignId::default(), index: 0, id, as_of, state: state.to_owned() }
+}
+
+#[test]
+fn going_forward_is_no_finding_in_whatever_order_the_answers_came() {
+    let all = [told(1, 9, "paid"), told(1, 3, "decided"), told(1, 2, "waiting"), told(1, 12, "final")];
+    assert_eq!(backward(&all, &BTreeMap::new()), Vec::<String>::new());
+}
+
+#[test]
+fn going_back_needs_an_entry_in_between() {
+    let all = [told(1, 9, "paid"), told(1, 12, "sent"), told(2, 9, "paid"), told(2, 20, "final")];
+    assert_eq!(backward(&all, &BTreeMap::new()).len(), 1);
+    let at = |seq| BTreeMap::from([(CampaignId::default(), vec![seq])]);
+    assert_eq!(backward(&all, &at(9)).len(), 1, "not after the first answer");
+    assert_eq!(backward(&all, &at(13)).len(), 1, "not before the second");
+    assert_eq!(backward(&all, &at(12)).len(), 0);
+}
+
+#[test]
+fn two_states_at_one_position_contradict_each_other() {
+    let all = [told(1, 9, "paid"), told(1, 9, "sent")];
+    assert_eq!(backward(&all, &BTreeMap::new()).len(), 1);
+}
