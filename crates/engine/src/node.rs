@@ -201,9 +201,10 @@ impl Node {
         }
     }
 
-    /// Stops: takes no more demands, lets those under way be written, ends the term.
+    /// Stops: lets demands under way be written, for a bounded time, then ends the term. The caller stops listening first.
     pub async fn stop(&self) {
         let waiting = async {
+            // Nobody announces an empty queue; the wait is bounded below.
             while !self.inner.intake.is_quiet() {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
@@ -379,7 +380,7 @@ impl Node {
     }
 }
 
-/// Says that the node lives, for those who list nodes. Decides nothing.
+/// Says that the node lives, for those who list nodes, and keeps a follower's clock by the database's. Decides nothing.
 async fn heartbeats(store: Store, node: NodeId, clock: Arc<DatabaseClock>, leading: Arc<AtomicU64>) {
     loop {
         match store.heartbeat(node).await {

@@ -73,8 +73,18 @@ impl Watcher {
             Some(block) if block == seen.seen => {}
             // Only another block at that height is a reorganisation.
             Some(_) => return self.rewind(seen).await,
-            // The node is behind: it will come.
-            None => return Ok(0),
+            // The node is behind: it will come. One that is further and lacks the block has a hole, which it must mend.
+            None => {
+                if head.latest.number > seen.seen.number {
+                    tracing::warn!(
+                        chain = self.id(),
+                        block = seen.seen.number,
+                        latest = head.latest.number,
+                        "the node lacks a block below its latest one; nothing more is read until it has it"
+                    );
+                }
+                return Ok(0);
+            }
         }
         let mut yielded = self.catch_up_new_campaigns(seen).await?;
         yielded += self.read_on(seen, head.latest, head.finalized).await?;
