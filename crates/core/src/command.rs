@@ -1,6 +1,10 @@
 //! What may be demanded: a claim by its recipient, a command by an authority. Both are signed, both take an intake
 //! row, both end in an entry.
 
+mod action;
+mod list;
+mod office;
+
 use alloy_primitives::{Address, B256, Bytes};
 use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
@@ -8,6 +12,13 @@ use sha2::{Digest, Sha256};
 
 use crate::amount::{Amount, Total};
 use crate::ids::{CampaignId, ContractRef, DemandId, Millis, ProjectId, RoundNo, Seq};
+
+pub use action::Action;
+pub use list::{ListPlace, list_tree};
+pub use office::{
+    AppealAbout, AuthorityTerms, DelegationTerms, GateTerms, HoldTarget, MandateTerms, RulesTerms, Subject,
+    lineage_id,
+};
 
 /// A demand as it was accepted; the body of an intake row.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -76,6 +87,12 @@ pub struct Command {
     pub valid_at: Millis,
     /// After this it is refused.
     pub deadline: Millis,
+    /// The mandate it is given under; zero where the Charter itself gives the power.
+    pub mandate: B256,
+    /// The delegation under which a vendor's key signed; zero where the authority signed itself.
+    pub delegation: B256,
+    /// Where it stands in a list signed at once; `None` if it was signed alone.
+    pub listed_at: Option<ListPlace>,
     /// Who signed. The first is the proposer. Every institution signs for itself.
     pub approvals: Vec<Approval>,
 }
@@ -89,49 +106,6 @@ pub struct Approval {
     pub signer: Bytes,
     /// The signature over the action's typed struct.
     pub signature: Bytes,
-}
-
-/// What an authority may order. Each has a typed struct of its own in [`crate::signing`].
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
-#[borsh(use_discriminant = true)]
-#[serde(tag = "action", rename_all = "snake_case")]
-#[repr(u8)]
-pub enum Action {
-    /// Take a registered Distributor into the log as a campaign.
-    CreateCampaign(CampaignTerms) = 1,
-    /// Announce the next round.
-    Publish(RoundTerms) = 2,
-    /// Decide a range of a round without asking.
-    Push {
-        /// The campaign.
-        campaign: CampaignId,
-        /// The round.
-        round: RoundNo,
-        /// First index.
-        from: u64,
-        /// One past the last index.
-        to: u64,
-    } = 3,
-    /// Annul entitlements.
-    Void {
-        /// The campaign.
-        campaign: CampaignId,
-        /// The round.
-        round: RoundNo,
-        /// Ascending, each once.
-        indexes: Vec<u64>,
-    } = 4,
-}
-
-impl Action {
-    /// The campaign in whose queue the command stands; the stream's own (nil) for one that does not exist yet.
-    pub fn queue(&self) -> CampaignId {
-        match self {
-            Self::CreateCampaign(_) => CampaignId::default(),
-            Self::Publish(terms) => terms.campaign,
-            Self::Push { campaign, .. } | Self::Void { campaign, .. } => *campaign,
-        }
-    }
 }
 
 /// A campaign's facts. Those on chain were read from the Distributor.

@@ -6,12 +6,16 @@ mod command;
 
 use std::sync::Arc;
 
+use alloy_primitives::{Address, B256, Bytes};
+use sha2::{Digest, Sha256};
+
 use crate::amount::{Amount, Total};
 use crate::command::{ClaimDemand, Command};
-use crate::ids::{BlockRef, DemandId, EntitlementId, IntakeKey, Millis};
-use crate::log::entry::{BatchFinal, Body, Evidence, SignedBy};
+use crate::ids::{BlockRef, DemandId, EntitlementId, IntakeKey, Millis, Seq};
+use crate::log::entry::{BatchFinal, Body, Covered, Evidence, SignedBy};
 use crate::refusal::Code;
 use crate::state::State;
+use crate::state::authority::Limits;
 use crate::state::batch::Batch;
 
 /// What the leader decides upon.
@@ -24,6 +28,18 @@ pub enum Input {
     Command(VerifiedCommand),
     /// What the engine did or saw: batches, attempts, events, cursors, Charters, due items.
     Observed(Body),
+}
+
+impl Input {
+    /// The facts that a gate's policies saw.
+    pub fn facts(&self) -> Option<&Bytes> {
+        let Self::Claim(claim) = self else { return None };
+        let gate = match &claim.verdict {
+            Ok(verdict) => verdict.gate.as_ref(),
+            Err(fault) => fault.gate.as_ref(),
+        };
+        gate.map(|gate| &gate.facts)
+    }
 }
 
 /// A claim with what verification established outside State.
@@ -39,8 +55,54 @@ pub struct VerifiedClaim {
     pub claim: ClaimDemand,
     /// SHA-256 of the demand.
     pub body_hash: [u8; 32],
-    /// How the signature was found good and listed, or why not.
-    pub verdict: Result<ClaimVerdict, Code>,
+    /// How the claim was found good, or why not.
+    pub verdict: Result<ClaimVerdict, ClaimFault>,
+}
+
+/// What verification found against a claim.
+#[derive(Clone, Debug)]
+pub struct ClaimFault {
+    /// Why it cannot be paid.
+    pub code: Code,
+    /// What the gate's answer rested on, if the gate refused it: it is asked again when that has changed.
+    pub gate: Option<GateVerdict>,
+}
+
+impl From<Code> for ClaimFault {
+    fn from(code: Code) -> Self {
+        Self { code, gate: None }
+    }
+}
+
+/// What a gate's rule sets said, and what that rested on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GateVerdict {
+    /// The gate version asked.
+    pub gate: u16,
+    /// Of each of its lineages, in order, the rule set that was in force.
+    pub rule_sets: Vec<B256>,
+    /// The deciding policies.
+    pub policies: Vec<String>,
+    /// The attestations used.
+    pub attestations: Vec<B256>,
+    /// The facts that the policies saw, as canonical bytes; kept beside the log, where they can be erased.
+    pub facts: Bytes,
+}
+
+impl GateVerdict {
+    /// SHA-256 of the facts: what the log keeps of them.
+    pub fn inputs(&self) -> B256 {
+        B256::from_slice(&Sha256::digest(&self.facts))
+    }
+}
+
+/// The person to whom a claimed entitlement belongs, as verification saw the binding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PersonSeen {
+    /// The person.
+    pub person: B256,
+    /// The binding's version; 0 where no registrar has bound the person.
+    pub version: Seq,
 }
 
 /// A verified claim's evidence.
@@ -52,6 +114,10 @@ pub struct ClaimVerdict {
     pub looked_at: Option<BlockRef>,
     /// Past this the claim is verified again.
     pub valid_until: Millis,
+    /// Whose entitlement it is, where the list names persons.
+    pub person: Option<PersonSeen>,
+    /// What the gate said, in rounds that have one.
+    pub gate: Option<GateVerdict>,
 }
 
 /// A command with what verification established outside State.
@@ -72,12 +138,36 @@ pub struct VerifiedCommand {
 pub struct CommandFacts {
     /// The Charter's set version under which signatures were checked.
     pub set_version: u64,
-    /// How many distinct institutions signed; every signature was found good.
-    pub institutions: u16,
+    /// Who signed, in the command's order: distinct institutions, every signature found good.
+    pub signers: Vec<SignerSeen>,
+    /// What the mandate said that the command names.
+    pub mandate: Option<MandateSeen>,
     /// The block that look-ups saw.
     pub looked_at: Option<BlockRef>,
     /// What the snapshot says.
     pub listed: Listed,
+}
+
+/// A signer as verification saw it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SignerSeen {
+    /// The institution; zero for a person who signed as the payee.
+    pub authority: B256,
+    /// The version of the institution's keys in the log.
+    pub key_version: Seq,
+}
+
+/// What a mandate's policies said of a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MandateSeen {
+    /// The mandate's version.
+    pub version: Seq,
+    /// Whether its policies permit the command.
+    pub permits: bool,
+    /// The deciding policies.
+    pub policies: Vec<String>,
+    /// What the permits name; State counts what was spent.
+    pub limits: Limits,
 }
 
 /// What a command needs of a snapshot.
@@ -85,12 +175,28 @@ pub struct CommandFacts {
 pub enum Listed {
     /// Nothing.
     Nothing,
-    /// Of a new round: the sum of each shard.
-    ShardTotals(Vec<Total>),
+    /// Of a new round.
+    Round {
+        /// The sum of each shard.
+        shard_totals: Vec<Total>,
+        /// Entitlements that holds on persons cover: the hold's position, the index, the listed amount.
+        held: Vec<(Seq, u64, Amount)>,
+        /// The position at which holds were looked through.
+        as_of: Seq,
+    },
     /// Of a push: the amounts of shards that the range covers in part.
     Edges(Vec<Edge>),
     /// Of a void: each entitlement's amount, in the command's order.
     Amounts(Vec<Amount>),
+    /// Of a hold: what it covers, resolved from the rounds announced up to a position.
+    Covered {
+        /// Campaign, entitlement, listed amount.
+        items: Vec<Covered>,
+        /// The position at which rounds were looked through.
+        as_of: Seq,
+    },
+    /// Of an appeal: who is listed for what it is about.
+    Recipients(Vec<Address>),
 }
 
 /// Amounts of the part of a shard that a range covers.
@@ -165,6 +271,7 @@ fn observed(state: &State, body: &Body, now: Millis) -> Decision {
                 && known.view != read.view
                 && known.block.number <= read.block.number
         }),
+        Body::GateSigned(signed) => state.check_gate_signed(signed).is_ok(),
         Body::ChainCursor(_) | Body::EpochBegan(_) => true,
         // Everything that answers an intake row comes in as a claim or a command.
         _ => false,

@@ -94,3 +94,35 @@ pub const PARTITION_ROWS: i64 = 10_000_000;
 pub const PAGE_ITEMS_MAX: usize = 1_000;
 /// Keys a request limiter remembers; above it a global limiter stands in.
 pub const LIMITER_KEYS_MAX: usize = 100_000;
+
+/// Entitlements one hold covers, and one announced round brings under holds of persons (LOG.md §3.7): an entry stays
+/// below a few hundred KiB.
+pub const HOLD_ITEMS_MAX: usize = 10_000;
+/// A hold of one institution ends by itself after this, unless a second confirms it (CONTRACTS.md).
+pub const HOLD_ALONE: Duration = Duration::from_secs(72 * 3_600);
+/// A confirmed hold ends by itself after this, unless three quarters renew it (CONTRACTS.md).
+pub const HOLD_CONFIRMED: Duration = Duration::from_secs(30 * 86_400);
+/// Entitlements one institution alone holds within [`HOLD_ALONE`]; more takes the Charter's threshold.
+pub const HOLDS_ALONE_MAX: u64 = 256;
+/// A pause of one institution (CONTRACTS.md).
+pub const PAUSE_ALONE: Duration = Duration::from_secs(24 * 3_600);
+/// A pause by the Charter's threshold; it can be renewed.
+pub const PAUSE_MAX: Duration = Duration::from_secs(30 * 86_400);
+/// An appeal is answered within this, or lapses for everybody to see.
+pub const APPEAL_WITHIN: Duration = Duration::from_secs(30 * 86_400);
+/// Commands signed as one list.
+pub const LIST_ITEMS_MAX: usize = 10_000;
+/// Keys of an institution.
+pub const KEYS_MAX: usize = 16;
+/// A name for people.
+pub const NAME_BYTES_MAX: usize = 200;
+/// A rule set's or a mandate's bytes: hundreds of policies.
+pub const RULES_BYTES_MAX: usize = 64 * 1_024;
+/// Lineages that one gate asks: every claim is evaluated against each.
+pub const GATE_RULE_SETS_MAX: usize = 8;
+/// Kinds of attestations that one gate accepts.
+pub const GATE_ACCEPTS_MAX: usize = 16;
+/// The bytes of one kind of attestation in a gate.
+pub const GATE_ACCEPT_BYTES_MAX: usize = 4_096;
+/// Masks in one entry of a gate: a few hundred KiB.
+pub const GATE_WORDS_MAX: usize = 1_024;

@@ -19,6 +19,9 @@ const DENSE_MAX: u64 = 512;
 /// A dense call carries the words of its whole range; below this share of it a sparse call is cheaper.
 const DENSE_SHARE_MIN_PERCENT: u64 = 50;
 
+/// Calldata of one word's gate signature: nine words of fields and an ERC-7913 or ERC-1271 signature of middling size.
+const GATE_WORD_BYTES: usize = 640;
+
 /// What calls cost in gas, at most. Measured by the contracts' gas bench for OpenZeppelin's ERC-20 at depth 20 with
 /// fresh recipients, rounded up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +38,8 @@ pub struct GasModel {
     pub sparse_word: u64,
     /// One redirected claim: bitmap word, proof, signature.
     pub redirect_item: u64,
+    /// One word's gate signature.
+    pub gate_word: u64,
 }
 
 impl Default for GasModel {
@@ -46,6 +51,7 @@ impl Default for GasModel {
             sparse_item: 29_500,
             sparse_word: 50_000,
             redirect_item: 105_000,
+            gate_word: 15_000,
         }
     }
 }
@@ -61,6 +67,7 @@ impl GasModel {
             sparse_item: scale(self.sparse_item),
             sparse_word: self.sparse_word,
             redirect_item: scale(self.redirect_item),
+            gate_word: self.gate_word,
         }
     }
 
@@ -81,7 +88,11 @@ impl GasModel {
                     items * self.dense_item + rest * self.dense_rest
                 }
                 BatchForm::Sparse => items * self.sparse_item + words.len() as u64 * self.sparse_word,
-                BatchForm::Redirected { claims } => claims.len() as u64 * self.redirect_item,
+                BatchForm::Gated => {
+                    items * self.sparse_item + words.len() as u64 * (self.sparse_word + self.gate_word)
+                }
+                // Each may stand in a word of its own, and need its gate's signature.
+                BatchForm::Redirected { claims } => claims.len() as u64 * (self.redirect_item + self.gate_word),
             }
     }
 }
@@ -100,16 +111,39 @@ pub fn plan(campaign: &Campaign, gas: &GasModel) -> Option<Content> {
     if campaign.in_flight() >= BATCHES_IN_FLIGHT_MAX {
         return None;
     }
-    let redirects = || redirected(campaign, gas);
-    let plain = || dense(campaign, gas).or_else(|| sparse(campaign, gas));
-    // Redirected claims travel in calls of their own; they alternate with the others, so that neither starves.
-    let last_was_redirected = campaign
-        .batches
-        .values()
-        .next_back()
-        .is_some_and(|b| matches!(b.plan.form, BatchForm::Redirected { .. }));
-    let content = if last_was_redirected { plain().or_else(redirects) } else { redirects().or_else(plain) };
+    if !campaign.may_plan() {
+        return filler(campaign);
+    }
+    // Redirected claims and gated rounds travel in calls of their own; they take turns with the others, so that none
+    // starves.
+    let last = campaign.batches.values().next_back().map(|b| Turn::of(&b.plan.form));
+    let first = last.map_or(0, |last| (last as usize + 1) % TURNS.len());
+    let content = (0..TURNS.len()).find_map(|at| match TURNS[(first + at) % TURNS.len()] {
+        Turn::Redirected => redirected(campaign, gas),
+        Turn::Plain => dense(campaign, gas).or_else(|| sparse(campaign, gas, BatchForm::Sparse)),
+        Turn::Gated => sparse(campaign, gas, BatchForm::Gated),
+    });
     content.or_else(|| filler(campaign))
+}
+
+/// What travels in calls of its own.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    Redirected = 0,
+    Plain = 1,
+    Gated = 2,
+}
+
+const TURNS: [Turn; 3] = [Turn::Redirected, Turn::Plain, Turn::Gated];
+
+impl Turn {
+    fn of(form: &BatchForm) -> Self {
+        match form {
+            BatchForm::Redirected { .. } => Self::Redirected,
+            BatchForm::Dense { .. } | BatchForm::Sparse => Self::Plain,
+            BatchForm::Gated => Self::Gated,
+        }
+    }
 }
 
 /// A call that settles nothing, for a number given up whose content cannot be replaced now: the Distributor takes
@@ -127,7 +161,7 @@ pub fn next_number(campaign: &Campaign) -> u64 {
 }
 
 fn redirected(campaign: &Campaign, gas: &GasModel) -> Option<Content> {
-    let most = BATCH_REDIRECTS_MAX.min(usize::try_from((BATCH_GAS_MAX - gas.base) / gas.redirect_item).ok()?);
+    let most = BATCH_REDIRECTS_MAX.min(usize::try_from((BATCH_GAS_MAX - gas.base) / (gas.redirect_item + gas.gate_word)).ok()?);
     let claims: Vec<_> = campaign
         .redirected
         .iter()
@@ -169,8 +203,7 @@ enum Redirects {
 
 /// The payable bits of a 256-bit word of a round.
 fn payable_word(campaign: &Campaign, round: &Round, word: u64, redirects: Redirects) -> [u64; 4] {
-    let place = usize::try_from(word % (SHARD / 256)).expect("below 256");
-    let mut mask = round.shards[shard_of(word * 256)].payable(place);
+    let mut mask = campaign.plannable(round, word);
     if redirects == Redirects::LeaveOut && mask != [0; 4] {
         let id = |index| EntitlementId { round: round.terms.round, index };
         for redirect in campaign.redirected.range(id(word * 256)..id(word * 256 + 256)).map(|(id, _)| id) {
@@ -224,30 +257,36 @@ fn dense_range(campaign: &Campaign, round: &Round, start: u64, size: u64) -> Opt
     (items * 100 >= (end - start) * DENSE_SHARE_MIN_PERCENT).then_some(words)
 }
 
-/// Payable words of all rounds until the gas is spent.
-fn sparse(campaign: &Campaign, gas: &GasModel) -> Option<Content> {
+/// Payable words of all rounds that take this form, until the gas is spent.
+fn sparse(campaign: &Campaign, gas: &GasModel, form: BatchForm) -> Option<Content> {
+    let gated = form == BatchForm::Gated;
+    let (word_gas, word_bytes) = match gated {
+        true => (gas.sparse_word + gas.gate_word, GATE_WORD_BYTES),
+        false => (gas.sparse_word, 0),
+    };
     let mut left = BATCH_GAS_MAX - gas.base;
     let mut bytes_left = BATCH_BYTES_MAX;
     let mut words = Vec::new();
-    for round in campaign.rounds.values().filter(|r| r.is_paying() && r.terms.mode != RoundMode::Gated) {
+    let takes = |round: &Round| (round.terms.mode == RoundMode::Gated) == gated;
+    for round in campaign.rounds.values().filter(|r| r.is_paying() && takes(r)) {
         for word in payable_words(campaign, round) {
-            let cost = gas.sparse_word + u64::from(word.count()) * gas.sparse_item;
-            let bytes = calldata_bytes(&word, round.terms.depth);
+            let cost = word_gas + u64::from(word.count()) * gas.sparse_item;
+            let bytes = calldata_bytes(&word, round.terms.depth) + word_bytes;
             if words.len() == BATCH_WORDS_MAX || cost > left || bytes > bytes_left {
                 let fits = if words.is_empty() {
-                    cut(word, left.saturating_sub(gas.sparse_word) / gas.sparse_item)
+                    cut(word, left.saturating_sub(word_gas) / gas.sparse_item)
                 } else {
                     None
                 };
                 words.extend(fits);
-                return content(words);
+                return content(words, form);
             }
             left -= cost;
             bytes_left -= bytes;
             words.push(word);
         }
     }
-    content(words)
+    content(words, form)
 }
 
 /// Calldata of one word of a sparse call, at most: its ABI frame, 128 bytes for each bucket touched, and for each bucket
@@ -261,8 +300,8 @@ fn calldata_bytes(word: &WordMask, depth: u8) -> usize {
     FRAME + buckets * 128 + siblings * 32
 }
 
-fn content(words: Vec<WordMask>) -> Option<Content> {
-    (!words.is_empty()).then_some(Content { form: BatchForm::Sparse, words })
+fn content(words: Vec<WordMask>, form: BatchForm) -> Option<Content> {
+    (!words.is_empty()).then_some(Content { form, words })
 }
 
 /// The first `most` entitlements of a word.

@@ -84,6 +84,72 @@ codes! {
     ClaimOpen = 27, "claim_open", "Another claim on this entitlement is being decided.";
     /// The list names an address that is never paid.
     BadList = 28, "bad_list", "The list names the token, the Distributor or the Charter, which are never paid.";
+    /// Needs a mandate, and names none, or one that another holds or that ended.
+    MandateMissing = 31, "mandate_missing", "This action needs a mandate in force of the authority that signs it.";
+    /// The mandate's policies do not permit it.
+    MandateDenies = 32, "mandate_denies", "The mandate does not permit this action here.";
+    /// The mandate's limits are used up.
+    MandateSpent = 33, "mandate_spent", "The mandate's limit leaves no room for this.";
+    /// The delegation does not cover it, has ended, or its limits are used up.
+    DelegationDenies = 34, "delegation_denies", "The delegation does not cover this command.";
+    /// No such institution.
+    UnknownAuthority = 35, "unknown_authority", "There is no such institution.";
+    /// An institution with this id, or a key of it, exists.
+    AuthorityExists = 36, "authority_exists", "An institution with this id, or with one of these keys, exists.";
+    /// Not valid, or not what it is said to be.
+    BadRules = 37, "bad_rules", "The rule set or mandate is not valid.";
+    /// No such rule set.
+    UnknownRules = 38, "unknown_rules", "There is no such rule set.";
+    /// Proposed before.
+    RulesExist = 39, "rules_exist", "This rule set was proposed before.";
+    /// Not in the phase that this needs.
+    RulesPhase = 40, "rules_phase", "The rule set is not at the stage that this needs.";
+    /// Its proposer cannot approve it, nor one institution twice.
+    SelfApproval = 41, "self_approval", "The proposer cannot approve, and each institution approves once.";
+    /// Permits a case that must never be permitted.
+    MustNever = 42, "must_never", "The rule set permits a case that it says must never be permitted.";
+    /// No such gate version in this campaign.
+    UnknownGate = 43, "unknown_gate", "There is no such gate version in this campaign.";
+    /// The gate version is defined already, or the round's terms do not match it.
+    GateMismatch = 44, "gate_mismatch", "The gate version is defined otherwise, or differs from the round's terms.";
+    /// No such hold.
+    UnknownHold = 45, "unknown_hold", "There is no such hold in force.";
+    /// Only its placer, or three quarters of the institutions, release it.
+    NotPlacer = 46, "not_placer", "Only the institution that placed the hold, or three quarters of all, may end it.";
+    /// Its placer cannot confirm it.
+    SameAuthority = 47, "same_authority", "Another institution than the first one must do this.";
+    /// One institution alone may hold only so many entitlements in a while.
+    HoldLimit = 48, "hold_limit", "One institution alone cannot hold so many entitlements in 72 hours.";
+    /// More entitlements than one entry may name.
+    TooMany = 49, "too_many", "The command concerns more entitlements than one entry may name.";
+    /// No such person.
+    UnknownPerson = 50, "unknown_person", "There is no such person.";
+    /// Signed by somebody who does not receive for this person.
+    NotPayee = 51, "not_payee", "Only the address that receives for the person, or the registrar, may do this.";
+    /// The campaign's limit is reached.
+    LimitReached = 52, "limit_reached", "The campaign has reached the limit set for it.";
+    /// No attestation of the kind the gate asks for.
+    AttestationMissing = 53, "attestation_missing", "An attestation that this payment needs is missing.";
+    /// An attestation was found, and does not count.
+    AttestationRefused = 54, "attestation_refused", "An attestation that this payment needs is expired, revoked or not about you.";
+    /// A rule set does not permit it.
+    RuleRefused = 55, "rule_refused", "The programme's rules do not permit this payment.";
+    /// A policy could not be evaluated, which never permits.
+    PolicyError = 56, "policy_error", "The programme's rules could not be applied to this claim.";
+    /// A rule maps its reason to this for claimants.
+    UnderReview = 57, "under_review", "This claim is under review.";
+    /// A rule set that the gate asks for is not in force.
+    RulesNotInForce = 58, "rules_not_in_force", "A rule set that this payment needs is not in force.";
+    /// Not on hold, not annulled, not refused: nothing to appeal against.
+    NothingToAppeal = 59, "nothing_to_appeal", "There is no decision of this kind to appeal against.";
+    /// No such appeal.
+    UnknownAppeal = 60, "unknown_appeal", "There is no such appeal waiting for an answer.";
+    /// A correction was announced before the annulments it rests on are final.
+    CorrectionEarly = 61, "correction_early", "An entitlement that this round corrects is not finally annulled.";
+    /// Revoked before.
+    AlreadyRevoked = 62, "already_revoked", "This was revoked before.";
+    /// A pause of one institution lasts too long.
+    PauseTooLong = 63, "pause_too_long", "One institution alone cannot pause for so long.";
 }
 
 impl std::fmt::Display for Code {

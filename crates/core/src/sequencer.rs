@@ -5,6 +5,8 @@ pub mod fair;
 
 use std::collections::BTreeMap;
 
+use alloy_primitives::Bytes;
+
 use crate::decide::{Decision, Input, decide};
 use crate::ids::{CampaignId, Epoch, Millis, Seq};
 use crate::limits::{GROUP_DUE_MAX, GROUP_INPUTS_MAX};
@@ -38,6 +40,17 @@ pub struct Group {
     pub appended: Appended,
     /// Inputs that must be verified again.
     pub again: Vec<Input>,
+    /// Facts that gates' policies saw: kept beside the log, and named in it by their hashes.
+    pub facts: Vec<Facts>,
+}
+
+/// Facts behind an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// The entry's position.
+    pub seq: Seq,
+    /// Canonical bytes; the entry's evidence holds their SHA-256.
+    pub bytes: Bytes,
 }
 
 impl Group {
@@ -67,6 +80,7 @@ impl Decider {
         debug_assert!(inputs.len() <= GROUP_INPUTS_MAX, "the caller bounds the group");
         let now = now.max(self.state.recorded_at);
         let (mut entries, mut postings, mut again) = (Vec::new(), Vec::new(), Vec::new());
+        let mut facts = Vec::new();
         while let Some(due) = self.state.first_due(now).filter(|_| entries.len() < GROUP_DUE_MAX).cloned() {
             self.push(Body::Due(due), now, &mut entries, &mut postings)?;
         }
@@ -80,7 +94,10 @@ impl Decider {
         };
         for input in inputs {
             match decide(&self.state, &input, now) {
-                Decision::Entry(body) => self.push(*body, now, &mut entries, &mut postings)?,
+                Decision::Entry(body) => {
+                    self.push(*body, now, &mut entries, &mut postings)?;
+                    facts.extend(input.facts().map(|bytes| Facts { seq: self.state.seq, bytes: bytes.clone() }));
+                }
                 Decision::Again => again.push(input),
                 Decision::Nothing => {}
             }
@@ -88,7 +105,7 @@ impl Decider {
         let encoded: Vec<_> = entries.iter().map(Entry::encode).collect();
         let leaves: Vec<_> = encoded.iter().map(|bytes| leaf_hash(bytes)).collect();
         let appended = self.tree.extend_with_paths(&leaves);
-        Ok(Group { entries, encoded, leaves, postings: summed(postings), appended, again })
+        Ok(Group { entries, encoded, leaves, postings: summed(postings), appended, again, facts })
     }
 
     fn push(

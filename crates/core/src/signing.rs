@@ -1,11 +1,16 @@
 //! The EIP-712 structs that people sign. Off-chain commands live in the Charter's domain, claims in the
 //! Distributor's; no off-chain struct has an on-chain struct's type.
 
+mod commands;
+mod structs;
+
 use alloy_primitives::{Address, B256, FixedBytes, U256, keccak256};
 use alloy_sol_types::{Eip712Domain, SolStruct, eip712_domain, sol};
 
-use crate::command::{Action, ClaimDemand, Command};
+use crate::command::{ClaimDemand, Command};
 use crate::ids::{ContractRef, DemandId};
+
+pub use commands::command_hash;
 
 sol! {
     /// What a recipient signs (CONTRACTS.md; the Distributor checks the same struct).
@@ -19,64 +24,13 @@ sol! {
         uint64 deadline;
     }
 
-    /// Takes a Distributor into the log.
+    /// Several commands under one signature; every item is its command's own struct.
     #[derive(Debug)]
-    struct CreateCampaignCommand {
+    struct CommandList {
         bytes32 authority;
         bytes16 id;
-        bytes16 campaign;
-        bytes16 project;
-        string name;
-        address distributor;
-        uint64 subjectVersion;
-        string reason;
-        uint64 validAt;
-        uint64 deadline;
-    }
-
-    /// Announces a round.
-    #[derive(Debug)]
-    struct PublishCommand {
-        bytes32 authority;
-        bytes16 id;
-        bytes16 campaign;
-        uint256 round;
         bytes32 root;
-        uint64 count;
-        uint128 total;
-        bytes32 termsHash;
-        uint64 subjectVersion;
-        string reason;
-        uint64 validAt;
-        uint64 deadline;
-    }
-
-    /// Decides a range of a round.
-    #[derive(Debug)]
-    struct PushCommand {
-        bytes32 authority;
-        bytes16 id;
-        bytes16 campaign;
-        uint256 round;
-        uint64 fromIndex;
-        uint64 toIndex;
-        uint64 subjectVersion;
-        string reason;
-        uint64 validAt;
-        uint64 deadline;
-    }
-
-    /// Annuls entitlements.
-    #[derive(Debug)]
-    struct VoidCommand {
-        bytes32 authority;
-        bytes16 id;
-        bytes16 campaign;
-        uint256 round;
-        uint64[] indexes;
-        uint64 subjectVersion;
-        string reason;
-        uint64 validAt;
+        uint32 count;
         uint64 deadline;
     }
 }
@@ -104,68 +58,35 @@ pub fn claim_digest(claim: &ClaimDemand, distributor: ContractRef) -> B256 {
     .eip712_signing_hash(&domain(distributor))
 }
 
-/// The digest one institution signs for this command under the stream's home Charter.
-pub fn command_digest(command: &Command, id: DemandId, authority: B256, charter: ContractRef) -> B256 {
-    let id = FixedBytes(id.0.into_bytes());
-    let (subject_version, reason) = (command.subject_version, command.reason.clone());
-    let (valid_at, deadline) = (command.valid_at, command.deadline);
-    let domain = domain(charter);
-    match &command.action {
-        Action::CreateCampaign(terms) => CreateCampaignCommand {
+/// The digest one institution signs for this command under the stream's home Charter: the command's own struct, or the
+/// list's in which it stands. `None` if its place in the list cannot be.
+pub fn command_digest(command: &Command, id: DemandId, authority: B256, charter: ContractRef) -> Option<B256> {
+    let hash = match &command.listed_at {
+        None => command_hash(command, id, authority),
+        Some(place) => CommandList {
             authority,
-            id,
-            campaign: FixedBytes(terms.campaign.0.into_bytes()),
-            project: FixedBytes(terms.project.0.into_bytes()),
-            name: terms.name.clone(),
-            distributor: terms.distributor.address,
-            subjectVersion: subject_version,
-            reason,
-            validAt: valid_at,
-            deadline,
+            id: FixedBytes(place.list.0.into_bytes()),
+            root: place.root(command_hash(command, id, authority))?,
+            count: place.count,
+            deadline: command.deadline,
         }
-        .eip712_signing_hash(&domain),
-        Action::Publish(terms) => PublishCommand {
-            authority,
-            id,
-            campaign: FixedBytes(terms.campaign.0.into_bytes()),
-            round: U256::from(terms.round),
-            root: terms.root,
-            count: terms.count,
-            total: terms.total.get(),
-            // The rest of the terms; the on-chain `Publish` struct shows each field to the same people.
-            termsHash: keccak256(borsh::to_vec(terms).expect("writing to memory cannot fail")),
-            subjectVersion: subject_version,
-            reason,
-            validAt: valid_at,
-            deadline,
-        }
-        .eip712_signing_hash(&domain),
-        Action::Push { campaign, round, from, to } => PushCommand {
-            authority,
-            id,
-            campaign: FixedBytes(campaign.0.into_bytes()),
-            round: U256::from(*round),
-            fromIndex: *from,
-            toIndex: *to,
-            subjectVersion: subject_version,
-            reason,
-            validAt: valid_at,
-            deadline,
-        }
-        .eip712_signing_hash(&domain),
-        Action::Void { campaign, round, indexes } => VoidCommand {
-            authority,
-            id,
-            campaign: FixedBytes(campaign.0.into_bytes()),
-            round: U256::from(*round),
-            indexes: indexes.clone(),
-            subjectVersion: subject_version,
-            reason,
-            validAt: valid_at,
-            deadline,
-        }
-        .eip712_signing_hash(&domain),
-    }
+        .eip712_hash_struct(),
+    };
+    Some(digest(hash, charter))
+}
+
+/// The digest of a list of commands: what is signed once for all of them.
+pub fn list_digest(root: B256, count: u32, list: DemandId, deadline: u64, authority: B256, charter: ContractRef) -> B256 {
+    let id = FixedBytes(list.0.into_bytes());
+    digest(CommandList { authority, id, root, count, deadline }.eip712_hash_struct(), charter)
+}
+
+fn digest(hash: B256, charter: ContractRef) -> B256 {
+    let mut bytes = [0; 66];
+    bytes[..2].copy_from_slice(&[0x19, 0x01]);
+    bytes[2..34].copy_from_slice(domain(charter).separator().as_slice());
+    bytes[34..].copy_from_slice(hash.as_slice());
+    keccak256(bytes)
 }
 
 /// The address behind a 20-byte ERC-7913 signer, or `None` for a verifier with a key.

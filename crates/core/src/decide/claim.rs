@@ -1,11 +1,12 @@
 //! A claim at its position.
 
-use super::{ClaimVerdict, Decision, VerifiedClaim};
-use crate::command::RoundMode;
+use super::{ClaimVerdict, Decision, GateVerdict, VerifiedClaim};
+use crate::command::{RoundMode, Subject};
 use crate::ids::{EntitlementId, Millis};
-use crate::log::entry::{Body, ClaimDecided, ClaimRefused, Redirect};
+use crate::log::entry::{Body, ClaimDecided, ClaimRefused, Evidence, Redirect};
 use crate::refusal::Code;
 use crate::state::State;
+use crate::state::campaign::Campaign;
 use crate::state::round::{Round, RoundPhase};
 
 pub(super) fn decide(state: &State, input: &VerifiedClaim, now: Millis) -> Decision {
@@ -25,7 +26,7 @@ pub(super) fn decide(state: &State, input: &VerifiedClaim, now: Millis) -> Decis
             body_hash: input.body_hash.into(),
             accepted_at: input.accepted_at,
             signed_by: verdict.signed_by,
-            evidence: state.evidence(verdict.looked_at),
+            evidence: evidence(state, input),
         })),
         Ok(None) => Decision::Again,
         Err(code) => Decision::entry(Body::ClaimRefused(ClaimRefused {
@@ -35,9 +36,26 @@ pub(super) fn decide(state: &State, input: &VerifiedClaim, now: Millis) -> Decis
             body_hash: input.body_hash.into(),
             accepted_at: input.accepted_at,
             code,
-            evidence: state.evidence(input.verdict.as_ref().ok().and_then(|verdict| verdict.looked_at)),
+            evidence: evidence(state, input),
         })),
     }
+}
+
+/// What the decision rests on, whichever way it went.
+fn evidence(state: &State, input: &VerifiedClaim) -> Evidence {
+    let (looked_at, person, gate) = match &input.verdict {
+        Ok(verdict) => (verdict.looked_at, verdict.person, verdict.gate.as_ref()),
+        Err(fault) => (None, None, fault.gate.as_ref()),
+    };
+    let mut evidence = state.evidence(looked_at);
+    evidence.person = person.map(|seen| seen.person).unwrap_or_default();
+    if let Some(gate) = gate {
+        evidence.rule_sets.clone_from(&gate.rule_sets);
+        evidence.policies.clone_from(&gate.policies);
+        evidence.attestations.clone_from(&gate.attestations);
+        evidence.inputs = gate.inputs();
+    }
+    evidence
 }
 
 /// The checks in their fixed order; `None` asks for a new verification.
@@ -48,12 +66,17 @@ fn examine<'a>(
 ) -> Result<Option<&'a ClaimVerdict>, Code> {
     let campaign = state.campaign(input.key.campaign).ok_or(Code::UnknownCampaign)?;
     let round = campaign.round(input.claim.round).ok_or(Code::UnknownRound)?;
-    let verdict = input.verdict.as_ref().map_err(|code| *code)?;
+    let verdict = match &input.verdict {
+        Ok(verdict) => verdict,
+        // A refusal by rules that are no longer in force is no refusal.
+        Err(fault) if !fault.gate.iter().all(|gate| stands(state, campaign, round, gate)) => return Ok(None),
+        Err(fault) => return Err(fault.code),
+    };
     let id = EntitlementId { round: input.claim.round, index: input.claim.index };
     if id.index >= round.terms.count {
         return Err(Code::NotListed);
     }
-    if let Some(code) = campaign.paused {
+    if let Some(code) = campaign.stopped() {
         return Err(if code == Code::InsufficientFunds { code } else { Code::Paused });
     }
     open(round, input.accepted_at)?;
@@ -74,10 +97,31 @@ fn examine<'a>(
     if input.claim.deadline.saturating_mul(1_000) <= now {
         return Err(Code::DeadlineTooSoon);
     }
+    if !campaign.decided.leaves_room(input.claim.amount.into()) {
+        return Err(Code::LimitReached);
+    }
     if !campaign.funds.covers(input.claim.amount.into()) {
         return Err(Code::InsufficientFunds);
     }
-    Ok((now < verdict.valid_until).then_some(verdict))
+    let gated = match (round.terms.mode, &verdict.gate) {
+        (RoundMode::Gated, Some(gate)) => stands(state, campaign, round, gate),
+        (RoundMode::Gated, None) => false,
+        (RoundMode::Push | RoundMode::Pull, _) => true,
+    };
+    let bound = verdict.person.is_none_or(|seen| {
+        state.version_of(&Subject::Person(seen.person)) == Some(seen.version)
+    });
+    Ok((gated && bound && now < verdict.valid_until).then_some(verdict))
+}
+
+/// Whether what a gate's answer rested on is still in force: its definition, every rule set, every attestation.
+fn stands(state: &State, campaign: &Campaign, round: &Round, verdict: &GateVerdict) -> bool {
+    let Some(gate) = campaign.gates.get(&verdict.gate) else { return false };
+    let lineages = &gate.terms.rule_sets;
+    u64::from(verdict.gate) == round.terms.gate
+        && lineages.len() == verdict.rule_sets.len()
+        && lineages.iter().zip(&verdict.rule_sets).all(|(id, name)| state.rules_in_force(*id) == Some(*name))
+        && verdict.attestations.iter().all(|uid| !state.revoked.contains_key(uid))
 }
 
 /// A round pays what was accepted between its final opening and its closing time.
@@ -90,8 +134,5 @@ fn open(round: &Round, accepted_at: Millis) -> Result<(), Code> {
     if round.swept || accepted_at >= round.closes_at.saturating_mul(1_000) {
         return Err(Code::Closed);
     }
-    match round.terms.mode {
-        RoundMode::Gated => Err(Code::GateMissing),
-        RoundMode::Push | RoundMode::Pull => Ok(()),
-    }
+    Ok(())
 }

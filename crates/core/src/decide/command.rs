@@ -1,247 +1,159 @@
-//! A command at its position: quorum, freshness of what its authors saw, and what it does.
+//! A command at its position: who may give it, whether its authors saw the subject as it is, and what it does.
 
-use super::{CommandFacts, Decision, Listed, VerifiedCommand};
-use crate::amount::Total;
-use crate::command::{Action, Demand, RoundMode, RoundTerms};
-use crate::ids::{CampaignId, Millis, RoundNo, Seq};
-use crate::limits::SHARD;
-use crate::log::entry::{Body, CommandRefused, Commanded, Evidence, Pushed, RoundPublished, Voided};
+mod authorities;
+mod campaigns;
+mod holds;
+mod persons;
+mod rounds;
+mod rules;
+mod standing;
+
+use super::{CommandFacts, Decision, VerifiedCommand};
+use crate::amount::{Amount, Total};
+use crate::command::{Action, Demand};
+use crate::ids::{Millis, Seq};
+use crate::log::entry::{Body, CommandRefused, Commanded, Evidence, Outcome};
 use crate::refusal::Code;
 use crate::state::State;
-use crate::state::apply::range_mask;
-use crate::state::round::{Round, RoundPhase, place_of, shards_of};
+use crate::state::apply_offices::proposer;
 
 pub(super) fn decide(state: &State, input: &VerifiedCommand, now: Millis) -> Decision {
     match examine(state, input, now) {
         Ok(Some(body)) => Decision::entry(body),
         Ok(None) => Decision::Again,
-        Err(Refusal { code, changed_at }) => Decision::entry(Body::CommandRefused(CommandRefused {
+        Err(Refusal { code, changed_at, policies }) => Decision::entry(Body::CommandRefused(CommandRefused {
             intake: input.key,
             id: input.id,
             body_hash: Demand::Command(input.command.clone()).body_hash().into(),
             code,
             changed_at,
+            authority: proposer(&input.command),
+            policies,
         })),
     }
 }
 
+/// Why a command is refused.
 struct Refusal {
     code: Code,
     changed_at: Option<Seq>,
+    policies: Vec<String>,
 }
 
 impl From<Code> for Refusal {
     fn from(code: Code) -> Self {
-        Self { code, changed_at: None }
+        Self { code, changed_at: None, policies: Vec::new() }
     }
 }
 
-/// The checks in their fixed order; `None` asks for a new verification.
-fn examine(state: &State, input: &VerifiedCommand, now: Millis) -> Result<Option<Body>, Refusal> {
+/// What a command becomes, or `None` where it must be verified again.
+type Examined<T> = Result<Option<T>, Refusal>;
+
+/// The checks in their fixed order: is it known who signed, is there time, may they, did they see the subject as it is,
+/// can it be done, do the limits allow it.
+fn examine(state: &State, input: &VerifiedCommand, now: Millis) -> Examined<Body> {
     let facts = input.verdict.as_ref().map_err(|code| *code)?;
     let charter = state.home_charter().ok_or(Code::NotAuthorized)?;
-    if facts.set_version != charter.view.set_version {
+    let signers_stand = facts.signers.iter().all(|s| state.key_version(s.authority) == s.key_version);
+    if facts.set_version != charter.view.set_version || !signers_stand {
         return Ok(None);
     }
     if input.command.deadline <= now {
         return Err(Code::Expired.into());
     }
-    if facts.institutions < quorum(&input.command.action, charter.view.threshold) {
-        return Err(Code::QuorumMissing.into());
-    }
-    let evidence = Evidence { looked_at: facts.looked_at, ..state.evidence(None) };
-    match &input.command.action {
-        Action::CreateCampaign(terms) => {
-            let exists = state.campaigns.contains_key(&terms.campaign)
-                || state.campaigns.values().any(|c| c.terms.distributor == terms.distributor);
-            if exists || terms.campaign == CampaignId::default() {
-                return Err(Code::CampaignExists.into());
-            }
-            Ok(Some(Body::CampaignCreated(commanded(input, evidence, terms.clone()))))
-        }
-        Action::Publish(terms) => publish(state, input, facts, evidence, terms),
-        Action::Push { campaign, round, from, to } => {
-            let target = fresh_round(state, input, *campaign, *round)?;
-            push(
-                target,
-                facts,
-                *from..*to,
-                &state.campaigns[campaign].funds,
-                state.campaigns[campaign].paused,
-            )
-            .map(|decided| {
-                decided
-                    .map(|decided| Body::Pushed(Pushed { command: commanded(input, evidence, ()), decided }))
-            })
-        }
-        Action::Void { campaign, round, indexes } => {
-            let target = fresh_round(state, input, *campaign, *round)?;
-            let Listed::Amounts(amounts) = &facts.listed else { return Ok(None) };
-            let items = void(target, indexes, amounts)?;
-            Ok(Some(Body::Voided(Voided { command: commanded(input, evidence, ()), items })))
-        }
-    }
+    let Some(standing) = standing::examine(state, input, facts, now)? else { return Ok(None) };
+    fresh(state, input)?;
+    let Some(body) = act(state, input, facts, standing.evidence(), now)? else { return Ok(None) };
+    standing.charge(amount_of(&body)?)?;
+    Ok(Some(body))
 }
 
-/// How many institutions an action takes (CONTRACTS.md, "Who it takes"). A push pays only what M of N published for
-/// pushing, and a Distributor becomes a campaign only after M of N registered it: for both one institution is enough.
-fn quorum(action: &Action, threshold: u16) -> u16 {
-    match action {
-        Action::Publish(_) | Action::Void { .. } => threshold.max(1),
-        Action::CreateCampaign(_) | Action::Push { .. } => 1,
-    }
+fn act(
+    state: &State,
+    input: &VerifiedCommand,
+    facts: &CommandFacts,
+    evidence: Evidence,
+    now: Millis,
+) -> Examined<Body> {
+    let action = &input.command.action;
+    let outcome = match action {
+        Action::CreateCampaign(_) | Action::Publish(_) | Action::Push { .. } | Action::Void { .. } => {
+            return rounds::decide(state, input, facts, evidence);
+        }
+        Action::RegisterAuthority(_)
+        | Action::ChangeKeys { .. }
+        | Action::GrantMandate(_)
+        | Action::RevokeMandate { .. }
+        | Action::Delegate(_)
+        | Action::RevokeDelegation { .. } => authorities::decide(state, action, now)?,
+        Action::ProposeRules(_)
+        | Action::ApproveRules { .. }
+        | Action::ActivateRules { .. }
+        | Action::RetireRules { .. } => rules::decide(state, action, proposer(&input.command), now)?,
+        Action::Hold { target } => match holds::place(state, input, facts, target, now)? {
+            Some(outcome) => outcome,
+            None => return Ok(None),
+        },
+        Action::ConfirmHold { .. } | Action::RenewHold { .. } | Action::Release { .. } => {
+            holds::change(state, action, proposer(&input.command), now)?
+        }
+        Action::BindPerson { .. } | Action::ChangePayee { .. } | Action::RevokeAttestation { .. } => {
+            persons::decide(state, action)?
+        }
+        Action::FileAppeal { about } => persons::appeal(state, about, now)?,
+        Action::AnswerAppeal { appeal, upheld } => {
+            persons::answer(state, *appeal, *upheld, proposer(&input.command))?
+        }
+        Action::DefineGate(_) | Action::Pause { .. } | Action::Resume { .. } | Action::SetLimit { .. } => {
+            campaigns::decide(state, action, now)?
+        }
+    };
+    Ok(Some(Body::Ordered(commanded(input, evidence, outcome))))
 }
 
 fn commanded<T>(input: &VerifiedCommand, evidence: Evidence, outcome: T) -> Commanded<T> {
     Commanded { intake: input.key, id: input.id, command: input.command.clone(), evidence, outcome }
 }
 
-/// The round a command is about, if its authors saw it as it is.
-fn fresh_round<'a>(
-    state: &'a State,
-    input: &VerifiedCommand,
-    campaign: CampaignId,
-    round: RoundNo,
-) -> Result<&'a Round, Refusal> {
-    let campaign = state.campaign(campaign).ok_or(Code::UnknownCampaign)?;
-    let round = campaign.round(round).ok_or(Code::UnknownRound)?;
-    fresh(state, input, round.version)?;
-    Ok(round)
-}
-
 /// Whether the authors saw the subject as it is. A version that the log has not reached cannot have been seen: it
 /// would be a signature for whatever comes.
-fn fresh(state: &State, input: &VerifiedCommand, changed_at: Seq) -> Result<(), Refusal> {
+fn fresh(state: &State, input: &VerifiedCommand) -> Result<(), Refusal> {
+    let subject = input.command.action.subject();
+    let Some(changed_at) = state.version_of(&subject) else { return Err(unknown(&subject).into()) };
     if changed_at <= input.command.subject_version && input.command.subject_version <= state.seq {
         return Ok(());
     }
-    Err(Refusal { code: Code::Stale, changed_at: Some(changed_at) })
+    Err(Refusal { code: Code::Stale, changed_at: Some(changed_at), policies: Vec::new() })
 }
 
-fn publish(
-    state: &State,
-    input: &VerifiedCommand,
-    facts: &CommandFacts,
-    evidence: Evidence,
-    terms: &RoundTerms,
-) -> Result<Option<Body>, Refusal> {
-    let campaign = state.campaign(terms.campaign).ok_or(Code::UnknownCampaign)?;
-    if terms.round != campaign.next_round() {
-        return Err(Code::RoundExists.into());
+fn unknown(subject: &crate::command::Subject) -> Code {
+    use crate::command::Subject;
+    match subject {
+        Subject::Authority(_) => Code::UnknownAuthority,
+        Subject::Mandate(_) => Code::MandateMissing,
+        Subject::Delegation(_) => Code::DelegationDenies,
+        Subject::Rules(_) => Code::UnknownRules,
+        Subject::Campaign(_) => Code::UnknownCampaign,
+        Subject::Round(..) => Code::UnknownRound,
+        Subject::Hold(_) => Code::UnknownHold,
+        Subject::Appeal(_) => Code::UnknownAppeal,
+        Subject::Person(_) => Code::UnknownPerson,
+        Subject::New | Subject::Attestation(_) => Code::Stale,
     }
-    fresh(state, input, campaign.version)?;
-    let Listed::ShardTotals(totals) = &facts.listed else { return Ok(None) };
-    let sum = totals.iter().try_fold(Total::ZERO, |sum, t| sum.checked_add_total(*t));
-    if terms.count == 0 || totals.len() as u64 != shards_of(terms.count) || sum != Some(terms.total) {
-        return Err(Code::SnapshotMissing.into());
-    }
-    Ok(Some(Body::RoundPublished(RoundPublished {
-        command: commanded(input, evidence, ()),
-        terms: terms.clone(),
-        shard_totals: totals.clone(),
-        held: Vec::new(),
-    })))
 }
 
-/// Per shard its number, how many entitlements are newly decided there, and their sum.
-type Shares = Vec<(u32, u32, Total)>;
-
-/// What a push decides in each shard: its own sums where the range covers the shard, else amounts from the snapshot.
-fn push(
-    round: &Round,
-    facts: &CommandFacts,
-    range: std::ops::Range<u64>,
-    funds: &crate::state::funds::Funds,
-    paused: Option<Code>,
-) -> Result<Option<Shares>, Refusal> {
-    if let Some(code) = paused {
-        return Err(code.into());
-    }
-    if round.terms.mode != RoundMode::Push {
-        return Err(Code::WrongMode.into());
-    }
-    match round.phase {
-        RoundPhase::Announced | RoundPhase::Published => return Err(Code::NotOpen.into()),
-        RoundPhase::Cancelled => return Err(Code::UnknownRound.into()),
-        RoundPhase::Closed => return Err(Code::Closed.into()),
-        RoundPhase::Open => {}
-    }
-    if range.is_empty() || range.end > round.terms.count {
-        return Err(Code::BadRange.into());
-    }
-    let Listed::Edges(edges) = &facts.listed else { return Ok(None) };
-    let mut decided = Shares::new();
-    let mut total = Total::ZERO;
-    for number in range.start / SHARD..range.end.div_ceil(SHARD) {
-        let Some((count, sum)) = shard_share(round, number, &range, edges) else { return Ok(None) };
-        if count > 0 {
-            let shard = u32::try_from(number).map_err(|_| Code::BadRange)?;
-            decided.push((shard, count, sum));
-            total = total.checked_add_total(sum).ok_or(Code::BadRange)?;
+/// Base units a command decides, annuls or holds: what counts against its mandate.
+fn amount_of(body: &Body) -> Result<Total, Refusal> {
+    let add = |sum: Total, amount: Amount| sum.checked_add(amount);
+    let sum = match body {
+        Body::Pushed(pushed) => {
+            pushed.decided.iter().try_fold(Total::ZERO, |sum, (.., more)| sum.checked_add_total(*more))
         }
-    }
-    if decided.is_empty() {
-        return Err(Code::AlreadyDecided.into());
-    }
-    if !funds.covers(total) {
-        return Err(Code::InsufficientFunds.into());
-    }
-    Ok(Some(decided))
-}
-
-/// How many entitlements of a shard the range newly decides, and their sum.
-fn shard_share(
-    round: &Round,
-    number: u64,
-    range: &std::ops::Range<u64>,
-    edges: &[super::Edge],
-) -> Option<(u32, Total)> {
-    let at = usize::try_from(number).ok()?;
-    let shard = round.shards.get(at)?;
-    let first = number * SHARD;
-    let count = round.shard_count(at);
-    let (low, high) = (range.start.max(first) - first, range.end.min(first + count) - first);
-    if low == 0 && high == count {
-        let left = u32::try_from(count).ok()? - shard.taken;
-        return Some((left, round.shard_totals[at].checked_sub(shard.taken_total)?));
-    }
-    let edge = edges.iter().find(|e| u64::from(e.shard) == number)?;
-    let skip = usize::try_from((first + low).checked_sub(edge.from)?).ok()?;
-    let amounts = edge.amounts.get(skip..)?;
-    let (mut newly, mut sum) = (0, Total::ZERO);
-    for word in place_of(low) / 64..place_of(high - 1) / 64 + 1 {
-        let mut open =
-            range_mask(word as u64, low, high) & !shard.void.word(word) & !shard.decided.word(word);
-        while open != 0 {
-            let place = word as u64 * 64 + u64::from(open.trailing_zeros());
-            open &= open - 1;
-            newly += 1;
-            sum = sum.checked_add(*amounts.get(usize::try_from(place - low).ok()?)?)?;
+        Body::Voided(voided) => voided.items.iter().try_fold(Total::ZERO, |sum, (_, amount)| add(sum, *amount)),
+        Body::Ordered(Commanded { outcome: Outcome::Held(placed), .. }) => {
+            placed.covers.iter().try_fold(Total::ZERO, |sum, covered| add(sum, covered.amount))
         }
-    }
-    Some((newly, sum))
-}
-
-/// What a void annuls: those already paid refuse it, those already void are left out.
-fn void(
-    round: &Round,
-    indexes: &[u64],
-    amounts: &[crate::amount::Amount],
-) -> Result<Vec<(u64, crate::amount::Amount)>, Refusal> {
-    let ascending = indexes.windows(2).all(|w| w[0] < w[1]);
-    let inside = indexes.last().is_some_and(|last| *last < round.terms.count);
-    if !ascending || !inside || amounts.len() != indexes.len() {
-        return Err(Code::BadRange.into());
-    }
-    let mut items = Vec::with_capacity(indexes.len());
-    for (index, amount) in indexes.iter().zip(amounts) {
-        let (shard, at) = round.shard(*index);
-        if shard.paid.get(at) {
-            return Err(Code::AlreadyPaid.into());
-        }
-        if !shard.void.get(at) {
-            items.push((*index, *amount));
-        }
-    }
-    if items.is_empty() { Err(Code::Voided.into()) } else { Ok(items) }
+        _ => Some(Total::ZERO),
+    };
+    sum.ok_or_else(|| Code::BadRange.into())
 }

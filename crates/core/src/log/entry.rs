@@ -4,6 +4,7 @@
 //! vectors. Changed semantics is a new format number.
 
 mod chain;
+mod office;
 
 use alloy_primitives::{Address, B256, Bytes};
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -20,6 +21,8 @@ pub use chain::{
     AttemptSigned, BatchAt, BatchFinal, BatchForm, BatchMined, BatchPlanned, BatchReplanned, ChainCursor,
     ChainEvent, EpochOnChain, EventsAt, EventsMined, ReplanGround, Skipped, WordMask,
 };
+
+pub use office::{Appealed, Covered, GateMask, GateSigned, HoldPlaced, Outcome};
 
 /// The format this binary writes. It refuses newer ones and re-decides every older one.
 pub const FORMAT: u8 = 1;
@@ -86,6 +89,10 @@ pub enum Body {
     ChainCursor(ChainCursor) = 20,
     /// The chain knows this epoch, finally.
     EpochOnChain(EpochOnChain) = 21,
+    /// An institution's or a person's command took effect.
+    Ordered(Commanded<Outcome>) = 22,
+    /// A gate signed what its claims' decisions approve.
+    GateSigned(GateSigned) = 23,
 }
 
 /// The kind number of an entry's row: the discriminant of its body.
@@ -117,6 +124,8 @@ impl Body {
             Self::EventsFinal(_) => 19,
             Self::ChainCursor(_) => 20,
             Self::EpochOnChain(_) => 21,
+            Self::Ordered(_) => 22,
+            Self::GateSigned(_) => 23,
         }
     }
 
@@ -130,6 +139,7 @@ impl Body {
             Self::Pushed(p) => Some(p.command.intake),
             Self::Voided(v) => Some(v.command.intake),
             Self::CommandRefused(c) => Some(c.intake),
+            Self::Ordered(c) => Some(c.intake),
             _ => None,
         }
     }
@@ -214,6 +224,10 @@ pub struct Evidence {
     pub mandate: B256,
     /// The delegation used; zero where none.
     pub delegation: B256,
+    /// The person to whom the entitlement belongs; zero where the list names none.
+    pub person: B256,
+    /// SHA-256 of the facts that the policies saw; the facts themselves are kept beside the log and can be erased.
+    pub inputs: B256,
     /// The block that look-ups saw.
     pub looked_at: Option<BlockRef>,
 }
@@ -227,8 +241,8 @@ pub struct RoundPublished {
     pub terms: RoundTerms,
     /// The sum of each shard of 65,536 entitlements, so that a push is summed from State.
     pub shard_totals: Vec<Total>,
-    /// Entitlements that persons' holds already cover.
-    pub held: Vec<(u64, Amount)>,
+    /// Entitlements that holds on persons cover: the hold's position, the index, the listed amount.
+    pub held: Vec<(Seq, u64, Amount)>,
 }
 
 /// A decided claim.
@@ -328,6 +342,10 @@ pub struct CommandRefused {
     pub code: Code,
     /// For a stale command: the position at which the subject changed.
     pub changed_at: Option<Seq>,
+    /// Who is named as its proposer; zero for a person.
+    pub authority: B256,
+    /// The policies of the mandate that forbade it, or that it lacked.
+    pub policies: Vec<String>,
 }
 
 /// What fell due.
@@ -349,6 +367,26 @@ pub enum Due {
         /// The entitlement.
         entitlement: EntitlementId,
     } = 2,
+    /// A hold's time is over.
+    HoldEnds {
+        /// The position of the entry that placed it.
+        hold: Seq,
+    } = 3,
+    /// A rule set comes into force.
+    RulesStart {
+        /// Its name.
+        rules: B256,
+    } = 4,
+    /// An appeal was not answered in time.
+    AppealLapses {
+        /// The position of the entry that filed it.
+        appeal: Seq,
+    } = 5,
+    /// A pause's time is over.
+    PauseEnds {
+        /// The campaign.
+        campaign: CampaignId,
+    } = 6,
 }
 
 /// Why bytes are not an entry.

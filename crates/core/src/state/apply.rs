@@ -5,7 +5,7 @@ use crate::amount::{Amount, Total};
 use crate::ids::{CampaignId, EntitlementId, IntakeKey, Seq};
 use crate::limits::SHARD;
 use crate::log::entry::{
-    Body, CharterRead, ClaimDecided, ClaimRefused, Commanded, Due, Entry, Pushed, RoundPublished, Voided,
+    Body, CharterRead, ClaimDecided, ClaimRefused, Commanded, Due, Entry, Outcome, Pushed, RoundPublished, Voided,
 };
 use crate::refusal::Code;
 
@@ -82,6 +82,15 @@ impl State {
             Body::EventsFinal(at) => self.events_final(at, out),
             Body::ChainCursor(cursor) => self.chain_cursor(cursor),
             Body::EpochOnChain(epoch) => self.epoch_on_chain(epoch),
+            Body::Ordered(ordered) => {
+                let amount = match &ordered.outcome {
+                    Outcome::Held(placed) => sum(placed.covers.iter().map(|c| c.amount))?,
+                    _ => Total::ZERO,
+                };
+                self.spend(&ordered.evidence, amount)?;
+                self.ordered(ordered)
+            }
+            Body::GateSigned(signed) => self.gate_signed(signed),
         }
     }
 
@@ -129,17 +138,9 @@ impl State {
         self.schedule(terms.closes_at.saturating_mul(1_000), due);
         self.pages.touch(PageId::Campaign(terms.campaign));
         self.pages.touch(PageId::Round(terms.campaign, terms.round));
-        for (index, _) in &published.held {
-            self.set_held(terms.campaign, EntitlementId { round: terms.round, index: *index })?;
-        }
+        self.published_at = seq;
+        self.cover_announced(terms.campaign, terms.round, &published.held)?;
         self.catch_up_round(terms.campaign, terms.round)
-    }
-
-    fn set_held(&mut self, campaign: CampaignId, id: EntitlementId) -> Result<(), Wrong> {
-        let (shard, at) = self.round_mut(campaign, id)?.shard_mut(id.index);
-        shard.held.set(at);
-        self.pages.touch_bit(campaign, id, BitKind::Held);
-        Ok(())
     }
 
     fn claim_decided(&mut self, claim: &ClaimDecided, out: &mut Vec<Posting>) -> Result<(), Wrong> {
@@ -156,6 +157,7 @@ impl State {
             return Err("the entitlement was decided before");
         }
         self.touch_taken(campaign, id, BitKind::Decided);
+        self.count_decided(campaign, claim.amount.into())?;
         self.reserve(campaign, claim.amount.into(), out)?;
         if claim.redirect.is_some() {
             self.campaign_mut(campaign)?.redirected.insert(id, seq);
@@ -210,7 +212,17 @@ impl State {
             self.pages.touch_shard(campaign, round, shard, BitKind::Decided);
         }
         self.pages.touch(PageId::Round(campaign, round));
+        self.count_decided(campaign, total)?;
+        self.spend(&pushed.command.evidence, total)?;
         self.reserve(campaign, total, out)
+    }
+
+    /// Adds to what the campaign decided in all.
+    fn count_decided(&mut self, campaign: CampaignId, amount: Total) -> Result<(), Wrong> {
+        let decided = &mut self.campaign_mut(campaign)?.decided;
+        decided.total = decided.total.checked_add_total(amount).ok_or("the sum overflows")?;
+        self.pages.touch(PageId::Offices(campaign));
+        Ok(())
     }
 
     fn voided(&mut self, voided: &Voided, out: &mut Vec<Posting>) -> Result<(), Wrong> {
@@ -219,6 +231,7 @@ impl State {
         };
         self.round_mut(campaign, EntitlementId { round, index: 0 })?.version = self.seq;
         self.pages.touch(PageId::Round(campaign, round));
+        self.spend(&voided.command.evidence, sum(voided.items.iter().map(|(_, amount)| *amount))?)?;
         for (index, amount) in &voided.items {
             self.void_one(campaign, EntitlementId { round, index: *index }, *amount, out)?;
         }
@@ -233,7 +246,14 @@ impl State {
         amount: Amount,
         out: &mut Vec<Posting>,
     ) -> Result<(), Wrong> {
-        match self.mark_void(campaign, id, amount)? {
+        let from = self.mark_void(campaign, id, amount)?;
+        if from == Some(Account::Reserved) {
+            // What was decided and annulled leaves room under the campaign's limit again.
+            let decided = &mut self.campaign_mut(campaign)?.decided;
+            decided.total = decided.total.checked_sub(amount.into()).ok_or("the sum underflows")?;
+            self.pages.touch(PageId::Offices(campaign));
+        }
+        match from {
             Some(from) => self.move_funds(campaign, from, Account::Voided, amount.into(), out),
             None => Ok(()),
         }
@@ -281,15 +301,24 @@ impl State {
                 self.pages.touch(PageId::Skip(*campaign, *entitlement));
                 self.release_busy(*campaign, *entitlement)
             }
+            Due::HoldEnds { hold } => self.hold_ended(*hold),
+            Due::RulesStart { rules } => self.rules_started(*rules),
+            Due::AppealLapses { appeal } => self.appeal_ended(*appeal),
+            Due::PauseEnds { campaign } => self.pause_ended(*campaign),
+        }
+    }
+
+    /// Takes back what was to fall due, if it still was.
+    pub(super) fn unschedule(&mut self, due: &Due) {
+        if let Some(old) = self.due.iter().find(|(_, item)| item == due).cloned() {
+            self.pages.touch(PageId::Due(old.0, old.1.clone()));
+            self.due.remove(&old);
         }
     }
 
     /// Sets when an item falls due, in place of any earlier time.
     pub(super) fn schedule(&mut self, at: u64, due: Due) {
-        if let Some(old) = self.due.iter().find(|(_, item)| *item == due).cloned() {
-            self.pages.touch(PageId::Due(old.0, old.1.clone()));
-            self.due.remove(&old);
-        }
+        self.unschedule(&due);
         self.pages.touch(PageId::Due(at, due.clone()));
         self.due.insert((at, due));
     }
@@ -359,4 +388,9 @@ pub(crate) fn range_mask(word: u64, low: u64, high: u64) -> u64 {
     let width = last - first;
     let ones = if width == 64 { u64::MAX } else { (1 << width) - 1 };
     ones << (first - word * 64)
+}
+
+/// The sum of listed amounts.
+pub(super) fn sum(amounts: impl Iterator<Item = Amount>) -> Result<Total, Wrong> {
+    amounts.into_iter().try_fold(Total::ZERO, |sum, amount| sum.checked_add(amount)).ok_or("the sum overflows")
 }

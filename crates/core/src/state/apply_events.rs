@@ -117,6 +117,20 @@ impl State {
                 self.gone(id, *amount, out)
             }
             ChainEvent::Withdrawn { amount } => self.gone(id, *amount, out),
+            ChainEvent::HoldSet { mask, .. } => self.held_on_chain(id, mask, true),
+            ChainEvent::HoldCleared { mask } => self.held_on_chain(id, mask, false),
+            ChainEvent::PausedUntil { until } => {
+                self.campaign_mut(id)?.paused_on_chain = *until;
+                self.pages.touch(PageId::Offices(id));
+                Ok(())
+            }
+            ChainEvent::GateInstalled { version, signer } => {
+                self.campaign_mut(id)?.gate_keys.insert(*version, signer.clone());
+                self.pages.touch(PageId::Offices(id));
+                Ok(())
+            }
+            // Whoever asks whether a gate may sign now asks the chain.
+            ChainEvent::GateDisabled { .. } => Ok(()),
             ChainEvent::Published { .. }
             | ChainEvent::Opened { .. }
             | ChainEvent::Cancelled { .. }
@@ -143,7 +157,14 @@ impl State {
             | ChainEvent::Swept { round, .. } => vec![*round],
             ChainEvent::Paid { entitlement, .. } => vec![entitlement.round],
             ChainEvent::Voided { items } => items.iter().map(|(id, _)| id.round).collect(),
-            ChainEvent::Funded { .. } | ChainEvent::Withdrawn { .. } => Vec::new(),
+            // Money and keys belong to no round; a hold on chain binds whatever the log knows of the round.
+            ChainEvent::Funded { .. }
+            | ChainEvent::Withdrawn { .. }
+            | ChainEvent::HoldSet { .. }
+            | ChainEvent::HoldCleared { .. }
+            | ChainEvent::PausedUntil { .. }
+            | ChainEvent::GateInstalled { .. }
+            | ChainEvent::GateDisabled { .. } => Vec::new(),
         };
         rounds.dedup();
         for round in rounds.into_iter().filter(|r| !self.has_round(campaign, *r)).collect::<Vec<_>>() {

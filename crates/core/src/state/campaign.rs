@@ -1,13 +1,16 @@
 //! A campaign: its rounds, funds, batches in flight, and chain events that are not final.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use alloy_primitives::Bytes;
 use borsh::{BorshDeserialize, BorshSerialize};
 
 use super::batch::Batch;
 use super::funds::Funds;
+use super::hold::{Decided, Pause};
 use super::round::Round;
-use crate::command::CampaignTerms;
+use super::rules::{Approved, Gate};
+use crate::command::{CampaignTerms, RoundMode};
 use crate::ids::{BatchNo, BlockRef, EntitlementId, RoundNo, Seq};
 use crate::log::entry::ChainEvent;
 use crate::refusal::Code;
@@ -39,6 +42,24 @@ pub struct Campaign {
     pub final_block: u64,
     /// Final events of rounds that the log has not announced; they are told to the round when it is.
     pub ahead: BTreeMap<RoundNo, Vec<ChainEvent>>,
+    /// What was decided in all, and the limit set for it.
+    pub decided: Decided,
+    /// An institution's pause.
+    pub pause: Option<Pause>,
+    /// Unix seconds until which the Distributor itself pays nothing, finally.
+    pub paused_on_chain: u64,
+    /// Holds on the whole campaign, by their positions.
+    pub campaign_holds: BTreeSet<Seq>,
+    /// Held entitlements with the positions of the holds that cover them.
+    pub held: BTreeMap<EntitlementId, BTreeSet<Seq>>,
+    /// Entitlements held on chain, finally, by word.
+    pub held_on_chain: BTreeMap<(RoundNo, u64), [u64; 4]>,
+    /// Gate versions that the log defined.
+    pub gates: BTreeMap<u16, Gate>,
+    /// Gate versions that the Distributor knows, finally, with their keys.
+    pub gate_keys: BTreeMap<u16, Bytes>,
+    /// What gates have signed, by word.
+    pub approved: BTreeMap<(RoundNo, u64), Approved>,
 }
 
 /// A block with events of ours that is not final.
@@ -66,6 +87,15 @@ impl Campaign {
             unfinal: BTreeMap::new(),
             final_block: 0,
             ahead: BTreeMap::new(),
+            decided: Decided::default(),
+            pause: None,
+            paused_on_chain: 0,
+            campaign_holds: BTreeSet::new(),
+            held: BTreeMap::new(),
+            held_on_chain: BTreeMap::new(),
+            gates: BTreeMap::new(),
+            gate_keys: BTreeMap::new(),
+            approved: BTreeMap::new(),
         }
     }
 
@@ -99,5 +129,33 @@ impl Campaign {
         self.unfinal.values().any(|b| {
             b.events.iter().any(|e| matches!(e, ChainEvent::Paid { entitlement, .. } if *entitlement == id))
         })
+    }
+
+    /// Why nothing is decided now, if so: a hold on the campaign, a pause, or missing money.
+    pub fn stopped(&self) -> Option<Code> {
+        match self.paused {
+            Some(code) => Some(code),
+            None if self.pause.is_some() => Some(Code::Paused),
+            None => None,
+        }
+    }
+
+    /// Whether batches may be planned: neither paused nor held as a whole.
+    pub fn may_plan(&self) -> bool {
+        self.pause.is_none() && self.campaign_holds.is_empty()
+    }
+
+    /// The bits of a word that may be planned: payable, not held on chain, and, in a gated round, approved by its gate.
+    pub fn plannable(&self, round: &Round, word: u64) -> [u64; 4] {
+        let Some((shard, place)) = round.shard_at(word * 256) else { return [0; 4] };
+        let mut bits = shard.payable(place / 256);
+        if let Some(held) = self.held_on_chain.get(&(round.terms.round, word)) {
+            bits = std::array::from_fn(|i| bits[i] & !held[i]);
+        }
+        if round.terms.mode == RoundMode::Gated {
+            let approved = self.approved.get(&(round.terms.round, word));
+            bits = std::array::from_fn(|i| bits[i] & approved.map_or(0, |a| a.mask[i]));
+        }
+        bits
     }
 }

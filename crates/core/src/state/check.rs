@@ -5,16 +5,15 @@ use std::collections::BTreeSet;
 
 use crate::command::RoundMode;
 use crate::ids::EntitlementId;
-use crate::limits::{BATCH_WORDS_MAX, BATCHES_IN_FLIGHT_MAX};
+use crate::limits::{BATCH_WORDS_MAX, BATCHES_IN_FLIGHT_MAX, GATE_WORDS_MAX};
 use crate::log::entry::{
-    AttemptSigned, BatchForm, BatchMined, BatchPlanned, BatchReplanned, ReplanGround, Skipped, WordMask,
+    AttemptSigned, BatchForm, BatchMined, BatchPlanned, BatchReplanned, GateSigned, ReplanGround, Skipped, WordMask,
 };
 
 use super::State;
 use super::apply::{Wrong, range_mask};
 use super::batch::Batch;
 use super::campaign::Campaign;
-use super::round::{place_of, shard_of};
 
 impl State {
     /// Whether a batch may be planned: its number is free, every entitlement is payable now, the call pays nobody else.
@@ -26,6 +25,9 @@ impl State {
             Some(_) => {}
             None if plan.batch != campaign.next_batch => return Err("it is not the next batch number"),
             None => {}
+        }
+        if !campaign.may_plan() && !plan.words.is_empty() {
+            return Err("the campaign is paused or held");
         }
         if campaign.in_flight() >= BATCHES_IN_FLIGHT_MAX {
             return Err("too many batches are in flight");
@@ -100,6 +102,40 @@ impl State {
         if stands { Ok(()) } else { Err("an attempt of the batch may still be mined") }
     }
 
+    /// Whether a gate's masks follow from what is decided: each grows, names its round's gate, and approves nobody whom the
+    /// log did not decide.
+    pub(crate) fn check_gate_signed(&self, signed: &GateSigned) -> Result<(), Wrong> {
+        let campaign = self.campaign(signed.campaign).ok_or("there is no such campaign")?;
+        if !campaign.gates.contains_key(&signed.version) || signed.words.len() > GATE_WORDS_MAX {
+            return Err("the gate is not defined, or signed too many words at once");
+        }
+        if signed.words.is_empty() || !signed.words.windows(2).all(|w| (w[0].round, w[0].word) < (w[1].round, w[1].word)) {
+            return Err("its words are out of order");
+        }
+        for word in &signed.words {
+            let round = campaign.round(word.round).ok_or("there is no such round")?;
+            if round.terms.mode != RoundMode::Gated || round.terms.gate != u64::from(signed.version) {
+                return Err("the round asks for another gate");
+            }
+            let inside = word.word <= round.terms.count / 256;
+            let (shard, place) =
+                inside.then(|| round.shard_at(word.word * 256)).flatten().ok_or("the word lies outside the round")?;
+            let (decided, void) = (shard.decided.word256(place / 256), shard.void.word256(place / 256));
+            let last = campaign.approved.get(&(word.round, word.word));
+            for part in 0..4 {
+                let before = last.map_or(0, |a| a.mask[part]);
+                let may = before | (decided[part] & !void[part]);
+                if word.mask[part] & before != before || word.mask[part] & !may != 0 {
+                    return Err("a mask takes back what it approved, or approves what was not decided");
+                }
+            }
+            if word.as_of > self.seq || last.is_some_and(|a| a.as_of > word.as_of) {
+                return Err("the gate names a position it cannot have read");
+            }
+        }
+        Ok(())
+    }
+
     fn batch(&self, campaign: crate::ids::CampaignId, batch: u64) -> Result<&Batch, Wrong> {
         let campaign = self.campaign(campaign).ok_or("there is no such campaign")?;
         campaign.batches.get(&batch).ok_or("there is no such batch in flight")
@@ -130,20 +166,20 @@ fn check_payable(campaign: &Campaign, word: &WordMask, form: &BatchForm) -> Resu
     if !round.is_paying() {
         return Err("the round does not pay");
     }
-    let dense = matches!(form, BatchForm::Dense { .. });
-    match round.terms.mode {
-        RoundMode::Push => {}
-        RoundMode::Pull if !dense => {}
-        RoundMode::Pull | RoundMode::Gated => return Err("the round's mode does not allow this call"),
+    let allowed = match round.terms.mode {
+        RoundMode::Push => !matches!(form, BatchForm::Gated),
+        RoundMode::Pull => matches!(form, BatchForm::Sparse | BatchForm::Redirected { .. }),
+        RoundMode::Gated => matches!(form, BatchForm::Gated | BatchForm::Redirected { .. }),
+    };
+    if !allowed {
+        return Err("the round's mode does not allow this call");
     }
     // Written so that no index of an entry can overflow.
     if word.word > round.terms.count / 256 {
         return Err("the index lies outside the round");
     }
-    let first = word.word * 256;
-    let shard = round.shards.get(shard_of(first)).ok_or("the index lies outside the round")?;
-    let payable = shard.payable(place_of(first) / 256);
-    if (0..4).any(|i| word.mask[i] & !payable[i] != 0) {
+    let plannable = campaign.plannable(round, word.word);
+    if (0..4).any(|i| word.mask[i] & !plannable[i] != 0) {
         return Err("the batch names an entitlement that is not payable");
     }
     Ok(())

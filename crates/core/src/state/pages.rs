@@ -3,12 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use alloy_primitives::B256;
 use borsh::{BorshDeserialize, BorshSerialize};
 use sha2::{Digest, Sha256};
 
 use super::State;
 use super::bits::Bits;
-use crate::ids::{CampaignId, ChainId, EntitlementId, Millis, NodeId, RoundNo};
+use crate::ids::{CampaignId, ChainId, EntitlementId, Millis, NodeId, RoundNo, Seq};
 use crate::log::entry::Due;
 use crate::log::merkle::Frontier;
 
@@ -43,6 +44,34 @@ pub enum PageId {
     Shard(CampaignId, RoundNo, u32),
     /// Half a bitmap of a shard: 4 KiB.
     Bits(CampaignId, RoundNo, u32, BitKind, u8),
+    /// An institution's keys.
+    Authority(B256),
+    /// A mandate.
+    Mandate(B256),
+    /// A delegation.
+    Delegation(B256),
+    /// A rule set.
+    Rules(B256),
+    /// Which rule set of a lineage is in force.
+    Lineage(B256),
+    /// A person.
+    Person(B256),
+    /// A hold.
+    Hold(Seq),
+    /// What an institution held alone.
+    HoldUse(B256),
+    /// A revoked attestation.
+    Revoked(B256),
+    /// An appeal.
+    Appeal(Seq),
+    /// Pause, limit, holds and gates of a campaign.
+    Offices(CampaignId),
+    /// The holds that cover an entitlement.
+    Held(CampaignId, EntitlementId),
+    /// A word's holds on chain.
+    HeldOnChain(CampaignId, RoundNo, u64),
+    /// What a gate signed of a word.
+    Approved(CampaignId, RoundNo, u64),
 }
 
 /// Which of a shard's bitmaps.
@@ -125,8 +154,13 @@ impl State {
         pages.extend(self.chains.keys().map(|c| PageId::Chain(*c)));
         pages.extend(self.due.iter().map(|(at, due)| PageId::Due(*at, due.clone())));
         pages.extend(self.cursors.keys().map(|(c, n)| PageId::Cursor(*c, *n)));
+        pages.extend(self.office_pages());
         for (id, campaign) in &self.campaigns {
             pages.insert(PageId::Campaign(*id));
+            pages.insert(PageId::Offices(*id));
+            pages.extend(campaign.held.keys().map(|e| PageId::Held(*id, *e)));
+            pages.extend(campaign.held_on_chain.keys().map(|(r, w)| PageId::HeldOnChain(*id, *r, *w)));
+            pages.extend(campaign.approved.keys().map(|(r, w)| PageId::Approved(*id, *r, *w)));
             pages.extend(campaign.batches.keys().map(|b| PageId::Batch(*id, *b)));
             pages.extend(campaign.redirected.keys().map(|e| PageId::Redirected(*id, *e)));
             pages.extend(campaign.unfinal.keys().map(|b| PageId::Unfinal(*id, *b)));
@@ -151,6 +185,19 @@ impl State {
         self.hash()
     }
 
+    fn office_pages(&self) -> impl Iterator<Item = PageId> + '_ {
+        (self.authorities.keys().map(|id| PageId::Authority(*id)))
+            .chain(self.mandates.keys().map(|id| PageId::Mandate(*id)))
+            .chain(self.delegations.keys().map(|id| PageId::Delegation(*id)))
+            .chain(self.rule_sets.keys().map(|name| PageId::Rules(*name)))
+            .chain(self.lineages.keys().map(|id| PageId::Lineage(*id)))
+            .chain(self.persons.keys().map(|id| PageId::Person(*id)))
+            .chain(self.holds.keys().map(|at| PageId::Hold(*at)))
+            .chain(self.hold_use.keys().map(|id| PageId::HoldUse(*id)))
+            .chain(self.revoked.keys().map(|uid| PageId::Revoked(*uid)))
+            .chain(self.appeals.keys().map(|at| PageId::Appeal(*at)))
+    }
+
     /// A page's bytes; `None` where there is nothing, which is the same as all zeros.
     fn page(&self, page: &PageId) -> Option<Vec<u8>> {
         fn bytes<T: BorshSerialize>(value: &T) -> Option<Vec<u8>> {
@@ -158,7 +205,10 @@ impl State {
         }
         let campaign = |id: &CampaignId| self.campaigns.get(id);
         match page {
-            PageId::Head => bytes(&(self.stream, self.seq, self.epoch, self.recorded_at, self.home)),
+            PageId::Head => {
+                let held = (self.persons_held_at, self.published_at);
+                bytes(&(self.stream, self.seq, self.epoch, self.recorded_at, self.home, held))
+            }
             PageId::Charter(chain) => self.charters.get(chain).and_then(bytes),
             PageId::Chain(chain) => self.chains.get(chain).and_then(bytes),
             PageId::Due(at, due) => self.due.contains(&(*at, due.clone())).then(Vec::new),
@@ -178,6 +228,24 @@ impl State {
                 let shard = campaign(id)?.round(*round)?.shards.get(*shard as usize)?;
                 (shard.taken > 0).then(|| bytes(&(shard.taken, shard.taken_total))).flatten()
             }
+            PageId::Authority(id) => self.authorities.get(id).and_then(bytes),
+            PageId::Mandate(id) => self.mandates.get(id).and_then(bytes),
+            PageId::Delegation(id) => self.delegations.get(id).and_then(bytes),
+            PageId::Rules(name) => self.rule_sets.get(name).and_then(bytes),
+            PageId::Lineage(id) => self.lineages.get(id).and_then(bytes),
+            PageId::Person(id) => self.persons.get(id).and_then(bytes),
+            PageId::Hold(at) => self.holds.get(at).and_then(bytes),
+            PageId::HoldUse(id) => self.hold_use.get(id).and_then(bytes),
+            PageId::Revoked(uid) => self.revoked.get(uid).and_then(bytes),
+            PageId::Appeal(at) => self.appeals.get(at).and_then(bytes),
+            PageId::Offices(id) => campaign(id).and_then(|c| {
+                bytes(&(c.decided, c.pause, c.paused_on_chain, &c.campaign_holds, &c.gates, &c.gate_keys))
+            }),
+            PageId::Held(id, entitlement) => campaign(id)?.held.get(entitlement).and_then(bytes),
+            PageId::HeldOnChain(id, round, word) => {
+                campaign(id)?.held_on_chain.get(&(*round, *word)).and_then(bytes)
+            }
+            PageId::Approved(id, round, word) => campaign(id)?.approved.get(&(*round, *word)).and_then(bytes),
             PageId::Bits(id, round, shard, kind, half) => {
                 let shard = campaign(id)?.round(*round)?.shards.get(*shard as usize)?;
                 half_page(kind.of(shard), *half)

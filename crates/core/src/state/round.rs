@@ -151,6 +151,11 @@ impl Round {
         (&self.shards[shard_of(index)], place_of(index))
     }
 
+    /// The same, or `None` outside the round.
+    pub fn shard_at(&self, index: u64) -> Option<(&Shard, usize)> {
+        Some((self.shards.get(shard_of(index))?, place_of(index)))
+    }
+
     /// The shard of an index, and the index's place in it.
     pub fn shard_mut(&mut self, index: u64) -> (&mut Shard, usize) {
         (&mut self.shards[shard_of(index)], place_of(index))

@@ -76,6 +76,8 @@ pub enum BatchForm {
         /// (entitlement, position of its `ClaimDecided`), in the order of the call.
         claims: Vec<(EntitlementId, Seq)>,
     } = 3,
+    /// `settleGated`: exactly the words' bits, each word with the mask its gate signed.
+    Gated = 4,
 }
 
 /// A signed transaction; its raw bytes stand in the `attempt` row of the same append.
@@ -249,6 +251,37 @@ pub enum ChainEvent {
         /// Base units.
         amount: Total,
     } = 9,
+    /// Entitlements are held on chain.
+    HoldSet {
+        /// Which.
+        mask: WordMask,
+        /// Unix seconds; it ends by itself then.
+        until: u64,
+    } = 12,
+    /// Entitlements are not held on chain any more.
+    HoldCleared {
+        /// Which.
+        mask: WordMask,
+    } = 13,
+    /// The Distributor pays nothing until then; a time that has passed ends the pause.
+    PausedUntil {
+        /// Unix seconds.
+        until: u64,
+    } = 14,
+    /// A gate version has its key.
+    GateInstalled {
+        /// The version.
+        version: u16,
+        /// The key, as ERC-7913 signer bytes.
+        signer: Bytes,
+    } = 15,
+    /// A gate version signs nothing until then.
+    GateDisabled {
+        /// The version.
+        version: u16,
+        /// Unix seconds.
+        until: u64,
+    } = 16,
 }
 
 /// A campaign's events at a block.

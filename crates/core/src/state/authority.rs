@@ -1,0 +1,102 @@
+//! Institutions as the log knows them beyond the Charter: keys, mandates, delegations, and what was spent of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use alloy_primitives::{B256, Bytes};
+use borsh::{BorshDeserialize, BorshSerialize};
+
+use super::State;
+use crate::amount::Total;
+use crate::command::{DelegationTerms, MandateTerms};
+use crate::ids::Seq;
+
+/// Keys of an institution that stand in the log. Those of the Charter count besides, unless revoked here.
+#[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Authority {
+    /// A name for people; empty for an institution that the Charter names.
+    pub name: String,
+    /// Keys in force.
+    pub keys: BTreeSet<Bytes>,
+    /// Keys that never count again, with the positions of their revocations.
+    pub revoked: BTreeMap<Bytes, Seq>,
+    /// The position at which its keys or mandates last changed.
+    pub version: Seq,
+}
+
+/// A mandate in force, or ended.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Mandate {
+    /// As granted.
+    pub terms: MandateTerms,
+    /// The position at which it last changed.
+    pub version: Seq,
+    /// Whether it ended.
+    pub ended: bool,
+    /// What was done under it.
+    pub spent: Spent,
+}
+
+/// A delegation in force, or ended.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Delegation {
+    /// As made.
+    pub terms: DelegationTerms,
+    /// The position at which it last changed.
+    pub version: Seq,
+    /// Whether it ended.
+    pub ended: bool,
+    /// What was done under it.
+    pub spent: Spent,
+}
+
+/// What was done under a mandate or a delegation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Spent {
+    /// Base units that its commands decided, annulled or held.
+    pub amount: Total,
+    /// Commands.
+    pub count: u64,
+}
+
+/// What one command may add to what was spent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Limits {
+    /// Base units in all.
+    pub amount: Option<Total>,
+    /// Commands in all.
+    pub count: Option<u64>,
+    /// Base units of one command.
+    pub each: Option<Total>,
+}
+
+impl Spent {
+    /// After one more command of this amount, if the limits allow it.
+    pub fn plus(self, amount: Total, limits: &Limits) -> Option<Self> {
+        let next = Self { amount: self.amount.checked_add_total(amount)?, count: self.count.checked_add(1)? };
+        let within = limits.each.is_none_or(|most| amount <= most)
+            && limits.amount.is_none_or(|most| next.amount <= most)
+            && limits.count.is_none_or(|most| next.count <= most);
+        within.then_some(next)
+    }
+}
+
+impl State {
+    /// The institution a key speaks for: of the Charter, or registered here. Revoked keys speak for nobody.
+    pub fn authority_of(&self, signer: &[u8]) -> Option<B256> {
+        let registered = self.authorities.iter().find(|(_, a)| a.keys.contains(signer)).map(|(id, _)| *id);
+        let id = registered.or_else(|| self.home_charter()?.view.institution_of(signer))?;
+        let revoked = self.authorities.get(&id).is_some_and(|a| a.revoked.contains_key(signer));
+        (!revoked).then_some(id)
+    }
+
+    /// Whether an institution stands in the Charter: only those count in its quorums.
+    pub fn is_chartered(&self, authority: B256) -> bool {
+        self.home_charter().is_some_and(|c| c.view.institutions.iter().any(|i| i.id == authority))
+    }
+
+    /// The position at which an institution's keys last changed here; 0 for one that only the Charter knows. Changes of
+    /// the Charter show in its set version.
+    pub fn key_version(&self, authority: B256) -> Seq {
+        self.authorities.get(&authority).map_or(0, |a| a.version)
+    }
+}
