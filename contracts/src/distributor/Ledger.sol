@@ -38,7 +38,7 @@ abstract contract Ledger is IDistributor {
     /// @param batches batches settled so far
     /// @param pausedUntil end of the present or last pause
     /// @param heldUntil end of a campaign-wide hold
-    /// @param pausedSeconds seconds of all pauses, the present one counted to its end
+    /// @param pausedSeconds seconds of all pauses and campaign-wide holds, the present ones counted to their end
     /// @param rounds rounds published
     /// @param firstLive no round below this one can ever owe anything again
     struct Campaign {
@@ -51,24 +51,45 @@ abstract contract Ledger is IDistributor {
         bool everOpened;
     }
 
-    // What holds, gates and forced claims will remember. Their functions come next; nothing writes these yet.
-
-    /// @dev A hold by one institution on some entitlements of one word. Expired ones are cleared by whoever asks.
+    /// @dev A hold on some entitlements of one word. What expired is cleared by whoever asks.
+    /// @param expiresAt when anyone may end it; `placedAt` when it began
+    /// @param placedBy who signed it, as a bitmap of institutions under `setVersion`
+    /// @param firm placed by M or confirmed by a second institution
     struct HoldRecord {
         uint256 word;
         uint256 mask;
-        uint40 expiresAt;
         uint24 roundNo;
-        uint8 placedBy;
-        bool confirmed;
+        uint40 placedAt;
+        uint40 expiresAt;
+        uint32 placedBy;
+        uint64 setVersion;
+        bool firm;
     }
 
+    /// @dev Holds of a round that stand, and when the last one ended: a sweep waits for both.
+    struct RoundHolds {
+        uint64 standing;
+        uint64 endedAt;
+    }
+
+    /// @dev A gate version. What paying reads of it fills its first two slots.
+    /// @param account its signer's first 20 bytes: an account, or the verifier of `key` if there is one
     struct GateKey {
-        bytes signer;
-        bytes32 rulesHash;
+        address account;
         uint40 installedAt;
         uint40 disabledUntil;
+        bool hasKey;
+        bytes32 rulesHash;
+        bytes key;
     }
+
+    /// @dev What somebody may do of a kind: `spent` so far, all of it his again at `wholeAt`.
+    struct Allowance {
+        uint64 spent;
+        uint64 wholeAt;
+    }
+
+    // What forced claims will remember. Their functions come next; nothing writes these yet.
 
     /// @dev When the recipient asked for an entitlement, and when and how its transfer failed since.
     struct ForcedClaim {
@@ -92,6 +113,10 @@ abstract contract Ledger is IDistributor {
     mapping(uint256 roundNo => mapping(uint256 index => ForcedClaim)) internal _forced;
     /// @dev Forced claims of a round that were open when last looked at: a sweep waits for them.
     mapping(uint256 roundNo => uint256[]) internal _forcedOpen;
+    mapping(uint256 roundNo => RoundHolds) internal _holdsOf;
+    mapping(bytes32 whose => Allowance) internal _allowances;
+    /// @dev Entitlements of a word that somebody held before, by round, word and who: see `Holds`.
+    mapping(bytes32 whose => uint256 bits) internal _heldBefore;
     uint256 private transient _entered;
 
     /// @dev One guard for every entry point: a token with hooks finds all doors shut.
@@ -122,6 +147,7 @@ abstract contract Ledger is IDistributor {
     function _outage() internal view returns (uint64) {
         uint256 paused = _campaign.pausedSeconds;
         if (_campaign.pausedUntil > block.timestamp) paused -= _campaign.pausedUntil - block.timestamp;
+        if (_campaign.heldUntil > block.timestamp) paused -= _campaign.heldUntil - block.timestamp;
         return uint64(paused) + ICharter(_charter()).inactiveSeconds();
     }
 
