@@ -19,7 +19,8 @@ sol! {
         uint64 deadline;
     }
 
-    /// Takes a Distributor into the log.
+    /// Takes a Distributor into the log. Every term is signed: the block from which it is read decides which deposits and
+    /// payments the log comes to know, and the chain may be another than the domain's, which is the stream's home.
     #[derive(Debug)]
     struct CreateCampaignCommand {
         bytes32 authority;
@@ -27,7 +28,11 @@ sol! {
         bytes16 campaign;
         bytes16 project;
         string name;
+        uint256 distributorChain;
         address distributor;
+        address token;
+        uint8 decimals;
+        uint64 deployedAt;
         uint64 subjectVersion;
         string reason;
         uint64 validAt;
@@ -117,7 +122,11 @@ pub fn command_digest(command: &Command, id: DemandId, authority: B256, charter:
             campaign: FixedBytes(terms.campaign.0.into_bytes()),
             project: FixedBytes(terms.project.0.into_bytes()),
             name: terms.name.clone(),
+            distributorChain: U256::from(terms.distributor.chain_id),
             distributor: terms.distributor.address,
+            token: terms.token,
+            decimals: terms.decimals,
+            deployedAt: terms.deployed_at,
             subjectVersion: subject_version,
             reason,
             validAt: valid_at,
