@@ -51,27 +51,6 @@ abstract contract Ledger is IDistributor {
         bool everOpened;
     }
 
-    /// @dev A hold on some entitlements of one word. What expired is cleared by whoever asks.
-    /// @param expiresAt when anyone may end it; `placedAt` when it began
-    /// @param placedBy who signed it, as a bitmap of institutions under `setVersion`
-    /// @param firm placed by M or confirmed by a second institution
-    struct HoldRecord {
-        uint256 word;
-        uint256 mask;
-        uint24 roundNo;
-        uint40 placedAt;
-        uint40 expiresAt;
-        uint32 placedBy;
-        uint64 setVersion;
-        bool firm;
-    }
-
-    /// @dev Holds of a round that stand, and when the last one ended: a sweep waits for both.
-    struct RoundHolds {
-        uint64 standing;
-        uint64 endedAt;
-    }
-
     /// @dev A gate version. What paying reads of it fills its first two slots.
     /// @param account its signer's first 20 bytes: an account, or the verifier of `key` if there is one
     struct GateKey {
@@ -81,12 +60,6 @@ abstract contract Ledger is IDistributor {
         bool hasKey;
         bytes32 rulesHash;
         bytes key;
-    }
-
-    /// @dev What somebody may do of a kind: `spent` so far, all of it his again at `wholeAt`.
-    struct Allowance {
-        uint64 spent;
-        uint64 wholeAt;
     }
 
     // What forced claims will remember. Their functions come next; nothing writes these yet.
@@ -108,15 +81,10 @@ abstract contract Ledger is IDistributor {
     mapping(uint256 roundNo => mapping(uint256 word => Word)) internal _held;
     /// @dev Approvals that may serve once, by struct hash.
     mapping(bytes32 action => bool) internal _used;
-    HoldRecord[] internal _holds;
     mapping(uint16 gateVersion => GateKey) internal _gates;
     mapping(uint256 roundNo => mapping(uint256 index => ForcedClaim)) internal _forced;
     /// @dev Forced claims of a round that were open when last looked at: a sweep waits for them.
     mapping(uint256 roundNo => uint256[]) internal _forcedOpen;
-    mapping(uint256 roundNo => RoundHolds) internal _holdsOf;
-    mapping(bytes32 whose => Allowance) internal _allowances;
-    /// @dev Entitlements of a word that somebody held before, by round, word and who: see `Holds`.
-    mapping(bytes32 whose => uint256 bits) internal _heldBefore;
     uint256 private transient _entered;
 
     /// @dev One guard for every entry point: a token with hooks finds all doors shut.
