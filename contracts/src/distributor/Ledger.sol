@@ -51,15 +51,13 @@ abstract contract Ledger is IDistributor {
         bool everOpened;
     }
 
-    /// @dev A gate version. What paying reads of it fills its first two slots.
-    /// @param account its signer's first 20 bytes: an account, or the verifier of `key` if there is one
+    /// @dev What paying reads of a gate version; the Warden keeps all of it.
+    /// @param account its signer's first 20 bytes: an account, or a verifier whose key the Warden keeps
     struct GateKey {
         address account;
-        uint40 installedAt;
         uint40 disabledUntil;
         bool hasKey;
         bytes32 rulesHash;
-        bytes key;
     }
 
     // What forced claims will remember. Their functions come next; nothing writes these yet.
