@@ -35,6 +35,9 @@ pub struct GasModel {
     pub sparse_word: u64,
     /// One redirected claim: bitmap word, proof, signature.
     pub redirect_item: u64,
+    /// A batch is planned within this and [`BATCH_GAS_MAX`], whichever is less: while fees are high, what a
+    /// transaction may cost in all allows less gas. One item is planned whatever it says.
+    pub most: u64,
 }
 
 impl Default for GasModel {
@@ -46,6 +49,7 @@ impl Default for GasModel {
             sparse_item: 29_500,
             sparse_word: 50_000,
             redirect_item: 105_000,
+            most: BATCH_GAS_MAX,
         }
     }
 }
@@ -61,12 +65,19 @@ impl GasModel {
             sparse_item: scale(self.sparse_item),
             sparse_word: self.sparse_word,
             redirect_item: scale(self.redirect_item),
+            most: self.most,
         }
+    }
+
+    /// Gas a batch is planned within.
+    fn budget(&self) -> u64 {
+        let one = self.base + (self.sparse_word + self.sparse_item).max(self.redirect_item);
+        self.most.max(one).min(BATCH_GAS_MAX)
     }
 
     /// Entitlements of the largest dense call that is sure to fit a batch; `None` where not even a bucket does.
     fn dense_range(&self) -> Option<u64> {
-        let fits = |size: &u64| self.base + size * self.dense_item.max(self.dense_rest) <= BATCH_GAS_MAX;
+        let fits = |size: &u64| self.base + size * self.dense_item.max(self.dense_rest) <= self.budget();
         std::iter::successors(Some(DENSE_MAX), |size| Some(size / 2)).take_while(|size| *size >= 4).find(fits)
     }
 
@@ -127,7 +138,8 @@ pub fn next_number(campaign: &Campaign) -> u64 {
 }
 
 fn redirected(campaign: &Campaign, gas: &GasModel) -> Option<Content> {
-    let most = BATCH_REDIRECTS_MAX.min(usize::try_from((BATCH_GAS_MAX - gas.base) / gas.redirect_item).ok()?);
+    let most = BATCH_REDIRECTS_MAX
+        .min(usize::try_from(gas.budget().saturating_sub(gas.base) / gas.redirect_item).ok()?);
     let claims: Vec<_> = campaign
         .redirected
         .iter()
@@ -226,7 +238,7 @@ fn dense_range(campaign: &Campaign, round: &Round, start: u64, size: u64) -> Opt
 
 /// Payable words of all rounds until the gas is spent.
 fn sparse(campaign: &Campaign, gas: &GasModel) -> Option<Content> {
-    let mut left = BATCH_GAS_MAX - gas.base;
+    let mut left = gas.budget().saturating_sub(gas.base);
     let mut bytes_left = BATCH_BYTES_MAX;
     let mut words = Vec::new();
     for round in campaign.rounds.values().filter(|r| r.is_paying() && r.terms.mode != RoundMode::Gated) {
