@@ -38,7 +38,7 @@ abstract contract Ledger is IDistributor {
     /// @param batches batches settled so far
     /// @param pausedUntil end of the present or last pause
     /// @param heldUntil end of a campaign-wide hold
-    /// @param pausedSeconds seconds of all pauses, the present one counted to its end
+    /// @param pausedSeconds seconds of all pauses and campaign-wide holds, the present ones counted to their end
     /// @param rounds rounds published
     /// @param firstLive no round below this one can ever owe anything again
     struct Campaign {
@@ -51,24 +51,16 @@ abstract contract Ledger is IDistributor {
         bool everOpened;
     }
 
-    // What holds, gates and forced claims will remember. Their functions come next; nothing writes these yet.
-
-    /// @dev A hold by one institution on some entitlements of one word. Expired ones are cleared by whoever asks.
-    struct HoldRecord {
-        uint256 word;
-        uint256 mask;
-        uint40 expiresAt;
-        uint24 roundNo;
-        uint8 placedBy;
-        bool confirmed;
-    }
-
+    /// @dev What paying reads of a gate version; the Warden keeps all of it.
+    /// @param account its signer's first 20 bytes: an account, or a verifier whose key the Warden keeps
     struct GateKey {
-        bytes signer;
-        bytes32 rulesHash;
-        uint40 installedAt;
+        address account;
         uint40 disabledUntil;
+        bool hasKey;
+        bytes32 rulesHash;
     }
+
+    // What forced claims will remember. Their functions come next; nothing writes these yet.
 
     /// @dev When the recipient asked for an entitlement, and when and how its transfer failed since.
     struct ForcedClaim {
@@ -87,7 +79,6 @@ abstract contract Ledger is IDistributor {
     mapping(uint256 roundNo => mapping(uint256 word => Word)) internal _held;
     /// @dev Approvals that may serve once, by struct hash.
     mapping(bytes32 action => bool) internal _used;
-    HoldRecord[] internal _holds;
     mapping(uint16 gateVersion => GateKey) internal _gates;
     mapping(uint256 roundNo => mapping(uint256 index => ForcedClaim)) internal _forced;
     /// @dev Forced claims of a round that were open when last looked at: a sweep waits for them.
@@ -122,6 +113,7 @@ abstract contract Ledger is IDistributor {
     function _outage() internal view returns (uint64) {
         uint256 paused = _campaign.pausedSeconds;
         if (_campaign.pausedUntil > block.timestamp) paused -= _campaign.pausedUntil - block.timestamp;
+        if (_campaign.heldUntil > block.timestamp) paused -= _campaign.heldUntil - block.timestamp;
         return uint64(paused) + ICharter(_charter()).inactiveSeconds();
     }
 

@@ -121,13 +121,13 @@ impl Operator {
             other => other,
         };
         let estimate = self.chain.estimate(from, to, data, value, At::Latest).await.map_err(named)?;
-        let market = self.chain.fees().await?;
-        let fees = self.fees.first(market).ok_or(ChainError::FeesAboveCap {
-            asked: market.base_fee.saturating_add(market.priority_fee),
-            cap: self.fees.max_fee_cap,
-        })?;
         // A fifth more, because state moves between estimate and block.
         let gas_limit = (estimate + estimate / 5).min(self.chain.limits().await?.transaction.max(estimate));
+        let market = self.chain.fees().await?;
+        let fees = self.fees.first(market, gas_limit).ok_or(ChainError::FeesAboveCap {
+            asked: self.fees.lowest(market),
+            cap: self.fees.cap(gas_limit),
+        })?;
         let nonce = self.chain.nonce(from, At::Pending).await?;
         let chain_id = self.chain.id();
         Ok(self.account.sign(&TxRequest {

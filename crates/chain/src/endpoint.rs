@@ -11,11 +11,22 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use crate::error::ChainError;
-use crate::limits::{CONNECT_TIMEOUT, LIMITER_WAIT, REQUEST_TIMEOUT};
+use crate::limits::{CONNECT_TIMEOUT, LIMITER_WAIT, LOOKUP_SHARE, REQUEST_TIMEOUT};
+
+/// On whose account a request goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Share {
+    /// Settlement, the watcher, operators: the whole limit.
+    Own,
+    /// Look-ups for claimants: at most one request in [`LOOKUP_SHARE`].
+    LookUps,
+}
 
 pub(crate) struct Endpoint {
     client: RpcClient,
     limiter: DefaultDirectRateLimiter,
+    /// What look-ups pass before the limiter of all.
+    look_ups: DefaultDirectRateLimiter,
     /// The URL without user, password, path and query, where providers put their keys.
     shown: String,
 }
@@ -42,6 +53,9 @@ impl Endpoint {
             shown: shown(&parsed),
             client: RpcClient::new_http_with_client(client, parsed),
             limiter: RateLimiter::direct(Quota::per_second(requests_per_second)),
+            look_ups: RateLimiter::direct(Quota::per_second(
+                NonZeroU32::new(requests_per_second.get() / LOOKUP_SHARE).unwrap_or(NonZeroU32::MIN),
+            )),
         })
     }
 
@@ -52,11 +66,18 @@ impl Endpoint {
     /// One request, once.
     pub(crate) async fn request<R: RpcRecv>(
         &self,
+        share: Share,
         method: &'static str,
         params: Value,
     ) -> Result<R, ChainError> {
         let url = || self.shown.clone();
-        if timeout(LIMITER_WAIT, self.limiter.until_ready()).await.is_err() {
+        let room = async {
+            if share == Share::LookUps {
+                self.look_ups.until_ready().await;
+            }
+            self.limiter.until_ready().await;
+        };
+        if timeout(LIMITER_WAIT, room).await.is_err() {
             return Err(ChainError::Limited { method, url: url() });
         }
         match timeout(REQUEST_TIMEOUT, self.client.request(method, params)).await {

@@ -10,6 +10,9 @@ pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a request waits for the outbound limiter before it is told to come back.
 pub const LIMITER_WAIT: Duration = Duration::from_secs(10);
+/// Of each URL's requests a second, look-ups for claimants (ERC-1271) may take one in this many; the rest is kept for
+/// settlement and the watcher. Anyone can ask for a look-up by signing badly.
+pub const LOOKUP_SHARE: u32 = 4;
 /// Attempts of a read; broadcasts are never repeated here.
 pub const READ_ATTEMPTS: u32 = 4;
 /// Wait before the second attempt of a read; doubled each time.

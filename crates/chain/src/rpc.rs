@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use sluice_core::fees::Market;
 use sluice_core::ids::{BlockRef, ChainId};
 
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, Share};
 use crate::error::ChainError;
 use crate::finality::Finality;
 use crate::limits::{FEE_HISTORY_BLOCKS, READ_ATTEMPTS, READ_RETRY_AFTER, TX_GAS_CAP, URLS_MAX};
@@ -29,7 +29,7 @@ pub struct ChainConfig {
     /// When a block is final.
     #[serde(default = "default_finality")]
     pub finality: Finality,
-    /// Outbound requests a second and URL.
+    /// Outbound requests a second and URL. A quarter of them may be look-ups for claimants.
     #[serde(default = "default_rate")]
     pub requests_per_second: NonZeroU32,
     /// Gas one transaction may use on this chain.
@@ -130,6 +130,7 @@ pub enum TxPlace {
 #[derive(Clone, Debug)]
 pub struct Chain {
     inner: Arc<Inner>,
+    share: Share,
 }
 
 #[derive(Debug)]
@@ -200,7 +201,8 @@ impl Chain {
         let endpoints: Result<Vec<_>, _> =
             config.rpc.iter().map(|url| Endpoint::new(url, config.requests_per_second)).collect();
         let endpoints = endpoints.map_err(bad)?;
-        let chain = Self { inner: Arc::new(Inner { config, endpoints, agreed: Mutex::new(None) }) };
+        let inner = Arc::new(Inner { config, endpoints, agreed: Mutex::new(None) });
+        let chain = Self { inner, share: Share::Own };
         for endpoint in &chain.inner.endpoints {
             let found: U64 = chain.read_on(endpoint, "eth_chainId", json!([])).await?;
             let found: ChainId = found.to();
@@ -210,6 +212,12 @@ impl Chain {
             }
         }
         Ok(chain)
+    }
+
+    /// The same chain for look-ups that claimants cause: they share the limit of requests, but cannot take more than
+    /// one in [`crate::limits::LOOKUP_SHARE`] of it, however many there are.
+    pub fn for_look_ups(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner), share: Share::LookUps }
     }
 
     /// The chain's id.
@@ -259,7 +267,7 @@ impl Chain {
         let mut pause = READ_RETRY_AFTER;
         let mut attempt = 0;
         loop {
-            let answer = endpoint(attempt).request(method, params.clone()).await;
+            let answer = endpoint(attempt).request(self.share, method, params.clone()).await;
             attempt += 1;
             match answer {
                 Err(error) if error.is_worth_another_attempt() && attempt < READ_ATTEMPTS as usize => {
@@ -423,7 +431,7 @@ impl Chain {
 
     /// Raw logs of a filter at one RPC, tried once: a refusal means a smaller range, not another attempt.
     pub(crate) async fn logs_on(&self, endpoint: &Endpoint, filter: Value) -> Result<Vec<Log>, ChainError> {
-        endpoint.request("eth_getLogs", json!([filter])).await
+        endpoint.request(self.share, "eth_getLogs", json!([filter])).await
     }
 }
 

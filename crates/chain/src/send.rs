@@ -8,7 +8,7 @@ use alloy_primitives::{B256, keccak256};
 use futures::future::join_all;
 use serde_json::json;
 
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, Share};
 use crate::error::{ChainError, Class};
 use crate::rpc::Chain;
 
@@ -16,7 +16,7 @@ mod messages;
 #[cfg(test)]
 mod tests;
 
-pub use messages::classify;
+pub use messages::{classify, node_cap};
 
 /// A node has the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,7 +144,8 @@ fn more_telling(before: Option<SendError>, now: SendError) -> SendError {
 
 async fn send_to(endpoint: &Endpoint, raw: &[u8], tx_hash: B256) -> Result<Broadcast, SendError> {
     let bytes = alloy_primitives::hex::encode_prefixed(raw);
-    let answer: Result<B256, ChainError> = endpoint.request("eth_sendRawTransaction", json!([bytes])).await;
+    let answer: Result<B256, ChainError> =
+        endpoint.request(Share::Own, "eth_sendRawTransaction", json!([bytes])).await;
     let error = match answer {
         Ok(_) => return Ok(Broadcast { tx_hash, was_known: false }),
         Err(error) => error,

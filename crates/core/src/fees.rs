@@ -23,6 +23,9 @@ pub struct Fees {
 pub struct FeePolicy {
     /// Never more than this, in wei per gas: at the cap the transaction waits, its nonce is not given up.
     pub max_fee_cap: u128,
+    /// No transaction may cost more than this, in wei: its gas limit times its fee per gas. Nodes refuse to pass on
+    /// what costs more than their own cap (geth's `--rpc.txfeecap`, one ether unless told otherwise).
+    pub max_transaction_fee: u128,
     /// A floor for the tip, in wei per gas; some chains ignore transactions without one.
     pub priority_fee_min: u128,
     /// Blocks an attempt may wait before it is replaced.
@@ -31,32 +34,60 @@ pub struct FeePolicy {
 
 impl Default for FeePolicy {
     fn default() -> Self {
-        Self { max_fee_cap: 500_000_000_000, priority_fee_min: 1, bump_after_blocks: 3 }
+        Self {
+            max_fee_cap: 500_000_000_000,
+            // A tenth below the cap that geth has by default.
+            max_transaction_fee: 900_000_000_000_000_000,
+            priority_fee_min: 1,
+            bump_after_blocks: 3,
+        }
     }
 }
 
 impl FeePolicy {
-    /// Fees of a first attempt: twice the base fee rides out six full blocks. `None` when the market is above the cap.
-    pub fn first(&self, market: Market) -> Option<Fees> {
-        let priority_fee = market.priority_fee.max(self.priority_fee_min);
-        let lowest = market.base_fee.saturating_add(priority_fee);
-        if lowest > self.max_fee_cap {
+    /// The most that a transaction of this gas limit may offer, wei per gas.
+    pub fn cap(&self, gas: u64) -> u128 {
+        self.max_fee_cap.min(self.max_transaction_fee / u128::from(gas.max(1)))
+    }
+
+    /// The least that is mined now, wei per gas.
+    pub fn lowest(&self, market: Market) -> u128 {
+        market.base_fee.saturating_add(market.priority_fee.max(self.priority_fee_min))
+    }
+
+    /// What a first attempt offers where no cap is in the way: twice the base fee rides out six full blocks.
+    fn wanted(&self, market: Market) -> u128 {
+        market.base_fee.saturating_add(self.lowest(market))
+    }
+
+    /// The gas limit with which a first attempt offers what it should, and yet stays below
+    /// [`Self::max_transaction_fee`].
+    pub fn gas_that_fits(&self, market: Market) -> u64 {
+        let wanted = self.wanted(market).min(self.max_fee_cap).max(1);
+        u64::try_from(self.max_transaction_fee / wanted).unwrap_or(u64::MAX)
+    }
+
+    /// Fees of a first attempt with this gas limit. `None` when the market is above the cap.
+    pub fn first(&self, market: Market, gas: u64) -> Option<Fees> {
+        let cap = self.cap(gas);
+        if self.lowest(market) > cap {
             return None;
         }
-        let max_fee = market.base_fee.saturating_mul(2).saturating_add(priority_fee).min(self.max_fee_cap);
+        let max_fee = self.wanted(market).min(cap);
+        let priority_fee = market.priority_fee.max(self.priority_fee_min);
         Some(Fees { max_fee, priority_fee: priority_fee.min(max_fee) })
     }
 
     /// Fees that replace `previous`: both fields raised by at least 12.5 % (clients ask 10 %; reth and others round),
     /// and at least the market's. `None` when that is above the cap: the old attempt goes on waiting.
-    pub fn replacement(&self, previous: Fees, market: Market) -> Option<Fees> {
+    pub fn replacement(&self, previous: Fees, market: Market, gas: u64) -> Option<Fees> {
         let raised = |fee: u128| fee.saturating_add(fee.div_ceil(8)).max(fee.saturating_add(1));
-        let market = self.first(market).unwrap_or(Fees { max_fee: 0, priority_fee: 0 });
+        let market = self.first(market, gas).unwrap_or(Fees { max_fee: 0, priority_fee: 0 });
         let fees = Fees {
             max_fee: raised(previous.max_fee).max(market.max_fee),
             priority_fee: raised(previous.priority_fee).max(market.priority_fee),
         };
-        (fees.max_fee <= self.max_fee_cap).then_some(fees)
+        (fees.max_fee <= self.cap(gas)).then_some(fees)
     }
 }
 
@@ -64,12 +95,27 @@ impl FeePolicy {
 mod tests {
     use super::*;
 
+    const GAS: u64 = 1_000_000;
+
+    #[test]
+    fn no_transaction_costs_more_than_its_cap_and_smaller_ones_may_offer_more() {
+        let policy = FeePolicy { max_transaction_fee: 900 * u128::from(GAS), ..FeePolicy::default() };
+        let market = Market { base_fee: 600, priority_fee: 10 };
+        assert_eq!(policy.first(market, GAS), Some(Fees { max_fee: 900, priority_fee: 10 }));
+        assert_eq!(policy.first(market, GAS / 2).map(|fees| fees.max_fee), Some(1_210));
+        assert_eq!(policy.first(market, GAS * 2), None, "450 wei a gas are below the base fee");
+        assert_eq!(policy.replacement(Fees { max_fee: 801, priority_fee: 10 }, market, GAS), None);
+        let gas = policy.gas_that_fits(market);
+        assert_eq!(policy.first(market, gas).map(|fees| fees.max_fee), Some(1_210));
+        assert!(policy.cap(gas + 1) < 1_210);
+    }
+
     #[test]
     fn a_replacement_raises_both_fields_by_an_eighth() {
         let policy = FeePolicy::default();
         let market = Market { base_fee: 10, priority_fee: 1 };
         let old = Fees { max_fee: 1_000, priority_fee: 7 };
-        let new = policy.replacement(old, market).unwrap();
+        let new = policy.replacement(old, market, GAS).unwrap();
         assert_eq!(new, Fees { max_fee: 1_125, priority_fee: 8 });
         assert!(new.max_fee * 8 >= old.max_fee * 9 && new.priority_fee * 8 >= old.priority_fee * 9);
     }
@@ -78,14 +124,14 @@ mod tests {
     fn at_the_cap_the_old_attempt_waits() {
         let policy = FeePolicy { max_fee_cap: 1_100, ..FeePolicy::default() };
         let old = Fees { max_fee: 1_000, priority_fee: 1 };
-        assert_eq!(policy.replacement(old, Market { base_fee: 1, priority_fee: 1 }), None);
-        assert_eq!(policy.first(Market { base_fee: 1_100, priority_fee: 1 }), None);
+        assert_eq!(policy.replacement(old, Market { base_fee: 1, priority_fee: 1 }, GAS), None);
+        assert_eq!(policy.first(Market { base_fee: 1_100, priority_fee: 1 }, GAS), None);
     }
 
     #[test]
     fn a_first_attempt_never_offers_more_tip_than_fee() {
         let policy = FeePolicy { max_fee_cap: 20, ..FeePolicy::default() };
-        let fees = policy.first(Market { base_fee: 5, priority_fee: 15 }).unwrap();
+        let fees = policy.first(Market { base_fee: 5, priority_fee: 15 }, GAS).unwrap();
         assert!(fees.priority_fee <= fees.max_fee && fees.max_fee <= 20);
     }
 }

@@ -40,6 +40,9 @@ pub struct GasModel {
     pub redirect_item: u64,
     /// One word's gate signature.
     pub gate_word: u64,
+    /// A batch is planned within this and [`BATCH_GAS_MAX`], whichever is less: while fees are high, what a
+    /// transaction may cost in all allows less gas. One item is planned whatever it says.
+    pub most: u64,
 }
 
 impl Default for GasModel {
@@ -52,6 +55,7 @@ impl Default for GasModel {
             sparse_word: 50_000,
             redirect_item: 105_000,
             gate_word: 15_000,
+            most: BATCH_GAS_MAX,
         }
     }
 }
@@ -68,12 +72,19 @@ impl GasModel {
             sparse_word: self.sparse_word,
             redirect_item: scale(self.redirect_item),
             gate_word: self.gate_word,
+            most: self.most,
         }
+    }
+
+    /// Gas a batch is planned within.
+    fn budget(&self) -> u64 {
+        let one = self.base + (self.sparse_word + self.sparse_item).max(self.redirect_item);
+        self.most.max(one).min(BATCH_GAS_MAX)
     }
 
     /// Entitlements of the largest dense call that is sure to fit a batch; `None` where not even a bucket does.
     fn dense_range(&self) -> Option<u64> {
-        let fits = |size: &u64| self.base + size * self.dense_item.max(self.dense_rest) <= BATCH_GAS_MAX;
+        let fits = |size: &u64| self.base + size * self.dense_item.max(self.dense_rest) <= self.budget();
         std::iter::successors(Some(DENSE_MAX), |size| Some(size / 2)).take_while(|size| *size >= 4).find(fits)
     }
 
@@ -161,7 +172,9 @@ pub fn next_number(campaign: &Campaign) -> u64 {
 }
 
 fn redirected(campaign: &Campaign, gas: &GasModel) -> Option<Content> {
-    let most = BATCH_REDIRECTS_MAX.min(usize::try_from((BATCH_GAS_MAX - gas.base) / (gas.redirect_item + gas.gate_word)).ok()?);
+    let item = gas.redirect_item + gas.gate_word;
+    let most =
+        BATCH_REDIRECTS_MAX.min(usize::try_from(gas.budget().saturating_sub(gas.base) / item).ok()?);
     let claims: Vec<_> = campaign
         .redirected
         .iter()
@@ -264,7 +277,7 @@ fn sparse(campaign: &Campaign, gas: &GasModel, form: BatchForm) -> Option<Conten
         true => (gas.sparse_word + gas.gate_word, GATE_WORD_BYTES),
         false => (gas.sparse_word, 0),
     };
-    let mut left = BATCH_GAS_MAX - gas.base;
+    let mut left = gas.budget().saturating_sub(gas.base);
     let mut bytes_left = BATCH_BYTES_MAX;
     let mut words = Vec::new();
     let takes = |round: &Round| (round.terms.mode == RoundMode::Gated) == gated;

@@ -84,6 +84,8 @@ codes! {
     ClaimOpen = 27, "claim_open", "Another claim on this entitlement is being decided.";
     /// The list names an address that is never paid.
     BadList = 28, "bad_list", "The list names the token, the Distributor or the Charter, which are never paid.";
+    /// Terms that were signed are not what the chain says.
+    WrongTerms = 29, "wrong_terms", "The signed terms differ from what the chain says.";
     /// Needs a mandate, and names none, or one that another holds or that ended.
     MandateMissing = 31, "mandate_missing", "This action needs a mandate in force of the authority that signs it.";
     /// The mandate's policies do not permit it.

@@ -36,6 +36,8 @@ pub struct LaneFacts {
     pub lost: Vec<B256>,
     /// Campaigns whose next batch was found to revert now: nothing new is signed for them, and nobody waits for them.
     pub blocked: Vec<CampaignId>,
+    /// Nodes were seen to refuse transactions that may cost more than this, wei: nobody holds such an attempt.
+    pub node_cap: Option<u128>,
 }
 
 /// What to do next.
@@ -82,6 +84,13 @@ pub enum Step {
         /// All attempts of that nonce.
         hashes: Vec<B256>,
     },
+    /// The chain asks more than a transaction may offer: it waits until fees fall, and so do those behind it.
+    WaitsForFees {
+        /// What the chain asks, wei per gas.
+        asked: u128,
+        /// The most that the transaction may offer, wei per gas.
+        most: u128,
+    },
     /// The account cannot pay for the next transaction.
     NeedsFunds {
         /// Wei it lacks.
@@ -127,7 +136,7 @@ pub fn step(
 struct Lane<'a> {
     epoch: Epoch,
     facts: &'a LaneFacts,
-    policy: &'a FeePolicy,
+    policy: FeePolicy,
     batches: &'a [(CampaignId, &'a Batch)],
     /// The lowest nonce that may be free.
     first: u64,
@@ -138,10 +147,14 @@ struct Lane<'a> {
     orders: BTreeMap<CampaignId, Order>,
     /// Once a batch cannot be signed, none behind it is: their numbers come later on chain.
     may_sign: bool,
+    /// Campaigns whose next batch may not offer what is asked: nothing behind it is signed either.
+    dear: BTreeSet<CampaignId>,
     /// Wei that nothing under way may still cost.
     budget: u128,
     /// Wei that the first thing it cannot pay lacks.
     missing: u128,
+    /// What is asked of the first transaction that may not offer it, and the most it may.
+    waits: Option<(u128, u128)>,
     /// For what is under way.
     steps: Vec<Step>,
     /// For what is new, by nonce.
@@ -154,6 +167,13 @@ struct Order {
     from: u64,
     /// Whether an earlier batch is not under way: those behind it would revert, and cannot be simulated.
     broken: bool,
+}
+
+/// What became of the wish to sign a first attempt.
+enum Offer {
+    Made,
+    TooDear,
+    NoMoney,
 }
 
 /// Whether a batch has a transaction of this lane and epoch that may still be mined.
@@ -191,21 +211,26 @@ impl<'a> Lane<'a> {
     fn new(
         epoch: Epoch,
         facts: &'a LaneFacts,
-        policy: &'a FeePolicy,
+        policy: &FeePolicy,
         batches: &'a [(CampaignId, &'a Batch)],
     ) -> Self {
         Self {
             epoch,
             facts,
-            policy,
+            policy: FeePolicy {
+                max_transaction_fee: policy.max_transaction_fee.min(facts.node_cap.unwrap_or(u128::MAX)),
+                ..*policy
+            },
             batches,
             first: first_nonce(facts, batches),
             taken: BTreeSet::new(),
             given: BTreeSet::new(),
             orders: BTreeMap::new(),
             may_sign: true,
+            dear: BTreeSet::new(),
             budget: 0,
             missing: 0,
+            waits: None,
             steps: Vec::new(),
             new: BTreeMap::new(),
         }
@@ -221,7 +246,8 @@ impl<'a> Lane<'a> {
         let is_lost = |a: &Attempt| a.nonce < facts.nonce && facts.lost.contains(&a.tx_hash);
         let mine = |a: &&Attempt| a.lane == facts.account && a.epoch == self.epoch && !is_lost(a);
         let Some(last) = batch.alive().iter().rfind(mine) else { return Live::None };
-        let rivals = self.batches.iter().filter(|(_, b)| b.is_open()).flat_map(|(_, b)| b.alive());
+        let others = self.batches.iter().filter(|(_, b)| b.is_open() && !std::ptr::eq(*b, batch));
+        let rivals = others.flat_map(|(_, b)| b.alive()).filter(|a| !self.is_refused(a));
         let outbid = rivals.filter(mine).any(|a| a.nonce == last.nonce && a.max_fee > last.max_fee);
         let same: Vec<_> = batch.alive().iter().filter(mine).filter(|a| a.nonce == last.nonce).collect();
         if last.nonce < facts.nonce {
@@ -234,9 +260,33 @@ impl<'a> Lane<'a> {
     /// it may still sit in a mempool.
     fn dead_at(&self, nonce: u64) -> Option<Fees> {
         let attempts = self.batches.iter().flat_map(|(_, b)| &b.attempts);
-        attempts.filter(|a| a.lane == self.facts.account && a.nonce == nonce).map(fees_of).reduce(|a, b| {
-            Fees { max_fee: a.max_fee.max(b.max_fee), priority_fee: a.priority_fee.max(b.priority_fee) }
+        let there = attempts.filter(|a| a.lane == self.facts.account && a.nonce == nonce);
+        there.filter(|a| !self.is_refused(a)).map(fees_of).reduce(|a, b| Fees {
+            max_fee: a.max_fee.max(b.max_fee),
+            priority_fee: a.priority_fee.max(b.priority_fee),
         })
+    }
+
+    /// Whether no node holds an attempt, because it may cost more than nodes pass on.
+    fn is_refused(&self, attempt: &Attempt) -> bool {
+        let cost = attempt.max_fee.saturating_mul(u128::from(attempt.gas_limit));
+        self.facts.node_cap.is_some_and(|cap| cost > cap)
+    }
+
+    /// Notes that a transaction may not offer what is asked.
+    fn too_dear(&mut self, gas: u64) {
+        let (asked, most) = (self.policy.lowest(self.facts.market), self.policy.cap(gas));
+        if asked > most {
+            self.waits = self.waits.or(Some((asked, most)));
+        }
+    }
+
+    /// The fees of something new at a nonce, above all that may be there; `None` when it may not offer them.
+    fn fees_at(&self, nonce: u64, gas: u64) -> Option<Fees> {
+        match self.dead_at(nonce) {
+            Some(dead) => self.policy.replacement(dead, self.facts.market, gas),
+            None => self.policy.first(self.facts.market, gas),
+        }
     }
 
     /// A first attempt for a batch, at the lowest nonce that is free or useless to the batch that holds it.
@@ -248,36 +298,38 @@ impl<'a> Lane<'a> {
         let from = self.order(campaign).from;
         let usable = |n: &u64| !self.given.contains(n) && (!self.taken.contains(n) || useless.contains(n));
         let last = self.facts.nonce + LANE_IN_FLIGHT_MAX as u64;
-        let nonce = (from..last).find(usable).filter(|_| self.may_sign);
-        match nonce.filter(|nonce| self.offer(campaign, batch, *nonce, gas)) {
-            Some(nonce) => {
+        let may_sign = self.may_sign && !self.dear.contains(&campaign);
+        let nonce = (from..last).find(usable).filter(|_| may_sign);
+        let offer = nonce.map_or(Offer::NoMoney, |nonce| self.offer(campaign, batch, nonce, gas));
+        match (offer, nonce) {
+            (Offer::Made, Some(nonce)) => {
                 self.given.insert(nonce);
                 self.order(campaign).from = nonce + 1;
+                return;
             }
-            None => {
-                self.may_sign = false;
-                self.order(campaign).broken = true;
+            // A smaller batch of another campaign may offer more for each gas.
+            (Offer::TooDear, _) => {
+                self.dear.insert(campaign);
             }
+            _ if self.dear.contains(&campaign) => {}
+            _ => self.may_sign = false,
         }
+        self.order(campaign).broken = true;
     }
 
     /// A first attempt at a nonce, outbidding what is dead there; says whether it can be signed. What it cannot
     /// outbid, because that offers the cap, is sent again: mined, it settles nothing, and the nonce is out of the way.
-    fn offer(&mut self, campaign: CampaignId, batch: &Batch, nonce: u64, gas: u64) -> bool {
-        let (market, dead) = (self.facts.market, self.dead_at(nonce));
-        let fees = match dead {
-            Some(dead) => self.policy.replacement(dead, market),
-            None => self.policy.first(market),
+    fn offer(&mut self, campaign: CampaignId, batch: &Batch, nonce: u64, gas: u64) -> Offer {
+        let Some(fees) = self.fees_at(nonce, gas) else {
+            self.too_dear(gas);
+            self.new.extend(self.dead_at(nonce).map(|_| (nonce, Step::Fill { nonce })));
+            return Offer::TooDear;
         };
-        let Some(fees) = fees else {
-            self.new.extend(dead.map(|_| (nonce, Step::Fill { nonce })));
-            return false;
-        };
-        let affordable = self.spend(fees.max_fee.saturating_mul(u128::from(gas)));
-        if affordable {
-            self.new.insert(nonce, Step::Sign { campaign, batch: batch.plan.batch, nonce, fees });
+        if !self.spend(fees.max_fee.saturating_mul(u128::from(gas))) {
+            return Offer::NoMoney;
         }
-        affordable
+        self.new.insert(nonce, Step::Sign { campaign, batch: batch.plan.batch, nonce, fees });
+        Offer::Made
     }
 
     /// Takes wei from the budget, or notes what is missing.
@@ -296,12 +348,18 @@ impl<'a> Lane<'a> {
 
     /// What an attempt that is not mined needs: to be sent, sent again, or, as the lowest of its lane, replaced.
     fn wait(&mut self, campaign: CampaignId, batch: &Batch, attempts: &[&Attempt]) {
-        let Some(last) = attempts.last() else { return };
-        let outbid = self.given.contains(&last.nonce);
+        let Some(newest) = attempts.last() else { return };
+        let outbid = self.given.contains(&newest.nonce);
         let order = self.order(campaign);
-        order.broken |= outbid || last.nonce < order.from;
-        order.from = order.from.max(last.nonce + 1);
+        order.broken |= outbid || newest.nonce < order.from;
+        order.from = order.from.max(newest.nonce + 1);
         let broken = order.broken;
+        let Some(last) = attempts.iter().rfind(|a| !self.is_refused(a)) else {
+            let may_sign = !broken && attempts.len() < ATTEMPTS_PER_NONCE_MAX;
+            return if may_sign {
+                self.cheaper(campaign, batch, newest)
+            };
+        };
         let again = Step::Send { tx_hash: last.tx_hash };
         let Some((_, sent_at)) = self.facts.sent_at.iter().find(|(hash, _)| *hash == last.tx_hash) else {
             return self.steps.push(again);
@@ -310,7 +368,11 @@ impl<'a> Lane<'a> {
             return;
         }
         let may_rise = !broken && last.nonce == self.facts.nonce && attempts.len() < ATTEMPTS_PER_NONCE_MAX;
-        let replacement = self.policy.replacement(fees_of(last), self.facts.market).filter(|_| may_rise);
+        if may_rise && self.policy.lowest(self.facts.market) > last.max_fee {
+            self.too_dear(last.gas_limit);
+        }
+        let market = self.facts.market;
+        let replacement = self.policy.replacement(fees_of(last), market, last.gas_limit).filter(|_| may_rise);
         // At the cap, behind another, bound to revert, or without the money: the same bytes again, in case the mempool dropped them.
         let Some(fees) = replacement else { return self.steps.push(again) };
         let more = (fees.max_fee - last.max_fee).saturating_mul(u128::from(last.gas_limit));
@@ -321,6 +383,18 @@ impl<'a> Lane<'a> {
         });
     }
 
+    /// No node passes on what was signed for this nonce: the same content at the same nonce for less. Nothing has to be
+    /// raised, because nobody holds it.
+    fn cheaper(&mut self, campaign: CampaignId, batch: &Batch, refused: &Attempt) {
+        match self.fees_at(refused.nonce, refused.gas_limit) {
+            Some(fees) => {
+                let (batch, previous) = (batch.plan.batch, refused.tx_hash);
+                self.steps.push(Step::Replace { campaign, batch, previous, fees });
+            }
+            None => self.too_dear(refused.gas_limit),
+        }
+    }
+
     /// First what is under way, then nonces that hold it up, then what is new by nonce; last what is missing.
     fn into_steps(mut self) -> Vec<Step> {
         // A free nonce below a live one would hold the others up for ever. Something new may be given it, too; but
@@ -329,6 +403,9 @@ impl<'a> Lane<'a> {
         let gaps = (self.first..end).filter(|n| !self.taken.contains(n));
         self.steps.extend(gaps.map(|nonce| Step::Fill { nonce }));
         self.steps.extend(self.new.into_values());
+        if let Some((asked, most)) = self.waits {
+            self.steps.push(Step::WaitsForFees { asked, most });
+        }
         if self.missing > 0 {
             self.steps.push(Step::NeedsFunds { missing: self.missing });
         }
@@ -350,9 +427,59 @@ fn fees_of(attempt: &Attempt) -> Fees {
     Fees { max_fee: attempt.max_fee, priority_fee: attempt.priority_fee }
 }
 
-impl State {
-    /// Whether a campaign may change its lane: none of its attempts is un-final.
-    pub fn may_change_lane(&self, campaign: CampaignId) -> bool {
-        self.campaign(campaign).is_none_or(|c| c.batches.values().all(|b| b.attempts.is_empty()))
+/// The lane of a campaign among a sequencer's accounts. Its id chooses, so that every term chooses alike; but it keeps
+/// the account that signed for it until none of its attempts is un-final, whatever became of the number of lanes: only
+/// that account can replace them, and knows which of its nonces they hold. An account that is not among these cannot
+/// be waited for: another sequencer's, or one taken out. What it signed is of an older epoch, and the chain refuses
+/// it. `None` without lanes.
+pub fn lane_of(state: &State, campaign: CampaignId, lanes: &[Address]) -> Option<usize> {
+    let batches = state.campaign(campaign).into_iter().flat_map(|c| c.batches.values());
+    // Batches leave State when they are final.
+    let unfinal = batches.flat_map(|batch| &batch.attempts).filter_map(|attempt| {
+        let lane = lanes.iter().position(|lane| *lane == attempt.lane)?;
+        Some((attempt.epoch, lane))
+    });
+    let kept = unfinal.max_by_key(|(epoch, _)| *epoch).map(|(_, lane)| lane);
+    kept.or_else(|| usize::try_from(campaign.0.as_u128().checked_rem(lanes.len() as u128)?).ok())
+}
+
+/// What a transaction that stands alone needs next, by the rules of a lane's lowest nonce.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Alone {
+    /// Sign it at its nonce with these fees.
+    Sign(Fees),
+    /// Send what was signed last again, in case nodes dropped it.
+    Again,
+    /// Wait: it was sent a moment ago.
+    Wait,
+    /// Wait until fees fall.
+    WaitsForFees {
+        /// What the chain asks, wei per gas.
+        asked: u128,
+        /// The most that it may offer, wei per gas.
+        most: u128,
+    },
+}
+
+/// The next step of one transaction at one nonce. `offers` are those that nodes may hold, of `signed` in all; `waited`
+/// is how many blocks the last one has waited, `None` if it was never sent.
+pub fn alone(
+    policy: &FeePolicy,
+    market: Market,
+    gas: u64,
+    offers: &[Fees],
+    signed: usize,
+    waited: Option<u64>,
+) -> Alone {
+    let may_sign = signed < ATTEMPTS_PER_NONCE_MAX;
+    let waits = || Alone::WaitsForFees { asked: policy.lowest(market), most: policy.cap(gas) };
+    let Some(last) = offers.last() else {
+        return policy.first(market, gas).filter(|_| may_sign).map_or_else(waits, Alone::Sign);
+    };
+    match waited {
+        None => return Alone::Again,
+        Some(blocks) if blocks < policy.bump_after_blocks => return Alone::Wait,
+        Some(_) => {}
     }
+    policy.replacement(*last, market, gas).filter(|_| may_sign).map_or(Alone::Again, Alone::Sign)
 }

@@ -152,8 +152,9 @@ impl Node {
         let clock = Arc::new(DatabaseClock::new(store.database_now().await?));
         let id = store.register_node(&config.holder).await?;
         let snapshots = Snapshots::new(&config.snapshots);
-        let chains: Arc<BTreeMap<ChainId, Chain>> =
-            Arc::new(config.chains.iter().map(|(id, c)| (*id, c.chain.clone())).collect());
+        // Whoever signs badly makes the verifier ask a contract: it has a share of the chains' requests and no more.
+        let look_ups = config.chains.iter().map(|(id, c)| (*id, c.chain.for_look_ups()));
+        let chains: Arc<BTreeMap<ChainId, Chain>> = Arc::new(look_ups.collect());
         let verifier =
             Verifier::new(follower.clone(), snapshots.clone(), store.clone(), chains, Arc::clone(&clock));
         let arrived = Arc::new(Notify::new());

@@ -3,6 +3,8 @@
 
 mod attempt;
 mod calldata;
+mod epoch;
+mod node_cap;
 mod poison;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,22 +12,25 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use alloy_primitives::{Address, B256};
-use sluice_chain::deploy::Operator;
 use sluice_chain::signer::Account;
 use sluice_chain::{At, Chain};
 use sluice_core::fees::{FeePolicy, Market};
 use sluice_core::ids::{CampaignId, ChainId, Epoch};
+use sluice_core::limits::UNFINAL_BLOCKS_MAX;
 use sluice_core::log::entry::{BatchPlanned, Body};
 use sluice_core::planner::{GasModel, next_number, plan};
-use sluice_core::sender::{LaneFacts, Step, step};
-use sluice_core::state::State;
+use sluice_core::sender::{LaneFacts, Step, lane_of, step};
 use sluice_core::state::batch::Batch;
+use sluice_core::state::{ChainSeen, State};
 use sluice_store::Store;
 
 use crate::error::EngineError;
 use crate::follower::Follower;
 use crate::sequencer::Observations;
 use crate::snapshots::Snapshots;
+
+use epoch::Taking;
+use node_cap::NodeCap;
 
 pub(crate) use calldata::total;
 
@@ -50,6 +55,12 @@ pub struct Settlement {
     gas: GasModel,
     /// Whether the chain was seen to know this epoch.
     has_epoch: bool,
+    /// What is under way to make it know.
+    taking: Taking,
+    /// What the chain's nodes take for a transaction in all.
+    node_cap: NodeCap,
+    /// Whether finality has stopped, so that nothing is planned or signed.
+    paused: bool,
     /// When the accounts of idle lanes were last looked at.
     looked: Option<Instant>,
     status: Arc<std::sync::Mutex<Vec<LaneStatus>>>,
@@ -78,6 +89,24 @@ pub struct LaneStatus {
     pub balance: u128,
     /// Wei it lacks for the next transaction.
     pub missing: Option<u128>,
+    /// The chain asks more than its next transaction may offer: it waits until fees fall.
+    pub waits_for_fees: Option<WaitsForFees>,
+}
+
+/// What the next transaction of a lane waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WaitsForFees {
+    /// What the chain asks, wei per gas.
+    pub asked: u128,
+    /// The most that the transaction may offer, wei per gas: a cap of the fee policy, or of the nodes.
+    pub most: u128,
+}
+
+/// The length of a chain's un-final stretch, if it is so long that finality must have stopped: then nothing is planned
+/// or signed there. What stands in it could still be taken back, all of it at once.
+pub fn paused(chain: &ChainSeen) -> Option<u64> {
+    let stretch = chain.seen.number.saturating_sub(chain.finalized.number);
+    (stretch > UNFINAL_BLOCKS_MAX).then_some(stretch)
 }
 
 /// What a settlement needs besides its chain.
@@ -121,6 +150,9 @@ impl Settlement {
             policy,
             gas: GasModel::default(),
             has_epoch: false,
+            taking: Taking::default(),
+            node_cap: NodeCap::default(),
+            paused: false,
             looked: None,
             status,
         }
@@ -131,7 +163,11 @@ impl Settlement {
     /// # Errors
     /// When the chain cannot be reached, or the term is over.
     pub async fn tick(&mut self) -> Result<usize, EngineError> {
-        let mut done = self.plan().await?;
+        if self.is_paused() {
+            return Ok(0);
+        }
+        let mut market = None;
+        let mut done = self.plan(&mut market).await?;
         if !self.has_epoch && !self.take_epoch().await? {
             return Ok(done);
         }
@@ -139,18 +175,48 @@ impl Settlement {
         if look {
             self.looked = Some(Instant::now());
         }
-        let mut market = None;
+        let mut height = None;
         for lane in 0..self.lanes.len() {
             if look || !self.is_idle(lane) {
-                let now = match market {
+                let market = self.market(&mut market).await?;
+                let now = match height {
                     Some(now) => now,
-                    None => (self.chain.fees().await?, self.chain.latest().await?.number),
+                    None => self.chain.latest().await?.number,
                 };
-                market = Some(now);
-                done += self.send(lane, now.0, now.1).await?;
+                height = Some(now);
+                done += self.send(lane, market, now).await?;
             }
         }
         Ok(done)
+    }
+
+    /// What the chain asks, read at most once in a tick.
+    async fn market(&self, known: &mut Option<Market>) -> Result<Market, EngineError> {
+        let market = match *known {
+            Some(market) => market,
+            None => self.chain.fees().await?,
+        };
+        *known = Some(market);
+        Ok(market)
+    }
+
+    /// Whether finality has stopped; said once when it begins and when it ends.
+    fn is_paused(&mut self) -> bool {
+        let chain_id = self.chain.id();
+        let stretch = self.follower.read(|state| state.chains.get(&chain_id).and_then(paused));
+        if stretch.is_some() != self.paused {
+            self.paused = stretch.is_some();
+            match stretch {
+                Some(blocks) => tracing::error!(
+                    chain = chain_id,
+                    blocks,
+                    most = UNFINAL_BLOCKS_MAX,
+                    "blocks have stopped becoming final; settlement is paused until they do"
+                ),
+                None => tracing::info!(chain = chain_id, "blocks become final again; settlement goes on"),
+            }
+        }
+        self.paused
     }
 
     /// Whether a lane has nothing under way that is not mined.
@@ -158,24 +224,8 @@ impl Settlement {
         self.follower.read(|state| self.batches(state, lane).iter().all(|(_, b)| !b.is_open()))
     }
 
-    /// Whether the chain knows this epoch; takes it if it does not. Until then every transaction would revert.
-    async fn take_epoch(&mut self) -> Result<bool, EngineError> {
-        let on_chain = self.chain.epoch(self.charter, At::Latest).await?;
-        if on_chain > self.epoch {
-            return Err(EngineError::Fenced(self.epoch));
-        }
-        if on_chain < self.epoch {
-            tracing::info!(chain = self.chain.id(), epoch = self.epoch, "taking the epoch on chain");
-            Operator::new(self.chain.clone(), self.control.clone())
-                .take_epoch(self.charter, self.epoch)
-                .await?;
-        }
-        self.has_epoch = on_chain == self.epoch;
-        Ok(self.has_epoch)
-    }
-
     /// Plans batches until nothing is payable or enough is in flight.
-    async fn plan(&mut self) -> Result<usize, EngineError> {
+    async fn plan(&self, market: &mut Option<Market>) -> Result<usize, EngineError> {
         let here = self.chain.id();
         let campaigns: Vec<CampaignId> = self.follower.read(|state| {
             let here = |c: &&sluice_core::state::campaign::Campaign| {
@@ -185,7 +235,7 @@ impl Settlement {
         });
         let mut planned = 0;
         for campaign in campaigns {
-            while let Some(batch) = self.next_batch_or_skip(campaign)? {
+            while let Some(batch) = self.next_batch_or_skip(campaign, market).await? {
                 let appended = self.observations.append(vec![Body::BatchPlanned(batch)], Vec::new()).await?;
                 if appended.is_empty() {
                     // The state moved on between planning and appending; the next tick plans from what is there.
@@ -198,8 +248,12 @@ impl Settlement {
     }
 
     /// A campaign whose snapshot is missing here is passed over: the others go on.
-    fn next_batch_or_skip(&self, campaign: CampaignId) -> Result<Option<BatchPlanned>, EngineError> {
-        match self.next_batch(campaign) {
+    async fn next_batch_or_skip(
+        &self,
+        campaign: CampaignId,
+        market: &mut Option<Market>,
+    ) -> Result<Option<BatchPlanned>, EngineError> {
+        match self.next_batch(campaign, market).await {
             Err(error @ EngineError::Snapshot { .. }) => {
                 tracing::error!(%campaign, error = &error as &dyn std::error::Error, "a campaign cannot be planned here");
                 Ok(None)
@@ -208,27 +262,42 @@ impl Settlement {
         }
     }
 
-    fn next_batch(&self, campaign: CampaignId) -> Result<Option<BatchPlanned>, EngineError> {
-        self.follower.read(|state| {
-            let Some(known) = state.campaign(campaign) else { return Ok(None) };
-            let Some(content) = plan(known, &self.gas) else { return Ok(None) };
-            let total = calldata::total(state, &self.snapshots, campaign, &content.words)?;
-            let batch = next_number(known);
-            Ok(Some(BatchPlanned { campaign, batch, form: content.form, words: content.words, total }))
-        })
+    async fn next_batch(
+        &self,
+        campaign: CampaignId,
+        market: &mut Option<Market>,
+    ) -> Result<Option<BatchPlanned>, EngineError> {
+        let planned = |gas: &GasModel| {
+            self.follower.read(|state| {
+                let known = state.campaign(campaign)?;
+                let content = plan(known, gas)?;
+                let lists = calldata::Lists::of(state, campaign, &content.words);
+                Some((content, next_number(known), lists))
+            })
+        };
+        let Some(mut found) = planned(&self.gas) else { return Ok(None) };
+        // What fits at these fees; asked only when there is something to plan.
+        let gas = GasModel { most: self.gas_that_fits(self.market(market).await?), ..self.gas };
+        if gas.of(&found.0.form, &found.0.words) > gas.most {
+            let Some(smaller) = planned(&gas) else { return Ok(None) };
+            found = smaller;
+        }
+        let (content, batch, lists) = found;
+        // The snapshot is read without holding State: its pages may have to come from the disk.
+        let total = lists.total(&self.snapshots, &content.words)?;
+        Ok(Some(BatchPlanned { campaign, batch, form: content.form, words: content.words, total }))
     }
 
-    /// The campaigns of a lane keep it for good: a hash of the id chooses, so that every term of this sequencer
-    /// chooses alike.
-    fn lane_of(&self, campaign: CampaignId) -> usize {
-        let lanes = self.lanes.len() as u128;
-        usize::try_from(campaign.0.as_u128() % lanes).expect("below the number of lanes")
+    /// The lane that sends for a campaign now.
+    fn lane_of(&self, state: &State, campaign: CampaignId) -> Option<usize> {
+        let accounts: Vec<Address> = self.lanes.iter().map(|lane| lane.signer.address()).collect();
+        lane_of(state, campaign, &accounts)
     }
 
     /// The lane's batches, in the order in which they were planned within each campaign.
     fn batches<'a>(&self, state: &'a State, lane: usize) -> Vec<(CampaignId, &'a Batch)> {
         let here = state.campaigns.values().filter(|c| c.terms.distributor.chain_id == self.chain.id());
-        here.filter(|c| self.lane_of(c.terms.campaign) == lane)
+        here.filter(|c| self.lane_of(state, c.terms.campaign) == Some(lane))
             .flat_map(|c| c.batches.values().map(|b| (c.terms.campaign, b)))
             .collect()
     }
@@ -249,6 +318,7 @@ impl Settlement {
             done += did;
             let Some(campaign) = blocked else { return Ok(done) };
             facts.blocked.push(campaign);
+            facts.node_cap = self.node_cap.wei();
             facts.sent_at = self.lanes[lane].sent_at.iter().map(|(hash, at)| (*hash, *at)).collect();
         }
     }
@@ -263,11 +333,7 @@ impl Settlement {
             let batches = self.batches(state, lane);
             step(self.epoch, facts, &self.policy, &batches, |b| self.gas_limit(self.gas_of(b)))
         });
-        let missing = steps.iter().find_map(|s| match s {
-            Step::NeedsFunds { missing } => Some(*missing),
-            _ => None,
-        });
-        self.show(facts, missing);
+        self.show(facts, &steps);
         let mut done = 0;
         for step in steps {
             let signs = match &step {
@@ -282,7 +348,15 @@ impl Settlement {
         Ok((done, None))
     }
 
-    fn show(&self, facts: &LaneFacts, missing: Option<u128>) {
+    fn show(&self, facts: &LaneFacts, steps: &[Step]) {
+        let missing = steps.iter().find_map(|s| match s {
+            Step::NeedsFunds { missing } => Some(*missing),
+            _ => None,
+        });
+        let waits_for_fees = steps.iter().find_map(|s| match *s {
+            Step::WaitsForFees { asked, most } => Some(WaitsForFees { asked, most }),
+            _ => None,
+        });
         let chain_id = self.chain.id();
         let status = LaneStatus {
             chain_id,
@@ -290,11 +364,16 @@ impl Settlement {
             nonce: facts.nonce,
             balance: facts.balance,
             missing,
+            waits_for_fees,
         };
         let mut all = self.status.lock().expect("no panic inside");
         let known = all.iter_mut().find(|s| s.chain_id == chain_id && s.account == facts.account);
         if let Some(missing) = missing.filter(|_| known.as_ref().is_none_or(|k| k.missing.is_none())) {
             tracing::warn!(chain = chain_id, lane = %facts.account, missing_wei = %missing, "a lane needs funds");
+        }
+        let is_news = known.as_ref().is_none_or(|k| k.waits_for_fees.is_none());
+        if let Some(WaitsForFees { asked, most }) = waits_for_fees.filter(|_| is_news) {
+            tracing::warn!(chain = chain_id, lane = %facts.account, asked, most, "a lane waits for fees to fall");
         }
         match known {
             Some(known) => *known = status,
@@ -314,6 +393,7 @@ impl Settlement {
             height,
             lost: lane.lost.iter().copied().collect(),
             blocked: Vec::new(),
+            node_cap: self.node_cap.wei(),
         })
     }
 
@@ -350,6 +430,7 @@ impl Settlement {
             Step::AskReceipts { campaign, batch, hashes } => {
                 self.ask(lane, facts.height, campaign, batch, &hashes).await
             }
+            Step::WaitsForFees { .. } => Ok(true),
             Step::NeedsFunds { .. } => Ok(false),
         }
     }

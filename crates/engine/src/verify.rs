@@ -1,6 +1,8 @@
 //! Verification: what is established about a demand outside State. Signatures, listings and look-ups; each look-up
 //! names the block it saw. Nothing here decides: the verdict is compared with State at the demand's position.
 
+mod registered;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -183,8 +185,13 @@ impl Verifier {
             Ok(signed) => signed,
             Err(code) => return Ok(Err(code)),
         };
+        let mut looked_at = signed.looked_at;
         let listed = match &command.action {
-            Action::CreateCampaign(terms) => self.registered(terms).await?,
+            Action::CreateCampaign(terms) => self.registered(terms).await?.map(|(listed, block)| {
+                // One block is named: the one that says most of what the campaign rests on.
+                looked_at = Some(block);
+                listed
+            }),
             Action::Publish(terms) => self.publishable(terms).await?,
             Action::Push { campaign, round, from, to } => self.edges(*campaign, *round, *from, *to)?,
             Action::Void { campaign, round, indexes } => self.amounts(*campaign, *round, indexes)?,
@@ -192,7 +199,7 @@ impl Verifier {
         Ok(listed.map(|listed| CommandFacts {
             set_version: signed.set_version,
             institutions: signed.institutions,
-            looked_at: signed.looked_at,
+            looked_at,
             listed,
         }))
     }
@@ -236,27 +243,6 @@ impl Verifier {
             return Ok(Err(Code::QuorumMissing));
         }
         Ok(Ok(Signed { set_version: charter.view.set_version, institutions, looked_at }))
-    }
-
-    /// A Distributor becomes a campaign if the Charter registered it and it says of itself what the command says.
-    async fn registered(
-        &self,
-        terms: &sluice_core::command::CampaignTerms,
-    ) -> Result<Result<Listed, Code>, EngineError> {
-        let Ok(chain) = self.chain(terms.distributor.chain_id) else { return Ok(Err(Code::NotRegistered)) };
-        let charter =
-            self.follower.read(|s| s.charters.get(&terms.distributor.chain_id).map(|c| c.charter.address));
-        let Some(charter) = charter else { return Ok(Err(Code::NotRegistered)) };
-        if !chain.is_registered(charter, terms.distributor.address).await? {
-            return Ok(Err(Code::NotRegistered));
-        }
-        let told = match chain.distributor_terms(terms.distributor.address).await {
-            // Something that is no Distributor, or a token without decimals: asking again changes nothing.
-            Err(error) if error.class() == sluice_chain::Class::Final => return Ok(Err(Code::NotRegistered)),
-            told => told?,
-        };
-        let same = told.token == terms.token && told.charter == charter && told.decimals == terms.decimals;
-        Ok(if same { Ok(Listed::Nothing) } else { Err(Code::NotRegistered) })
     }
 
     /// A round may be announced once its snapshot is in storage and is what the terms say.

@@ -184,6 +184,8 @@ const fn second() -> u64 {
 pub struct Fees {
     /// Never more than this, wei per gas.
     pub max_fee_cap_wei: Option<u64>,
+    /// No transaction may cost more than this, wei: its gas limit times its fee per gas. Below the cap of the nodes.
+    pub max_transaction_fee_wei: Option<u64>,
     /// At least this tip, wei per gas.
     pub priority_fee_min_wei: Option<u64>,
     /// Blocks an attempt may wait before it is replaced.
@@ -340,6 +342,9 @@ impl ChainSection {
         if !LOOK_EVERY_MS.contains(&self.look_every_ms) {
             let (least, most) = LOOK_EVERY_MS.into_inner();
             faults.push(fault("look_every_ms", format!("it lies between {least} and {most}")));
+        }
+        if self.fees.max_transaction_fee_wei == Some(0) {
+            faults.push(fault("fees.max_transaction_fee_wei", "no transaction can be paid with nothing"));
         }
         if self.transaction_gas_cap == Some(0) {
             faults.push(fault("transaction_gas_cap", "no transaction fits into no gas"));

@@ -128,3 +128,22 @@ pub fn classify(code: i64, message: &str) -> Outcome {
         (None, _) => Outcome::Ambiguous,
     }
 }
+
+/// The cap, in wei, that a node named when it refused a transaction for its whole fee: geth and erigon say "tx fee (1.25
+/// ether) exceeds the configured cap (1.00 ether)", rounded to two digits, reth the same in wei. `None` where none is
+/// named.
+pub fn node_cap(message: &str) -> Option<u128> {
+    let (_, after) = message.rsplit_once("configured cap (")?;
+    let (number, unit) = after.split_once(')')?.0.split_once(' ')?;
+    let exponent: usize = match unit {
+        "ether" => 18,
+        "wei" => 0,
+        _ => return None,
+    };
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let is_number = whole.chars().chain(fraction.chars()).all(|c| c.is_ascii_digit());
+    if !is_number || fraction.len() > exponent {
+        return None;
+    }
+    format!("{whole}{fraction:0<exponent$}").parse().ok()
+}

@@ -91,3 +91,14 @@ fn the_most_telling_refusal_of_two_nodes_is_reported() {
     assert_eq!(told(Outcome::Ambiguous, Outcome::NonceTooLow), Outcome::Ambiguous);
     assert_eq!(told(Outcome::Underpriced, Outcome::Ambiguous), Outcome::Ambiguous);
 }
+
+#[test]
+fn a_cap_that_a_node_names_is_read() {
+    let told = |cap: &str| node_cap(&format!("tx fee (1.20 ether) exceeds the configured cap ({cap})"));
+    assert_eq!(told("1.00 ether"), Some(1_000_000_000_000_000_000));
+    assert_eq!(told("0.05 ether"), Some(50_000_000_000_000_000));
+    assert_eq!(told("1000000000000000000 wei"), Some(1_000_000_000_000_000_000));
+    assert_eq!(told("lots of ether"), None);
+    assert_eq!(told("-1.00 ether"), None);
+    assert_eq!(node_cap("Transaction fee cap exceeded"), None);
+}

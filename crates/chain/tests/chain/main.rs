@@ -11,6 +11,7 @@ mod proxy;
 mod reads;
 mod send;
 mod settle;
+mod share;
 mod signatures;
 mod tree;
 mod world;

@@ -199,3 +199,23 @@ fn redirected_claims_are_planned_apart_and_bounded() {
     let content = planned(&campaign);
     assert_eq!(content.form, BatchForm::Dense { round: 1, start: 512, levels: 7 });
 }
+
+#[test]
+fn while_fees_are_high_batches_are_smaller_and_never_nothing() {
+    for (rounds, least) in [([(20_000, RoundMode::Push)], 4), ([(20_000, RoundMode::Pull)], 1)] {
+        let mut campaign = campaign(&rounds);
+        decide(&mut campaign, 1, 0..20_000);
+        let mut before = u32::MAX;
+        for most in [8_000_000, 3_000_000, 500_000] {
+            let gas = GasModel { most, ..GasModel::default() };
+            let content = plan(&campaign, &gas).unwrap();
+            assert!(gas.of(&content.form, &content.words) <= most);
+            let items = content.words.iter().map(WordMask::count).sum();
+            assert!(items < before && items >= least, "{items} items in {most} gas");
+            before = items;
+        }
+        let gas = GasModel { most: 0, ..GasModel::default() };
+        let content = plan(&campaign, &gas).expect("one item whatever it costs");
+        assert!(gas.of(&content.form, &content.words) < 200_000);
+    }
+}

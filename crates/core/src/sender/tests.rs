@@ -7,6 +7,7 @@ use crate::amount::Total;
 use crate::ids::BlockRef;
 use crate::log::entry::{BatchForm, BatchMined, BatchPlanned, WordMask};
 
+mod cap;
 mod lane;
 
 const ME: Address = Address::repeat_byte(1);
@@ -45,6 +46,7 @@ fn facts(nonce: u64) -> LaneFacts {
         height: 50,
         lost: Vec::new(),
         blocked: Vec::new(),
+        node_cap: None,
     }
 }
 
@@ -54,7 +56,12 @@ fn sent(mut facts: LaneFacts, at: &[(u64, u64)]) -> LaneFacts {
 }
 
 fn policy() -> FeePolicy {
-    FeePolicy { max_fee_cap: 10_000, priority_fee_min: 1, bump_after_blocks: 3 }
+    FeePolicy {
+        max_fee_cap: 10_000,
+        max_transaction_fee: u128::MAX,
+        priority_fee_min: 1,
+        bump_after_blocks: 3,
+    }
 }
 
 fn steps(facts: &LaneFacts, batches: &[Batch]) -> Vec<Step> {
@@ -122,7 +129,8 @@ fn at_the_cap_and_after_the_last_attempt_the_same_bytes_are_sent_again() {
 fn above_the_cap_nothing_new_is_signed() {
     let mut high = facts(7);
     high.market.base_fee = 10_000;
-    assert_eq!(steps(&high, &[batch(1, vec![])]), []);
+    let waits = Step::WaitsForFees { asked: 10_008, most: 10_000 };
+    assert_eq!(steps(&high, &[batch(1, vec![])]), [waits]);
 }
 
 #[test]

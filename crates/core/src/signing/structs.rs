@@ -3,7 +3,8 @@
 use alloy_sol_types::sol;
 
 sol! {
-    /// Takes a Distributor into the log.
+    /// Takes a Distributor into the log. Every term is signed: the block from which it is read decides which deposits and
+    /// payments the log comes to know, and the chain may be another than the domain's, which is the stream's home.
     #[derive(Debug)]
     struct CreateCampaignCommand {
         bytes32 authority;

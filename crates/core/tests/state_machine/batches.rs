@@ -382,7 +382,7 @@ fn attempts_of_content_given_up_are_dead_but_remembered() {
     assert_eq!(world.status(1), Some(ClaimState::Sent(1, alive.tx_hash)));
     let batch = &world.known().batches[&1];
     assert_eq!(batch.attempts[0].tx_hash, dead.tx_hash);
-    assert!(!world.state().may_change_lane(campaign(1)));
+    assert_eq!(sluice_core::sender::lane_of(world.state(), campaign(1), &[alive.lane]), Some(0));
 }
 
 #[test]

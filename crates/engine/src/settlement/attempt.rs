@@ -3,14 +3,15 @@
 use alloy_primitives::{Address, B256, U256};
 use sluice_chain::At;
 use sluice_chain::calls::BatchHead;
-use sluice_chain::send::Outcome;
+use sluice_chain::send::{Outcome, node_cap};
 use sluice_chain::signer::TxRequest;
 use sluice_chain::simulate::{SimCall, Simulated};
-use sluice_core::fees::Fees;
+use sluice_core::fees::{FeePolicy, Fees, Market};
 use sluice_core::ids::{BatchNo, CampaignId};
+use sluice_core::limits::BATCH_GAS_MAX;
 use sluice_core::log::entry::{AttemptSigned, Body};
 use sluice_core::sender::LaneFacts;
-use sluice_core::state::batch::Batch;
+use sluice_core::state::batch::{Attempt, Batch};
 
 use super::{Settlement, TRANSFER_GAS_MAX, calldata};
 use crate::error::EngineError;
@@ -35,6 +36,13 @@ impl Settlement {
             (_, Some(gas_limit)) => gas_limit,
             (Some(Simulated::Reverts(revert)), None) => return self.reverted(campaign, batch, revert).await,
             (None, None) => return Ok(false),
+        };
+        let fees = match self.fitting(facts, nonce, fees, gas_limit).await? {
+            Some(fees) => fees,
+            None => {
+                tracing::warn!(%campaign, batch, gas_limit, "a batch uses more gas than fits what it may cost; it waits");
+                return Ok(false);
+            }
         };
         let signed = self.lanes[lane].signer.sign(&TxRequest {
             chain_id: self.chain.id(),
@@ -61,6 +69,36 @@ impl Settlement {
         }
         tracing::info!(%campaign, batch, nonce, tx = %signed.hash, gas_limit, "attempt signed");
         self.broadcast(lane, facts.height, signed.hash, Some(signed.raw.to_vec())).await
+    }
+
+    /// The fee policy with what nodes take.
+    fn policy_now(&self) -> FeePolicy {
+        let cap = self.node_cap.wei().unwrap_or(u128::MAX);
+        FeePolicy { max_transaction_fee: self.policy.max_transaction_fee.min(cap), ..self.policy }
+    }
+
+    /// Fees were found for the gas that was planned. A call that uses more may have to offer less for each; where it
+    /// must outbid something at its nonce, it cannot.
+    async fn fitting(
+        &self,
+        facts: &LaneFacts,
+        nonce: u64,
+        fees: Fees,
+        gas_limit: u64,
+    ) -> Result<Option<Fees>, EngineError> {
+        let policy = self.policy_now();
+        if fees.max_fee <= policy.cap(gas_limit) {
+            return Ok(Some(fees));
+        }
+        let before = self.store.last_attempt_at(self.chain.id(), facts.account, nonce).await?;
+        Ok(policy.first(facts.market, gas_limit).filter(|_| before.is_none()))
+    }
+
+    /// The gas that a batch may be planned with so that it can be paid for at these fees.
+    pub(super) fn gas_that_fits(&self, market: Market) -> u64 {
+        let limit = self.policy_now().gas_that_fits(market);
+        // The inverse of `gas_limit`.
+        (limit.saturating_sub(TRANSFER_GAS_MAX) / 21).saturating_mul(20).min(BATCH_GAS_MAX)
     }
 
     pub(super) fn gas_of(&self, batch: &Batch) -> u64 {
@@ -118,8 +156,8 @@ impl Settlement {
         let redirects = calldata::redirects(&self.store, &self.follower, &plan).await?;
         let log_root = B256::from(self.follower.tree().root());
         let head = BatchHead { epoch: self.epoch, batch, log_root };
-        let data =
-            self.follower.read(|state| calldata::encode(state, &self.snapshots, &plan, &redirects, head))?;
+        let lists = self.follower.read(|state| calldata::Lists::of(state, campaign, &plan.words));
+        let data = calldata::encode(&lists, &self.snapshots, &plan, &redirects, head)?;
         Ok(Some(calldata::Call { to: distributor, data }))
     }
 
@@ -133,8 +171,10 @@ impl Settlement {
         let Some(raw) = raw else {
             return Err(EngineError::Incident(format!("the bytes of attempt {hash} are not stored")));
         };
+        let cost = self.cost_of(hash);
         match self.chain.broadcast(&raw).await {
             Ok(_) => {
+                self.node_cap.took(cost.unwrap_or(0));
                 self.lanes[lane].sent_at.insert(hash, height);
                 Ok(true)
             }
@@ -149,11 +189,28 @@ impl Settlement {
                 tracing::info!(tx = %hash, error = %error, "outbid at its nonce; it will be replaced");
                 Ok(true)
             }
+            Err(error) if error.outcome == Outcome::FeeAboveNodeCap => {
+                tracing::warn!(tx = %hash, error = %error, "nodes refuse what a transaction may cost; it is signed for less");
+                if let Some(cost) = cost {
+                    self.node_cap.refused(cost, node_cap(&error.message));
+                }
+                // The next look signs the same nonce again, if it can.
+                Ok(true)
+            }
             Err(error) => {
                 tracing::warn!(tx = %hash, error = %error, "a transaction was not accepted; it is sent again");
                 Ok(false)
             }
         }
+    }
+
+    /// What an attempt may cost, wei.
+    fn cost_of(&self, hash: B256) -> Option<u128> {
+        let cost = |a: &Attempt| a.max_fee.saturating_mul(u128::from(a.gas_limit));
+        self.follower.read(|state| {
+            let batches = state.campaigns.values().flat_map(|c| c.batches.values());
+            batches.flat_map(|b| &b.attempts).find(|a| a.tx_hash == hash).map(cost)
+        })
     }
 
     /// A nonce is used up: by one of ours, which the watcher is about to see or which reverted, or by another hand.
@@ -192,6 +249,6 @@ impl Settlement {
 }
 
 /// Whether the transaction needs higher fees before any node takes it.
-fn is_outbid(outcome: Outcome) -> bool {
+pub(super) fn is_outbid(outcome: Outcome) -> bool {
     matches!(outcome, Outcome::Underpriced | Outcome::ReplacementUnderpriced | Outcome::FeeCapTooLow)
 }

@@ -1,13 +1,15 @@
 //! A planned batch as a call of the Distributor, with words and proofs from the snapshots.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use alloy_primitives::{Address, Bytes, U256};
+use alloy_primitives::{Address, B256, Bytes, U256};
 use sluice_chain::calls::{self, BatchHead, Chunk, Range, RedirectItem};
 use sluice_core::amount::Total;
-use sluice_core::ids::{CampaignId, EntitlementId, Seq};
+use sluice_core::ids::{CampaignId, EntitlementId, RoundNo, Seq};
 use sluice_core::log::entry::{BatchForm, BatchPlanned, Body, Entry, Redirect, WordMask};
 use sluice_core::state::State;
+use sluice_snapshot::Snapshot;
 use sluice_store::Store;
 
 use crate::error::EngineError;
@@ -21,6 +23,36 @@ pub(super) struct Call {
     pub(super) data: Bytes,
 }
 
+/// The snapshots that a batch's content lies in, by round: copied out of State, so that nothing holds it while their
+/// pages come from the disk.
+#[derive(Clone, Debug)]
+pub(super) struct Lists {
+    campaign: CampaignId,
+    hashes: BTreeMap<RoundNo, B256>,
+}
+
+impl Lists {
+    pub(super) fn of(state: &State, campaign: CampaignId, words: &[WordMask]) -> Self {
+        let hash = |round: RoundNo| Some((round, state.campaign(campaign)?.round(round)?.terms.list_hash));
+        Self { campaign, hashes: words.iter().filter_map(|word| hash(word.round)).collect() }
+    }
+
+    fn snapshot(&self, snapshots: &Snapshots, round: RoundNo) -> Result<Arc<Snapshot>, EngineError> {
+        let hash = self.hashes.get(&round).ok_or_else(|| {
+            EngineError::Incident(format!(
+                "campaign {} has no round {round}, and a batch of it",
+                self.campaign
+            ))
+        })?;
+        snapshots.get(*hash)
+    }
+
+    /// The sum of these entitlements.
+    pub(super) fn total(&self, snapshots: &Snapshots, words: &[WordMask]) -> Result<Total, EngineError> {
+        sum(words, |round| self.snapshot(snapshots, round))
+    }
+}
+
 /// The sum of these entitlements.
 pub(crate) fn total(
     state: &State,
@@ -28,9 +60,16 @@ pub(crate) fn total(
     campaign: CampaignId,
     words: &[WordMask],
 ) -> Result<Total, EngineError> {
+    sum(words, |round| snapshots.of(state, campaign, round))
+}
+
+fn sum(
+    words: &[WordMask],
+    snapshot: impl Fn(RoundNo) -> Result<Arc<Snapshot>, EngineError>,
+) -> Result<Total, EngineError> {
     let mut total = Total::ZERO;
     for word in words {
-        let sum = snapshots.of(state, campaign, word.round)?.sum_mask(word.word, U256::from_limbs(word.mask));
+        let sum = snapshot(word.round)?.sum_mask(word.word, U256::from_limbs(word.mask));
         let more = total.checked_add_total(sum);
         total = more.ok_or_else(|| EngineError::Incident("a batch's sum overflows".into()))?;
     }
@@ -65,7 +104,7 @@ fn missing(seq: Seq) -> EngineError {
 
 /// The calldata of a batch.
 pub(super) fn encode(
-    state: &State,
+    lists: &Lists,
     snapshots: &Snapshots,
     plan: &BatchPlanned,
     redirects: &BTreeMap<EntitlementId, Redirect>,
@@ -73,7 +112,7 @@ pub(super) fn encode(
 ) -> Result<Bytes, EngineError> {
     match &plan.form {
         BatchForm::Dense { round, start, levels } => {
-            let snapshot = snapshots.of(state, plan.campaign, *round)?;
+            let snapshot = lists.snapshot(snapshots, *round)?;
             let proof = snapshot.dense(*start, *levels)?;
             let (words, path) = (&proof.words, &proof.path);
             let range = Range { round: *round, start: *start, levels: *levels, words, path };
@@ -81,7 +120,7 @@ pub(super) fn encode(
         }
         BatchForm::Sparse => {
             let chunks = plan.words.iter().map(|word| {
-                let snapshot = snapshots.of(state, plan.campaign, word.round)?;
+                let snapshot = lists.snapshot(snapshots, word.round)?;
                 let sparse = snapshot.sparse(word.word, U256::from_limbs(word.mask))?;
                 Ok(Chunk { mask: *word, words: sparse.words, proof: sparse.path })
             });
@@ -89,7 +128,7 @@ pub(super) fn encode(
         }
         BatchForm::Redirected { claims } => {
             let items = claims.iter().map(|(id, seq)| {
-                let snapshot = snapshots.of(state, plan.campaign, id.round)?;
+                let snapshot = lists.snapshot(snapshots, id.round)?;
                 let proof = snapshot.proof(id.index)?;
                 let redirect = redirects.get(id).ok_or_else(|| missing(*seq))?;
                 Ok(RedirectItem {

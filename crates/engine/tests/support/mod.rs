@@ -9,6 +9,7 @@
 )]
 
 mod chain;
+pub mod proxy;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;

@@ -137,6 +137,7 @@ impl World {
                     }
                     true
                 }
+                Step::WaitsForFees { .. } => true,
                 Step::NeedsFunds { .. } => panic!("the account is rich"),
             };
             if !goes_on {

@@ -1,0 +1,68 @@
+//! What a chain's nodes take for one transaction in all. Some refuse what may cost more than a cap of their own (geth's
+//! `--rpc.txfeecap`); it cannot be asked for, so it is learned from refusals and forgotten with the term.
+
+/// What was learned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct NodeCap {
+    /// The dearest transaction that was taken, wei.
+    taken: u128,
+    /// What is taken at most, wei; `None` while nothing was refused.
+    cap: Option<u128>,
+}
+
+impl NodeCap {
+    /// The most that a transaction may cost, wei; `None` while nothing was refused.
+    pub(super) fn wei(&self) -> Option<u128> {
+        self.cap
+    }
+
+    /// A node took a transaction that may cost this much.
+    pub(super) fn took(&mut self, cost: u128) {
+        self.taken = self.taken.max(cost);
+        self.cap = self.cap.map(|cap| cap.max(self.taken));
+    }
+
+    /// All nodes refused a transaction that may cost this much; perhaps they said what they take. Where they do not, or
+    /// say nothing that would explain it (they round), half is tried next, so that a few refusals find what they take.
+    pub(super) fn refused(&mut self, cost: u128, said: Option<u128>) {
+        if self.taken >= cost {
+            // Another node answers now.
+            self.taken = 0;
+        }
+        let now = said.filter(|said| (1..cost).contains(said)).unwrap_or(cost / 2);
+        let lowest = self.cap.map_or(now, |cap| cap.min(now));
+        self.cap = Some(lowest.max(self.taken));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_what_the_nodes_say_or_found_by_halving() {
+        let mut cap = NodeCap::default();
+        cap.took(900);
+        assert_eq!(cap.wei(), None);
+        cap.refused(1_500, Some(1_000));
+        assert_eq!(cap.wei(), Some(1_000));
+        let mut silent = NodeCap::default();
+        silent.refused(1_500, None);
+        silent.refused(750, Some(750));
+        assert_eq!(silent.wei(), Some(375), "a cap that was rounded up explains nothing");
+        silent.refused(375, Some(0));
+        assert_eq!(silent.wei(), Some(187), "nor does one that was rounded down to nothing");
+        silent.took(400);
+        assert_eq!(silent.wei(), Some(400));
+    }
+
+    #[test]
+    fn what_nodes_hold_is_never_taken_for_refused() {
+        let mut cap = NodeCap::default();
+        cap.took(900);
+        cap.refused(1_000, None);
+        assert_eq!(cap.wei(), Some(900));
+        cap.refused(800, None);
+        assert_eq!(cap.wei(), Some(400), "another node answers now");
+    }
+}

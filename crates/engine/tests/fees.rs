@@ -1,0 +1,196 @@
+//! What transactions may cost: our cap, the nodes' caps, and a takeover in a market that rises.
+
+mod support;
+
+use alloy_primitives::Address;
+use serde_json::{Value, json};
+use sluice_core::command::Action;
+use sluice_core::ids::{DemandId, EntitlementId};
+use sluice_core::log::entry::{AttemptSigned, Body};
+use sluice_core::state::status::ClaimState;
+use sluice_engine::node::{Node, NodeConfig};
+use sluice_snapshot::Snapshot;
+use support::proxy::{Proxy, cost_of, refusal};
+use support::{World, decided, eventually, tokens, wallet};
+use uuid::Uuid;
+
+const GWEI: u128 = 1_000_000_000;
+const ETHER: u128 = GWEI * GWEI;
+
+/// A node with an open round of ten wallets.
+async fn opened(world: &World, config: NodeConfig) -> (Node, Snapshot) {
+    let node = Node::start(config).await.expect("a node");
+    let (terms, snapshot) = world.snapshot(0..10);
+    world.open_round(&node, &terms).await;
+    (node, snapshot)
+}
+
+async fn claimed(world: &World, node: &Node, snapshot: &Snapshot, i: u32) -> u64 {
+    let claim = world.claim(snapshot, 1, &wallet(i), wallet(i).address());
+    let index = claim.index;
+    let submitted = node.submit_claim(world.campaign, DemandId(Uuid::now_v7()), claim).await;
+    let outcome = decided(node, submitted.expect("accepted")).await;
+    assert!(matches!(outcome.entry.body, Body::ClaimDecided(_)), "{:?}", outcome.entry.body);
+    index
+}
+
+async fn attempts(world: &World, node: &Node) -> Vec<AttemptSigned> {
+    let entries = world.log(node).await.into_iter();
+    let attempt = |body| match body {
+        Body::AttemptSigned(attempt) => Some(attempt),
+        _ => None,
+    };
+    entries.filter_map(|entry| attempt(entry.body)).collect()
+}
+
+fn cost(attempt: &AttemptSigned) -> u128 {
+    attempt.max_fee * u128::from(attempt.gas_limit)
+}
+
+/// From here on the next block's base fee is this, wei, until blocks are made.
+async fn base_fee(world: &World, wei: u128) {
+    world.anvil("anvil_setNextBlockBaseFeePerGas", json!([format!("{wei:#x}")])).await;
+    world.mine(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_node_refuses_for_its_cost_is_signed_for_less_at_the_same_nonce() {
+    let world = World::new().await;
+    // As geth does with `--rpc.txfeecap 0.3`.
+    let cap = 3 * ETHER / 10;
+    let geth = Proxy::start(world.anvil.url(), move |request| {
+        let cost = cost_of(request).filter(|cost| *cost > cap)?;
+        let ether = |wei: u128| wei as f64 / ETHER as f64;
+        let (cost, cap) = (ether(cost), ether(cap));
+        let message = format!("tx fee ({cost:.2} ether) exceeds the configured cap ({cap:.2} ether)");
+        Some(refusal(request, &message))
+    })
+    .await;
+    let mut config = world.config(0);
+    for settings in config.chains.values_mut() {
+        settings.chain = world.through(&geth).await;
+    }
+    let (node, snapshot) = opened(&world, config).await;
+    world.hold_blocks().await;
+    // Some 2.1 million gas at twice a hundred gwei are more than the node takes, at once a hundred gwei less.
+    base_fee(&world, 110 * GWEI).await;
+    let index = claimed(&world, &node, &snapshot, 1).await;
+    eventually("a transaction waits", || async { (world.waiting_transactions().await > 0).then_some(()) })
+        .await;
+    let signed = attempts(&world, &node).await;
+    assert!(cost(&signed[0]) > cap, "refused: {signed:?}");
+    assert!(signed[1..].iter().any(|a| cost(a) <= cap), "taken: {signed:?}");
+    assert!(signed.iter().all(|a| a.nonce == signed[0].nonce), "one nonce: {signed:?}");
+    world.mining_until(&node, index, "the claim is final", |s| *s == ClaimState::Final).await;
+    assert_eq!(world.balance(wallet(1).address()).await, tokens(2).get());
+    assert!(node.status().lanes.iter().all(|lane| lane.waits_for_fees.is_none()));
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn above_the_cap_a_batch_waits_says_so_and_goes_when_fees_fall() {
+    let world = World::new().await;
+    let mut config = world.config(0);
+    for settings in config.chains.values_mut() {
+        settings.policy.max_transaction_fee = ETHER / 10;
+    }
+    let (node, snapshot) = opened(&world, config).await;
+    world.hold_blocks().await;
+    base_fee(&world, 200 * GWEI).await;
+    let index = claimed(&world, &node, &snapshot, 1).await;
+    let waits = eventually("the lane waits for fees", || async {
+        node.status().lanes.first().and_then(|lane| lane.waits_for_fees)
+    })
+    .await;
+    assert!(waits.asked > waits.most && waits.asked < 200 * GWEI, "{waits:?}");
+    assert_eq!(attempts(&world, &node).await, [], "nothing is signed that nobody would mine");
+    // Empty blocks lower the base fee by an eighth each.
+    world.mining_until(&node, index, "the claim is final", |s| *s == ClaimState::Final).await;
+    let signed = attempts(&world, &node).await;
+    assert!(signed.iter().all(|a| cost(a) <= ETHER / 10), "{signed:?}");
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_gas_is_dear_a_push_goes_in_smaller_batches() {
+    let world = World::new().await;
+    let mut config = world.config(0);
+    let cap = 3 * ETHER / 10;
+    for settings in config.chains.values_mut() {
+        settings.policy.priority_fee_min = 100 * GWEI;
+        settings.policy.max_transaction_fee = cap;
+    }
+    let node = Node::start(config).await.expect("a node");
+    let (terms, _) = world.snapshot(0..100);
+    world.open_round(&node, &terms).await;
+    let push = Action::Push { campaign: world.campaign, round: 1, from: 0, to: 100 };
+    world.command(&node, push, 1).await;
+    for index in 0..100 {
+        world.final_at(&node, EntitlementId { round: 1, index }).await;
+    }
+    let signed = attempts(&world, &node).await;
+    assert!(signed.iter().all(|a| cost(a) <= cap), "{signed:?}");
+    assert!(signed.iter().all(|a| a.max_fee >= 100 * GWEI), "{signed:?}");
+    let planned = world.log(&node).await.iter().filter(|e| matches!(e.body, Body::BatchPlanned(_))).count();
+    assert!(planned > 1, "a hundred transfers do not fit one transaction of three million gas");
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn taking_the_epoch_keeps_to_the_fee_policy_and_is_raised_at_its_nonce() {
+    let world = World::new().await;
+    world.hold_blocks().await;
+    let mut config = world.config(0);
+    for settings in config.chains.values_mut() {
+        settings.policy.priority_fee_min = 3 * GWEI;
+    }
+    let node = Node::start(config).await.expect("a node");
+    let control = world.sequencers[0].0.address();
+    let first = eventually("the epoch is asked for", || waiting_of(&world, control)).await;
+    assert_eq!(first.tip, 3 * GWEI, "the configured tip");
+    // Far above what was offered, so that only a replacement can be mined.
+    let raised = eventually("it is outbid", || async {
+        base_fee(&world, 50 * GWEI).await;
+        waiting_of(&world, control).await.filter(|now| now.max_fee > first.max_fee)
+    })
+    .await;
+    assert_eq!(raised.nonce, first.nonce);
+    assert!(
+        raised.max_fee * 8 >= first.max_fee * 9 && raised.tip * 8 >= first.tip * 9,
+        "{first:?} {raised:?}"
+    );
+    eventually("the chain knows the epoch", || async {
+        world.mine(1).await;
+        let epoch = world.chain.epoch(world.charter, sluice_chain::At::Latest).await.ok()?;
+        (Some(epoch) == node.status().leading).then_some(())
+    })
+    .await;
+    node.stop().await;
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    nonce: u128,
+    max_fee: u128,
+    tip: u128,
+}
+
+/// The account's one transaction in the mempool.
+async fn waiting_of(world: &World, account: Address) -> Option<Waiting> {
+    let pool = world.anvil("txpool_content", json!([])).await;
+    let number = |value: &Value| {
+        let text = value.as_str().expect("a number").trim_start_matches("0x");
+        u128::from_str_radix(text, 16).expect("hexadecimal")
+    };
+    let kinds = ["pending", "queued"].into_iter();
+    let accounts = kinds.flat_map(|kind| pool[kind].as_object().into_iter().flatten());
+    let mine = accounts.filter(|(owner, _)| owner.parse::<Address>().is_ok_and(|owner| owner == account));
+    let mut found: Vec<_> =
+        mine.flat_map(|(_, by_nonce)| by_nonce.as_object().into_iter().flatten()).collect();
+    assert!(found.len() < 2, "one nonce: {found:?}");
+    found.pop().map(|(_, tx)| Waiting {
+        nonce: number(&tx["nonce"]),
+        max_fee: number(&tx["maxFeePerGas"]),
+        tip: number(&tx["maxPriorityFeePerGas"]),
+    })
+}
