@@ -242,6 +242,39 @@ END $$;
 CREATE TRIGGER posting_balances AFTER INSERT ON posting
     REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION balance_postings();
 
+-- What the policies of a gate saw when they decided a claim: canonical bytes whose SHA-256 stands in the entry at this
+-- position. They may hold personal data, so they stand beside the log: erasing them leaves the proof.
+CREATE TABLE fact (
+    stream      integer     NOT NULL CHECK (stream >= 0),
+    seq         bigint      NOT NULL CHECK (seq > 0),
+    body        bytea       NOT NULL CHECK (octet_length(body) BETWEEN 1 AND 65536),
+    PRIMARY KEY (stream, seq)
+);
+
+-- ---------------------------------------------------------------------------------------------------------------
+-- Attestations: a stage of its own, which shares nothing with intake
+-- ---------------------------------------------------------------------------------------------------------------
+
+-- Signed statements that passed the checks which need no claim, by the id that tells them apart (kind, contract, issuer
+-- and uid). schema is the SHA-256 of its text form.
+CREATE TABLE attestation (
+    id          bytea       PRIMARY KEY CHECK (octet_length(id) = 32),
+    uid         bytea       NOT NULL CHECK (octet_length(uid) = 32),
+    issuer      bytea       NOT NULL CHECK (octet_length(issuer) = 20),
+    schema      bytea       NOT NULL CHECK (octet_length(schema) = 32),
+    body        bytea       NOT NULL CHECK (octet_length(body) BETWEEN 2 AND 65536),
+    received_at timestamptz NOT NULL DEFAULT clock_millis()
+);
+CREATE INDEX attestation_uid ON attestation (uid);
+
+-- Whom they are about: an address (20 bytes) or a person (32 bytes).
+CREATE TABLE attestation_subject (
+    subject     bytea       NOT NULL CHECK (octet_length(subject) IN (20, 32)),
+    schema      bytea       NOT NULL CHECK (octet_length(schema) = 32),
+    attestation bytea       NOT NULL REFERENCES attestation,
+    PRIMARY KEY (subject, schema, attestation)
+);
+
 -- ---------------------------------------------------------------------------------------------------------------
 -- What is made from the log
 -- ---------------------------------------------------------------------------------------------------------------
@@ -287,7 +320,8 @@ DO $$
 DECLARE
     name text;
 BEGIN
-    FOR name IN SELECT unnest(ARRAY['project', 'snapshot', 'intake', 'log', 'tile', 'attempt', 'posting', 'checkpoint'])
+    FOR name IN SELECT unnest(ARRAY['project', 'snapshot', 'intake', 'log', 'tile', 'attempt', 'posting', 'checkpoint',
+                                    'attestation', 'attestation_subject'])
                 UNION ALL SELECT 'intake_' || to_char(i, 'FM00') FROM generate_series(0, 15) i LOOP
         EXECUTE format('CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE OR TRUNCATE ON %I
                         FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()', name);
@@ -298,3 +332,4 @@ BEGIN
     END LOOP;
 END $$;
 CREATE TRIGGER refuse_change BEFORE UPDATE ON state_page FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER refuse_change BEFORE UPDATE ON fact FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();

@@ -52,6 +52,27 @@ sol! {
         function verify(bytes calldata key, bytes32 hash, bytes calldata signature) external view returns (bytes4);
     }
 
+    /// The Ethereum Attestation Service, as far as it is asked (<https://github.com/ethereum-attestation-service>).
+    #[derive(Debug)]
+    struct EasAttestationData {
+        bytes32 uid;
+        bytes32 schema;
+        uint64 time;
+        uint64 expirationTime;
+        uint64 revocationTime;
+        bytes32 refUID;
+        address recipient;
+        address attester;
+        bool revocable;
+        bytes data;
+    }
+
+    #[derive(Debug)]
+    interface IEAS {
+        function getAttestation(bytes32 uid) external view returns (EasAttestationData memory);
+        function getRevokeOffchain(address revoker, bytes32 data) external view returns (uint64);
+    }
+
     /// Reverts of OpenZeppelin's ERC-20 (ERC-6093), so that a failed transfer is shown by name.
     #[derive(Debug)]
     interface IERC20Errors {

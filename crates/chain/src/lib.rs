@@ -6,6 +6,7 @@ mod bindings;
 pub mod calls;
 mod decode;
 pub mod deploy;
+pub mod eas;
 mod endpoint;
 mod error;
 pub mod events;

@@ -5,10 +5,12 @@
 //! while a row is locked. Every call is bounded in time, and every error says by its [`Class`] what may be done.
 
 mod attempt;
+mod attestation;
 mod checkpoint;
 mod columns;
 mod dump;
 mod error;
+mod fact;
 mod intake;
 mod leader;
 mod ledger;
@@ -20,12 +22,13 @@ mod snapshot;
 mod store;
 
 pub use attempt::Attempt;
+pub use attestation::{NewAttestation, StoredAttestation};
 pub use checkpoint::Checkpoint;
 pub use dump::Dump;
 pub use error::{AppendError, Class, Error, Result};
 pub use intake::{Cursor, IntakeOutcome, IntakeRow, IntakeWriter, NewIntake};
 pub use leader::{Append, Appended, LeaderSession, Taken};
-pub use limits::{APPEND_BYTES_MAX, APPEND_ROWS_MAX};
+pub use limits::{APPEND_BYTES_MAX, APPEND_ROWS_MAX, ATTESTATIONS_GROUP_MAX};
 pub use log::{Head, LogRow, Resolution, StoredEntry};
 pub use node::Node;
 pub use project::{ApiKey, ApiKeyId, Project};

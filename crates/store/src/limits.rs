@@ -40,3 +40,8 @@ pub(crate) const DUMP_PAGE_BYTES: usize = 1 << 20;
 pub(crate) const DUMPS_KEPT: i64 = 2;
 /// Rows of a listing (nodes, projects, keys, attempts of a batch).
 pub(crate) const LIST_MAX: i64 = 100_000;
+
+/// Attestations kept in one statement: a few hundred KiB, and a commit shared by as many.
+pub const ATTESTATIONS_GROUP_MAX: usize = 256;
+/// Attestations read about one subject: a person has few of each accepted schema.
+pub(crate) const ATTESTATIONS_ABOUT_MAX: i64 = 32;

@@ -1,0 +1,115 @@
+//! Attestations that passed the checks which need no claim. Writing one again changes nothing, so a delivery that was cut
+//! is sent again from anywhere.
+
+use sluice_core::ids::Millis;
+
+use crate::Store;
+use crate::columns::{from_bigint, from_bytea};
+use crate::error::{Error, Result};
+use crate::limits::{ATTESTATIONS_ABOUT_MAX, ATTESTATIONS_GROUP_MAX};
+
+/// An attestation to keep.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewAttestation {
+    /// What tells it apart.
+    pub id: [u8; 32],
+    /// Its uid, as its system names it.
+    pub uid: [u8; 32],
+    /// Who issued it.
+    pub issuer: [u8; 20],
+    /// SHA-256 of its schema's text form.
+    pub schema: [u8; 32],
+    /// Whom it is about: addresses (20 bytes) and persons (32 bytes).
+    pub subjects: Vec<Vec<u8>>,
+    /// Its canonical bytes.
+    pub body: Vec<u8>,
+}
+
+/// An attestation as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredAttestation {
+    /// What tells it apart.
+    pub id: [u8; 32],
+    /// Its canonical bytes.
+    pub body: Vec<u8>,
+    /// When it came.
+    pub received_at: Millis,
+}
+
+type Row = (Vec<u8>, Vec<u8>, i64);
+
+fn stored((id, body, received_at): Row) -> Result<StoredAttestation> {
+    Ok(StoredAttestation {
+        id: from_bytea("attestation.id", &id)?,
+        body,
+        received_at: from_bigint("attestation.received_at", received_at)?,
+    })
+}
+
+impl Store {
+    /// Keeps attestations, all or none; returns the ids of those that were not there before. A group may name an id twice.
+    ///
+    /// # Errors
+    /// [`Error::TooMuch`] above the bound of a group; [`Error::Unknown`]: send the same again.
+    pub async fn add_attestations(&self, group: &[NewAttestation]) -> Result<Vec<[u8; 32]>> {
+        if group.len() > ATTESTATIONS_GROUP_MAX {
+            return Err(Error::TooMuch { what: "attestations", given: group.len(), max: ATTESTATIONS_GROUP_MAX });
+        }
+        let sql = "
+            WITH added AS (
+                INSERT INTO attestation (id, uid, issuer, schema, body)
+                SELECT DISTINCT ON (r.id) r.id, r.uid, r.issuer, r.schema, r.body
+                FROM unnest($1::bytea[], $2::bytea[], $3::bytea[], $4::bytea[], $5::bytea[])
+                    AS r(id, uid, issuer, schema, body)
+                ORDER BY r.id
+                ON CONFLICT (id) DO NOTHING RETURNING id, schema),
+            subjects AS (
+                INSERT INTO attestation_subject (subject, schema, attestation)
+                SELECT DISTINCT s.subject, added.schema, added.id
+                FROM added JOIN unnest($6::bytea[], $7::bytea[]) AS s(attestation, subject) ON s.attestation = added.id)
+            SELECT id FROM added";
+        let subjects = || group.iter().flat_map(|a| a.subjects.iter().map(move |subject| (a, subject)));
+        let query = sqlx::query_as(sql)
+            .bind(group.iter().map(|a| a.id.as_slice()).collect::<Vec<_>>())
+            .bind(group.iter().map(|a| a.uid.as_slice()).collect::<Vec<_>>())
+            .bind(group.iter().map(|a| a.issuer.as_slice()).collect::<Vec<_>>())
+            .bind(group.iter().map(|a| a.schema.as_slice()).collect::<Vec<_>>())
+            .bind(group.iter().map(|a| a.body.as_slice()).collect::<Vec<_>>())
+            .bind(subjects().map(|(a, _)| a.id.as_slice()).collect::<Vec<_>>())
+            .bind(subjects().map(|(_, subject)| subject.as_slice()).collect::<Vec<_>>());
+        let rows: Vec<(Vec<u8>,)> = self.fetch_all("keep attestations", query).await?;
+        rows.into_iter().map(|(id,)| from_bytea("attestation.id", &id)).collect()
+    }
+
+    /// An attestation by its id.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn attestation(&self, id: [u8; 32]) -> Result<Option<StoredAttestation>> {
+        let sql = "SELECT id, body, millis(received_at) FROM attestation WHERE id = $1";
+        let query = sqlx::query_as::<_, Row>(sql).bind(id.as_slice());
+        self.fetch_optional("read an attestation", query).await?.map(stored).transpose()
+    }
+
+    /// Attestations of these schemas about any of these subjects, newest first, at most
+    /// [`ATTESTATIONS_ABOUT_MAX`]: whoever floods a subject with attestations of an accepted issuer hides older ones.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn attestations_about(
+        &self,
+        subjects: &[Vec<u8>],
+        schemas: &[[u8; 32]],
+    ) -> Result<Vec<StoredAttestation>> {
+        let sql = "
+            SELECT a.id, a.body, millis(a.received_at) FROM attestation a
+            WHERE a.id IN (SELECT attestation FROM attestation_subject
+                           WHERE subject = ANY($1::bytea[]) AND schema = ANY($2::bytea[]))
+            ORDER BY a.received_at DESC, a.id LIMIT $3";
+        let query = sqlx::query_as::<_, Row>(sql)
+            .bind(subjects)
+            .bind(schemas.iter().map(<[u8; 32]>::as_slice).collect::<Vec<_>>())
+            .bind(ATTESTATIONS_ABOUT_MAX);
+        self.fetch_all("find attestations", query).await?.into_iter().map(stored).collect()
+    }
+}
