@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::amount::{Amount, Total};
 use crate::command::{ClaimDemand, Command};
 use crate::ids::{BlockRef, DemandId, EntitlementId, IntakeKey, Millis};
-use crate::log::entry::{BatchFinal, Body, Evidence, SignedBy};
+use crate::log::entry::{AheadShare, BatchFinal, Body, ChainEvent, Evidence, SignedBy};
 use crate::refusal::Code;
 use crate::state::State;
 use crate::state::batch::Batch;
@@ -85,8 +85,13 @@ pub struct CommandFacts {
 pub enum Listed {
     /// Nothing.
     Nothing,
-    /// Of a new round: the sum of each shard.
-    ShardTotals(Vec<Total>),
+    /// Of a new round.
+    Round {
+        /// The sum of each shard.
+        shard_totals: Vec<Total>,
+        /// What the chain had paid and annulled of it, as far as State knew when it was looked up.
+        ahead: Vec<AheadShare>,
+    },
     /// Of a push: the amounts of shards that the range covers in part.
     Edges(Vec<Edge>),
     /// Of a void: each entitlement's amount, in the command's order.
@@ -157,9 +162,9 @@ fn observed(state: &State, body: &Body, now: Millis) -> Decision {
         Body::EventsFinal(at) => state
             .campaign(at.campaign)
             .and_then(|c| c.unfinal.values().next())
-            .is_some_and(|b| b.block == at.block),
+            .is_some_and(|b| b.block == at.block && state.check_late(at).is_ok()),
         Body::EpochOnChain(e) => state.chains.get(&e.chain_id).is_none_or(|c| c.epoch < e.epoch),
-        Body::Due(due) => state.due.iter().any(|(at, item)| *at <= now && item == due),
+        Body::Due(due) => state.due.time_of(due).is_some_and(|at| at <= now),
         Body::CharterRead(read) => state.charters.get(&read.charter.chain_id).is_none_or(|known| {
             known.charter == read.charter
                 && known.view != read.view
@@ -205,6 +210,15 @@ impl State {
             })
             .collect(),
         )
+    }
+
+    /// Of a recorded block, the entitlements that were paid or annulled before the log knew their round and whose round it
+    /// knows now, in the order of the events: their amounts go into [`crate::log::entry::EventsFinal`].
+    pub fn late(&self, campaign: crate::ids::CampaignId, block: u64) -> Vec<EntitlementId> {
+        let Some(campaign) = self.campaign(campaign) else { return Vec::new() };
+        let events = campaign.unfinal.get(&block).map_or(&[][..], |block| &block.events);
+        let named = events.iter().flat_map(ChainEvent::without_amount);
+        named.filter(|id| campaign.round_of(*id).is_some()).collect()
     }
 
     /// What a claim's or command's evidence always says.

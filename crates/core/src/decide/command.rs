@@ -130,16 +130,26 @@ fn publish(
         return Err(Code::RoundExists.into());
     }
     fresh(state, input, campaign.version)?;
-    let Listed::ShardTotals(totals) = &facts.listed else { return Ok(None) };
+    let Listed::Round { shard_totals: totals, ahead } = &facts.listed else { return Ok(None) };
     let sum = totals.iter().try_fold(Total::ZERO, |sum, t| sum.checked_add_total(*t));
     if terms.count == 0 || totals.len() as u64 != shards_of(terms.count) || sum != Some(terms.total) {
         return Err(Code::SnapshotMissing.into());
+    }
+    let known = campaign.ahead.get(&terms.round);
+    if known.is_some_and(|known| !known.is_of(terms)) {
+        return Err(Code::WrongTerms.into());
+    }
+    let counts = known.map(|known| known.counts(terms.count)).unwrap_or_default();
+    if !ahead.iter().map(|s| (s.shard, (s.paid, s.void))).eq(counts) {
+        // More became final since the amounts were looked up.
+        return Ok(None);
     }
     Ok(Some(Body::RoundPublished(RoundPublished {
         command: commanded(input, evidence, ()),
         terms: terms.clone(),
         shard_totals: totals.clone(),
         held: Vec::new(),
+        ahead: ahead.clone(),
     })))
 }
 

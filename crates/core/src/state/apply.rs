@@ -64,7 +64,7 @@ impl State {
             Body::CharterRead(read) => self.charter_read(read),
             Body::EpochBegan(_) => Ok(()),
             Body::CampaignCreated(created) => self.campaign_created(created),
-            Body::RoundPublished(published) => self.round_published(published),
+            Body::RoundPublished(published) => self.round_published(published, out),
             Body::ClaimDecided(claim) => self.claim_decided(claim, out),
             Body::ClaimRefused(claim) => self.claim_refused(claim),
             Body::Pushed(pushed) => self.pushed(pushed, out),
@@ -114,7 +114,7 @@ impl State {
         Ok(())
     }
 
-    fn round_published(&mut self, published: &RoundPublished) -> Result<(), Wrong> {
+    fn round_published(&mut self, published: &RoundPublished, out: &mut Vec<Posting>) -> Result<(), Wrong> {
         let (terms, seq) = (&published.terms, self.seq);
         let campaign = self.campaigns.get_mut(&terms.campaign).ok_or("there is no such campaign")?;
         if terms.round != campaign.next_round() {
@@ -132,7 +132,7 @@ impl State {
         for (index, _) in &published.held {
             self.set_held(terms.campaign, EntitlementId { round: terms.round, index: *index })?;
         }
-        self.catch_up_round(terms.campaign, terms.round)
+        self.catch_up_round(published, out)
     }
 
     fn set_held(&mut self, campaign: CampaignId, id: EntitlementId) -> Result<(), Wrong> {
@@ -234,9 +234,24 @@ impl State {
         out: &mut Vec<Posting>,
     ) -> Result<(), Wrong> {
         match self.mark_void(campaign, id, amount)? {
-            Some(from) => self.move_funds(campaign, from, Account::Voided, amount.into(), out),
+            Some(from) => self.set_aside_void(campaign, from, amount.into(), out),
             None => Ok(()),
         }
+    }
+
+    /// Puts the money of what was annulled aside, as far as it is there.
+    pub(super) fn set_aside_void(
+        &mut self,
+        campaign: CampaignId,
+        from: Account,
+        amount: Total,
+        out: &mut Vec<Posting>,
+    ) -> Result<(), Wrong> {
+        let funds = &mut self.campaign_mut(campaign)?.funds;
+        let there = funds.there(from).min(amount);
+        funds.transfer(campaign, from, Account::Voided, there, out);
+        self.pages.touch(PageId::Campaign(campaign));
+        Ok(())
     }
 
     /// Sets the void bit; returns the account the money stood in, or `None` if it was void already.
@@ -260,10 +275,8 @@ impl State {
     }
 
     fn fell_due(&mut self, due: &Due) -> Result<(), Wrong> {
-        let (at, item) =
-            self.due.iter().find(|(_, item)| item == due).cloned().ok_or("nothing of the kind was due")?;
-        self.pages.touch(PageId::Due(at, item.clone()));
-        self.due.remove(&(at, item));
+        let at = self.due.remove(due).ok_or("nothing of the kind was due")?;
+        self.pages.touch(PageId::Due(at, due.clone()));
         match due {
             Due::RoundCloses { campaign, round } => {
                 let target = self.round_mut(*campaign, EntitlementId { round: *round, index: 0 })?;
@@ -286,33 +299,28 @@ impl State {
 
     /// Sets when an item falls due, in place of any earlier time.
     pub(super) fn schedule(&mut self, at: u64, due: Due) {
-        if let Some(old) = self.due.iter().find(|(_, item)| *item == due).cloned() {
-            self.pages.touch(PageId::Due(old.0, old.1.clone()));
-            self.due.remove(&old);
-        }
         self.pages.touch(PageId::Due(at, due.clone()));
-        self.due.insert((at, due));
+        if let Some(before) = self.due.set(at, due.clone()) {
+            self.pages.touch(PageId::Due(before, due));
+        }
     }
 
-    /// Reserves an amount: from what is free, then from what was annulled, which is there to pay its correction.
     fn reserve(&mut self, campaign: CampaignId, amount: Total, out: &mut Vec<Posting>) -> Result<(), Wrong> {
-        let free = self.campaign_mut(campaign)?.funds.balance(Account::Free);
-        let from_free = Total(u128::try_from(free).unwrap_or(0).min(amount.get()));
-        let rest = amount.checked_sub(from_free).ok_or("the sum underflows")?;
-        self.move_funds(campaign, Account::Free, Account::Reserved, from_free, out)?;
-        self.move_funds(campaign, Account::Voided, Account::Reserved, rest, out)
+        self.pages.touch(PageId::Campaign(campaign));
+        let enough = self.campaign_mut(campaign)?.funds.reserve(campaign, amount, out);
+        enough.then_some(()).ok_or("more is decided than there is")
     }
 
-    /// Moves funds between two accounts of a campaign.
-    pub(super) fn move_funds(
+    /// Books what the chain paid: out of the account in which the money stood.
+    pub(super) fn book_paid(
         &mut self,
         campaign: CampaignId,
         from: Account,
-        to: Account,
         amount: Total,
         out: &mut Vec<Posting>,
     ) -> Result<(), Wrong> {
-        self.campaign_mut(campaign)?.funds.transfer(campaign, from, to, amount, out);
+        let order = [from, Account::Free, Account::Voided, Account::Reserved];
+        self.campaign_mut(campaign)?.funds.take(campaign, &order, Account::Paid, amount, out);
         self.pages.touch(PageId::Campaign(campaign));
         Ok(())
     }

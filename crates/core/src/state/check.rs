@@ -7,7 +7,8 @@ use crate::command::RoundMode;
 use crate::ids::EntitlementId;
 use crate::limits::{BATCH_WORDS_MAX, BATCHES_IN_FLIGHT_MAX};
 use crate::log::entry::{
-    AttemptSigned, BatchForm, BatchMined, BatchPlanned, BatchReplanned, ReplanGround, Skipped, WordMask,
+    AttemptSigned, BatchForm, BatchMined, BatchPlanned, BatchReplanned, EventsFinal, ReplanGround, Skipped,
+    WordMask,
 };
 
 use super::State;
@@ -98,6 +99,16 @@ impl State {
             }
         };
         if stands { Ok(()) } else { Err("an attempt of the batch may still be mined") }
+    }
+
+    /// Whether an entry names exactly those entitlements of a final block whose amounts the events could not carry and
+    /// whose round is known now.
+    pub(crate) fn check_late(&self, at: &EventsFinal) -> Result<(), Wrong> {
+        let named = at.late.iter().map(|(id, _)| *id);
+        if named.eq(self.late(at.campaign, at.block.number)) {
+            return Ok(());
+        }
+        Err("the amounts are not those that the block's events lack")
     }
 
     fn batch(&self, campaign: crate::ids::CampaignId, batch: u64) -> Result<&Batch, Wrong> {

@@ -1,6 +1,7 @@
 //! State: what the committed entries add up to. Every node replays the same entries into the same State; reads are
 //! answered from it, the leader decides on a clone of it.
 
+pub mod ahead;
 pub mod apply;
 mod apply_chain;
 mod apply_events;
@@ -9,12 +10,13 @@ pub mod bits;
 pub mod campaign;
 mod check;
 pub mod cursor;
+pub mod due;
 pub mod funds;
 pub mod pages;
 pub mod round;
 pub mod status;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
@@ -22,6 +24,7 @@ use crate::ids::{BlockRef, CampaignId, ChainId, ContractRef, Epoch, Millis, Node
 use crate::log::entry::{CharterRead, Due};
 use campaign::Campaign;
 use cursor::Cursor;
+use due::DueTimes;
 use pages::Pages;
 
 /// Everything the log has said so far, as far as a later answer depends on it.
@@ -45,8 +48,8 @@ pub struct State {
     pub cursors: BTreeMap<(CampaignId, NodeId), Cursor>,
     /// How far each chain was read.
     pub chains: BTreeMap<ChainId, ChainSeen>,
-    /// What falls due, earliest first.
-    pub due: BTreeSet<(Millis, Due)>,
+    /// What falls due.
+    pub due: DueTimes,
     /// Hashes of the pages this State consists of.
     #[borsh(skip)]
     pages: Pages,
@@ -76,7 +79,7 @@ impl State {
             campaigns: BTreeMap::new(),
             cursors: BTreeMap::new(),
             chains: BTreeMap::new(),
-            due: BTreeSet::new(),
+            due: DueTimes::default(),
             pages: Pages::default(),
         }
     }
