@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use crate::amount::{Amount, Total};
 use crate::command::{ClaimDemand, Command};
 use crate::ids::{BlockRef, DemandId, EntitlementId, IntakeKey, Millis, Seq};
-use crate::log::entry::{BatchFinal, Body, Covered, Evidence, SignedBy};
+use crate::log::entry::{AheadShare, BatchFinal, Body, ChainEvent, Covered, Evidence, SignedBy};
 use crate::refusal::Code;
 use crate::state::State;
 use crate::state::authority::Limits;
@@ -179,6 +179,8 @@ pub enum Listed {
     Round {
         /// The sum of each shard.
         shard_totals: Vec<Total>,
+        /// What the chain had paid and annulled of it, as far as State knew when it was looked up.
+        ahead: Vec<AheadShare>,
         /// Entitlements that holds on persons cover: the hold's position, the index, the listed amount.
         held: Vec<(Seq, u64, Amount)>,
         /// The position at which holds were looked through.
@@ -263,9 +265,9 @@ fn observed(state: &State, body: &Body, now: Millis) -> Decision {
         Body::EventsFinal(at) => state
             .campaign(at.campaign)
             .and_then(|c| c.unfinal.values().next())
-            .is_some_and(|b| b.block == at.block),
+            .is_some_and(|b| b.block == at.block && state.check_late(at).is_ok()),
         Body::EpochOnChain(e) => state.chains.get(&e.chain_id).is_none_or(|c| c.epoch < e.epoch),
-        Body::Due(due) => state.due.iter().any(|(at, item)| *at <= now && item == due),
+        Body::Due(due) => state.due.time_of(due).is_some_and(|at| at <= now),
         Body::CharterRead(read) => state.charters.get(&read.charter.chain_id).is_none_or(|known| {
             known.charter == read.charter
                 && known.view != read.view
@@ -312,6 +314,15 @@ impl State {
             })
             .collect(),
         )
+    }
+
+    /// Of a recorded block, the entitlements that were paid or annulled before the log knew their round and whose round it
+    /// knows now, in the order of the events: their amounts go into [`crate::log::entry::EventsFinal`].
+    pub fn late(&self, campaign: crate::ids::CampaignId, block: u64) -> Vec<EntitlementId> {
+        let Some(campaign) = self.campaign(campaign) else { return Vec::new() };
+        let events = campaign.unfinal.get(&block).map_or(&[][..], |block| &block.events);
+        let named = events.iter().flat_map(ChainEvent::without_amount);
+        named.filter(|id| campaign.round_of(*id).is_some()).collect()
     }
 
     /// What a claim's or command's evidence always says.

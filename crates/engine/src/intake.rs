@@ -11,7 +11,6 @@ use sluice_core::limits::{
 };
 use sluice_core::log::receipt::{Promise, Ticket};
 use sluice_core::refusal::Code;
-use sluice_core::state::round::RoundPhase;
 use sluice_store::{IntakeOutcome, IntakeRow, IntakeWriter, NewIntake};
 use tokio::sync::{Notify, mpsc, oneshot};
 
@@ -245,41 +244,16 @@ impl Intake {
     }
 }
 
-/// What State alone says against a claim. The decision at its position says the last word.
+/// What can be said against a claim before its row. The decision at its position says the last word.
 fn pre_check(
     state: &sluice_core::state::State,
     campaign: CampaignId,
     claim: &ClaimDemand,
     now: u64,
 ) -> Result<(), Code> {
-    let campaign = state.campaign(campaign).ok_or(Code::UnknownCampaign)?;
-    let round = campaign.round(claim.round).ok_or(Code::UnknownRound)?;
-    match round.phase {
-        RoundPhase::Announced | RoundPhase::Published => return Err(Code::NotOpen),
-        RoundPhase::Cancelled => return Err(Code::UnknownRound),
-        RoundPhase::Open | RoundPhase::Closed => {}
-    }
-    if now >= round.closes_at.saturating_mul(1_000) {
-        return Err(Code::Closed);
-    }
+    state.campaign(campaign).ok_or(Code::UnknownCampaign)?.admits(claim, now)?;
     let earliest = now + millis(DECIDE_WITHIN) + millis(DEADLINE_MARGIN);
-    if claim.deadline.saturating_mul(1_000) < earliest {
-        return Err(Code::DeadlineTooSoon);
-    }
-    if claim.index >= round.terms.count {
-        return Err(Code::NotListed);
-    }
-    let (shard, at) = round.shard(claim.index);
-    if shard.paid.get(at) {
-        return Err(Code::AlreadyPaid);
-    }
-    if shard.void.get(at) {
-        return Err(Code::Voided);
-    }
-    if shard.decided.get(at) {
-        return Err(Code::AlreadyDecided);
-    }
-    campaign.paused.map_or(Ok(()), Err)
+    if claim.deadline.saturating_mul(1_000) < earliest { Err(Code::DeadlineTooSoon) } else { Ok(()) }
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -1,6 +1,7 @@
 //! Verification: what is established about a demand outside State. Signatures, listings and look-ups; each look-up
 //! names the block it saw. Nothing here decides: the verdict is compared with State at the demand's position.
 
+mod announced;
 mod registered;
 
 use std::collections::BTreeMap;
@@ -8,7 +9,7 @@ use std::sync::Arc;
 
 use alloy_primitives::{Address, B256};
 use sluice_core::amount::Amount;
-use sluice_core::command::{Accepted, Action, ClaimDemand, Command, Demand, RoundMode, RoundTerms};
+use sluice_core::command::{Accepted, Action, ClaimDemand, Command, Demand, RoundTerms};
 use sluice_core::decide::{ClaimVerdict, CommandFacts, Edge, Input, Listed, VerifiedClaim, VerifiedCommand};
 use sluice_core::ids::{BlockRef, CampaignId, ChainId, ContractRef, DemandId, Millis, RoundNo};
 use sluice_core::limits::{
@@ -243,44 +244,6 @@ impl Verifier {
             return Ok(Err(Code::QuorumMissing));
         }
         Ok(Ok(Signed { set_version: charter.view.set_version, institutions, looked_at }))
-    }
-
-    /// A round may be announced once its snapshot is in storage and is what the terms say.
-    async fn publishable(&self, terms: &RoundTerms) -> Result<Result<Listed, Code>, EngineError> {
-        if terms.mode == RoundMode::Gated {
-            // The contract takes such a round and could not pay anybody from it yet.
-            return Ok(Err(Code::GateMissing));
-        }
-        if !self.snapshots.is_stored(terms.list_hash) {
-            return Ok(Err(Code::SnapshotMissing));
-        }
-        let snapshot = match self.snapshots.get(terms.list_hash) {
-            Ok(snapshot) => snapshot,
-            Err(EngineError::Snapshot { .. }) => return Ok(Err(Code::SnapshotMissing)),
-            Err(other) => return Err(other),
-        };
-        let never = self.follower.read(|state| {
-            let campaign = state.campaign(terms.campaign)?.terms.clone();
-            let charter = state.charters.get(&campaign.distributor.chain_id)?.charter.address;
-            Some([campaign.token, campaign.distributor.address, charter])
-        });
-        if never.into_iter().flatten().any(|address| !snapshot.find(address).is_empty()) {
-            return Ok(Err(Code::BadList));
-        }
-        let path = self.snapshots.path(terms.list_hash);
-        let hash = tokio::task::spawn_blocking(move || crate::snapshots::file_hash(&path))
-            .await
-            .map_err(|_| EngineError::Stopping)?;
-        let same = hash.is_ok_and(|hash| hash == terms.list_hash)
-            && snapshot.root() == terms.root
-            && snapshot.count() == terms.count
-            && snapshot.total() == terms.total
-            && snapshot.depth() == terms.depth;
-        Ok(if same {
-            Ok(Listed::ShardTotals(snapshot.shard_totals().to_vec()))
-        } else {
-            Err(Code::SnapshotMissing)
-        })
     }
 
     /// The amounts of the shards that a range covers only in part.

@@ -7,9 +7,12 @@ use std::collections::BTreeSet;
 
 use sluice_chain::events::{BlockEvents, Watched};
 use sluice_chain::{At, Chain};
-use sluice_core::ids::{BlockRef, CampaignId, ChainId};
+use sluice_core::amount::Amount;
+use sluice_core::ids::{BlockRef, CampaignId, ChainId, EntitlementId};
 use sluice_core::limits::{GROUP_INPUTS_MAX, LOG_BLOCKS_MAX};
-use sluice_core::log::entry::{BatchAt, BatchFinal, Body, ChainCursor, CharterRead, EpochOnChain, EventsAt};
+use sluice_core::log::entry::{
+    BatchAt, BatchFinal, Body, ChainCursor, CharterRead, EpochOnChain, EventsAt, EventsFinal,
+};
 use sluice_core::state::campaign::Campaign;
 use sluice_core::state::{ChainSeen, State};
 
@@ -360,14 +363,19 @@ fn finals(state: &State, snapshots: &Snapshots, chain: ChainId) -> Result<Vec<Bo
     let mut bodies = Vec::new();
     for campaign in here {
         let id = campaign.terms.campaign;
+        let first = bodies.len();
         for block in campaign.unfinal.values().map(|b| b.block).take_while(|b| is_final(*b)) {
-            bodies.push(Body::EventsFinal(EventsAt { campaign: id, block }));
+            let late = amounts(state, snapshots, id, state.late(id, block.number))?;
+            bodies.push(Body::EventsFinal(EventsFinal { campaign: id, block, late }));
         }
         for (number, batch) in &campaign.batches {
             let Some(block) = batch.mined.as_ref().map(|m| m.block).filter(|b| is_final(*b)) else { break };
-            let void_paid = void_paid(state, snapshots, campaign, *number)?;
+            let void_paid = state.void_paid(id, *number).unwrap_or_default();
+            let void_paid = amounts(state, snapshots, id, void_paid)?;
             bodies.push(Body::BatchFinal(BatchFinal { campaign: id, batch: *number, block, void_paid }));
         }
+        // The log books what is final in the chain's order.
+        bodies[first..].sort_by_key(|body| final_block(body).map(|block| block.number));
         if bodies.len() > APPEND_MAX {
             bodies.truncate(APPEND_MAX);
             break;
@@ -376,13 +384,12 @@ fn finals(state: &State, snapshots: &Snapshots, chain: ChainId) -> Result<Vec<Bo
     Ok(bodies)
 }
 
-/// What a batch paid although it was annulled after it was sent, with the listed amounts.
-fn void_paid(
+/// Entitlements with their listed amounts.
+fn amounts(
     state: &State,
     snapshots: &Snapshots,
-    campaign: &Campaign,
-    batch: u64,
-) -> Result<Vec<(sluice_core::ids::EntitlementId, sluice_core::amount::Amount)>, EngineError> {
-    let ids = state.void_paid(campaign.terms.campaign, batch).unwrap_or_default();
-    ids.into_iter().map(|id| Ok((id, snapshots.amount(state, campaign.terms.campaign, id)?))).collect()
+    campaign: CampaignId,
+    ids: Vec<EntitlementId>,
+) -> Result<Vec<(EntitlementId, Amount)>, EngineError> {
+    ids.into_iter().map(|id| Ok((id, snapshots.amount(state, campaign, id)?))).collect()
 }

@@ -1,7 +1,7 @@
 //! A claim at its position.
 
 use super::{ClaimVerdict, Decision, GateVerdict, VerifiedClaim};
-use crate::command::{RoundMode, Subject};
+use crate::command::{ClaimDemand, RoundMode, Subject};
 use crate::ids::{EntitlementId, Millis};
 use crate::log::entry::{Body, ClaimDecided, ClaimRefused, Evidence, Redirect};
 use crate::refusal::Code;
@@ -72,28 +72,7 @@ fn examine<'a>(
         Err(fault) if !fault.gate.iter().all(|gate| stands(state, campaign, round, gate)) => return Ok(None),
         Err(fault) => return Err(fault.code),
     };
-    let id = EntitlementId { round: input.claim.round, index: input.claim.index };
-    if id.index >= round.terms.count {
-        return Err(Code::NotListed);
-    }
-    if let Some(code) = campaign.stopped() {
-        return Err(if code == Code::InsufficientFunds { code } else { Code::Paused });
-    }
-    open(round, input.accepted_at)?;
-    let (shard, at) = round.shard(id.index);
-    if shard.paid.get(at) {
-        return Err(Code::AlreadyPaid);
-    }
-    if shard.void.get(at) {
-        return Err(Code::Voided);
-    }
-    if shard.decided.get(at) {
-        return Err(Code::AlreadyDecided);
-    }
-    // Whatever another hand pays is busy; only then are the events looked through.
-    if shard.busy.get(at) && campaign.paid_elsewhere(id) {
-        return Err(Code::PaymentSeen);
-    }
+    campaign.admits(&input.claim, input.accepted_at)?;
     if input.claim.deadline.saturating_mul(1_000) <= now {
         return Err(Code::DeadlineTooSoon);
     }
@@ -122,6 +101,41 @@ fn stands(state: &State, campaign: &Campaign, round: &Round, verdict: &GateVerdi
         && lineages.len() == verdict.rule_sets.len()
         && lineages.iter().zip(&verdict.rule_sets).all(|(id, name)| state.rules_in_force(*id) == Some(*name))
         && verdict.attestations.iter().all(|uid| !state.revoked.contains_key(uid))
+}
+
+impl Campaign {
+    /// What State alone says against a claim accepted at this time. The door asks it before the intake row, the decision
+    /// asks it again at the claim's position. Only the decision asks for funds: that they are missing pauses the
+    /// campaign, which takes an entry.
+    ///
+    /// # Errors
+    /// With why the claim will not be paid.
+    pub fn admits(&self, claim: &ClaimDemand, accepted_at: Millis) -> Result<(), Code> {
+        let round = self.round(claim.round).ok_or(Code::UnknownRound)?;
+        let id = EntitlementId { round: claim.round, index: claim.index };
+        if id.index >= round.terms.count {
+            return Err(Code::NotListed);
+        }
+        if let Some(code) = self.stopped() {
+            return Err(if code == Code::InsufficientFunds { code } else { Code::Paused });
+        }
+        open(round, accepted_at)?;
+        let (shard, at) = round.shard(id.index);
+        if shard.paid.get(at) {
+            return Err(Code::AlreadyPaid);
+        }
+        if shard.void.get(at) {
+            return Err(Code::Voided);
+        }
+        if shard.decided.get(at) {
+            return Err(Code::AlreadyDecided);
+        }
+        // Whatever another hand pays is busy; only then are the events looked through.
+        if shard.busy.get(at) && self.paid_elsewhere(id) {
+            return Err(Code::PaymentSeen);
+        }
+        Ok(())
+    }
 }
 
 /// A round pays what was accepted between its final opening and its closing time.

@@ -19,7 +19,7 @@ use crate::refusal::Code;
 
 pub use chain::{
     AttemptSigned, BatchAt, BatchFinal, BatchForm, BatchMined, BatchPlanned, BatchReplanned, ChainCursor,
-    ChainEvent, EpochOnChain, EventsAt, EventsMined, ReplanGround, Skipped, WordMask,
+    ChainEvent, EpochOnChain, EventsAt, EventsFinal, EventsMined, ReplanGround, Skipped, WordMask,
 };
 
 pub use office::{Appealed, Covered, GateMask, GateSigned, HoldPlaced, Outcome};
@@ -84,7 +84,7 @@ pub enum Body {
     /// That block was reorganised away.
     EventsUnmined(EventsAt) = 18,
     /// That block is final.
-    EventsFinal(EventsAt) = 19,
+    EventsFinal(EventsFinal) = 19,
     /// How far a chain was read.
     ChainCursor(ChainCursor) = 20,
     /// The chain knows this epoch, finally.
@@ -243,6 +243,24 @@ pub struct RoundPublished {
     pub shard_totals: Vec<Total>,
     /// Entitlements that holds on persons cover: the hold's position, the index, the listed amount.
     pub held: Vec<(Seq, u64, Amount)>,
+    /// What the chain had finally paid and annulled of the round before, by shard, ascending; shards without any are
+    /// left out. Which entitlements those are, State knows; their sums only the snapshot.
+    pub ahead: Vec<AheadShare>,
+}
+
+/// What the chain did to a shard of a round before the log announced it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct AheadShare {
+    /// The shard.
+    pub shard: u32,
+    /// Entitlements paid.
+    pub paid: u32,
+    /// Their sum.
+    pub paid_total: Total,
+    /// Entitlements annulled.
+    pub void: u32,
+    /// Their sum.
+    pub void_total: Total,
 }
 
 /// A decided claim.

@@ -64,7 +64,7 @@ impl State {
             Body::CharterRead(read) => self.charter_read(read),
             Body::EpochBegan(_) => Ok(()),
             Body::CampaignCreated(created) => self.campaign_created(created),
-            Body::RoundPublished(published) => self.round_published(published),
+            Body::RoundPublished(published) => self.round_published(published, out),
             Body::ClaimDecided(claim) => self.claim_decided(claim, out),
             Body::ClaimRefused(claim) => self.claim_refused(claim),
             Body::Pushed(pushed) => self.pushed(pushed, out),
@@ -123,7 +123,7 @@ impl State {
         Ok(())
     }
 
-    fn round_published(&mut self, published: &RoundPublished) -> Result<(), Wrong> {
+    fn round_published(&mut self, published: &RoundPublished, out: &mut Vec<Posting>) -> Result<(), Wrong> {
         let (terms, seq) = (&published.terms, self.seq);
         let campaign = self.campaigns.get_mut(&terms.campaign).ok_or("there is no such campaign")?;
         if terms.round != campaign.next_round() {
@@ -140,7 +140,7 @@ impl State {
         self.pages.touch(PageId::Round(terms.campaign, terms.round));
         self.published_at = seq;
         self.cover_announced(terms.campaign, terms.round, &published.held)?;
-        self.catch_up_round(terms.campaign, terms.round)
+        self.catch_up_round(published, out)
     }
 
     fn claim_decided(&mut self, claim: &ClaimDecided, out: &mut Vec<Posting>) -> Result<(), Wrong> {
@@ -254,9 +254,24 @@ impl State {
             self.pages.touch(PageId::Offices(campaign));
         }
         match from {
-            Some(from) => self.move_funds(campaign, from, Account::Voided, amount.into(), out),
+            Some(from) => self.set_aside_void(campaign, from, amount.into(), out),
             None => Ok(()),
         }
+    }
+
+    /// Puts the money of what was annulled aside, as far as it is there.
+    pub(super) fn set_aside_void(
+        &mut self,
+        campaign: CampaignId,
+        from: Account,
+        amount: Total,
+        out: &mut Vec<Posting>,
+    ) -> Result<(), Wrong> {
+        let funds = &mut self.campaign_mut(campaign)?.funds;
+        let there = funds.there(from).min(amount);
+        funds.transfer(campaign, from, Account::Voided, there, out);
+        self.pages.touch(PageId::Campaign(campaign));
+        Ok(())
     }
 
     /// Sets the void bit; returns the account the money stood in, or `None` if it was void already.
@@ -280,10 +295,8 @@ impl State {
     }
 
     fn fell_due(&mut self, due: &Due) -> Result<(), Wrong> {
-        let (at, item) =
-            self.due.iter().find(|(_, item)| item == due).cloned().ok_or("nothing of the kind was due")?;
-        self.pages.touch(PageId::Due(at, item.clone()));
-        self.due.remove(&(at, item));
+        let at = self.due.remove(due).ok_or("nothing of the kind was due")?;
+        self.pages.touch(PageId::Due(at, due.clone()));
         match due {
             Due::RoundCloses { campaign, round } => {
                 let target = self.round_mut(*campaign, EntitlementId { round: *round, index: 0 })?;
@@ -310,38 +323,35 @@ impl State {
 
     /// Takes back what was to fall due, if it still was.
     pub(super) fn unschedule(&mut self, due: &Due) {
-        if let Some(old) = self.due.iter().find(|(_, item)| item == due).cloned() {
-            self.pages.touch(PageId::Due(old.0, old.1.clone()));
-            self.due.remove(&old);
+        if let Some(before) = self.due.remove(due) {
+            self.pages.touch(PageId::Due(before, due.clone()));
         }
     }
 
     /// Sets when an item falls due, in place of any earlier time.
     pub(super) fn schedule(&mut self, at: u64, due: Due) {
-        self.unschedule(&due);
         self.pages.touch(PageId::Due(at, due.clone()));
-        self.due.insert((at, due));
+        if let Some(before) = self.due.set(at, due.clone()) {
+            self.pages.touch(PageId::Due(before, due));
+        }
     }
 
-    /// Reserves an amount: from what is free, then from what was annulled, which is there to pay its correction.
     fn reserve(&mut self, campaign: CampaignId, amount: Total, out: &mut Vec<Posting>) -> Result<(), Wrong> {
-        let free = self.campaign_mut(campaign)?.funds.balance(Account::Free);
-        let from_free = Total(u128::try_from(free).unwrap_or(0).min(amount.get()));
-        let rest = amount.checked_sub(from_free).ok_or("the sum underflows")?;
-        self.move_funds(campaign, Account::Free, Account::Reserved, from_free, out)?;
-        self.move_funds(campaign, Account::Voided, Account::Reserved, rest, out)
+        self.pages.touch(PageId::Campaign(campaign));
+        let enough = self.campaign_mut(campaign)?.funds.reserve(campaign, amount, out);
+        enough.then_some(()).ok_or("more is decided than there is")
     }
 
-    /// Moves funds between two accounts of a campaign.
-    pub(super) fn move_funds(
+    /// Books what the chain paid: out of the account in which the money stood.
+    pub(super) fn book_paid(
         &mut self,
         campaign: CampaignId,
         from: Account,
-        to: Account,
         amount: Total,
         out: &mut Vec<Posting>,
     ) -> Result<(), Wrong> {
-        self.campaign_mut(campaign)?.funds.transfer(campaign, from, to, amount, out);
+        let order = [from, Account::Free, Account::Voided, Account::Reserved];
+        self.campaign_mut(campaign)?.funds.take(campaign, &order, Account::Paid, amount, out);
         self.pages.touch(PageId::Campaign(campaign));
         Ok(())
     }

@@ -97,8 +97,8 @@ impl State {
             }
         }
         let reserved = mined.paid_total.checked_sub(from_void).ok_or("more was void than paid")?;
-        self.move_funds(id, Account::Reserved, Account::Paid, reserved, out)?;
-        self.move_funds(id, Account::Voided, Account::Paid, from_void, out)?;
+        self.book_paid(id, Account::Reserved, reserved, out)?;
+        self.book_paid(id, Account::Voided, from_void, out)?;
         for skipped in &mined.skipped {
             self.skip(id, skipped)?;
         }

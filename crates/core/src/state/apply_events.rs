@@ -3,11 +3,13 @@
 
 use crate::amount::{Amount, Total};
 use crate::command::RoundTerms;
-use crate::ids::{CampaignId, EntitlementId, RoundNo};
-use crate::log::entry::{ChainEvent, Due, EventsAt, EventsMined};
+use crate::ids::{BlockRef, CampaignId, EntitlementId, RoundNo};
+use crate::limits::SHARD;
+use crate::log::entry::{ChainEvent, Due, EventsAt, EventsFinal, EventsMined, RoundPublished};
 use crate::refusal::Code;
 
 use super::State;
+use super::ahead::Ahead;
 use super::apply::Wrong;
 use super::campaign::UnfinalBlock;
 use super::funds::{Account, Posting};
@@ -26,6 +28,7 @@ enum Turn<'a> {
 impl State {
     pub(super) fn events_mined(&mut self, mined: &EventsMined) -> Result<(), Wrong> {
         let (id, number) = (mined.campaign, mined.block.number);
+        self.check_amounts(mined)?;
         let block = UnfinalBlock { block: mined.block, events: mined.events.clone() };
         let campaign = self.campaign_mut(id)?;
         if number <= campaign.final_block {
@@ -39,29 +42,40 @@ impl State {
         Ok(())
     }
 
+    /// An amount can be known only of a round that the log knows.
+    fn check_amounts(&mut self, mined: &EventsMined) -> Result<(), Wrong> {
+        let campaign = self.campaign_mut(mined.campaign)?;
+        let known = |id: &EntitlementId| campaign.round(id.round).is_some();
+        let all = mined.events.iter().all(|event| match event {
+            ChainEvent::Paid { entitlement, .. } => known(entitlement),
+            ChainEvent::Voided { items } => items.iter().all(|(id, _)| known(id)),
+            _ => true,
+        });
+        all.then_some(()).ok_or("an amount is given of a round that the log does not know")
+    }
+
     /// Keeps what another hand paid out of batches, until that payment is final or taken back.
     fn keep_paid(&mut self, campaign: CampaignId, events: &[ChainEvent]) {
-        for event in events {
-            let ChainEvent::Paid { entitlement, .. } = event else { continue };
+        for (entitlement, _) in events.iter().filter_map(ChainEvent::payment) {
             // A payment of a round that the log does not know keeps nothing busy here.
-            let Ok(round) = self.round_mut(campaign, *entitlement) else { continue };
+            let Ok(round) = self.round_mut(campaign, entitlement) else { continue };
             let (shard, at) = round.shard_mut(entitlement.index);
             shard.busy.set(at);
-            self.pages.touch_bit(campaign, *entitlement, BitKind::Busy);
+            self.pages.touch_bit(campaign, entitlement, BitKind::Busy);
         }
     }
 
-    fn take_events(&mut self, at: &EventsAt) -> Result<Vec<ChainEvent>, Wrong> {
-        self.pages.touch(PageId::Unfinal(at.campaign, at.block.number));
-        match self.campaign_mut(at.campaign)?.unfinal.remove(&at.block.number) {
-            Some(block) if block.block == at.block => Ok(block.events),
+    fn take_events(&mut self, campaign: CampaignId, at: BlockRef) -> Result<Vec<ChainEvent>, Wrong> {
+        self.pages.touch(PageId::Unfinal(campaign, at.number));
+        match self.campaign_mut(campaign)?.unfinal.remove(&at.number) {
+            Some(block) if block.block == at => Ok(block.events),
             _ => Err("no events of this block are recorded"),
         }
     }
 
     pub(super) fn events_unmined(&mut self, at: &EventsAt) -> Result<(), Wrong> {
-        for event in self.take_events(at)? {
-            if let ChainEvent::Paid { entitlement, .. } = event
+        for event in self.take_events(at.campaign, at.block)? {
+            if let Some((entitlement, _)) = event.payment()
                 && self.knows(at.campaign, entitlement)
             {
                 self.release_busy(at.campaign, entitlement)?;
@@ -70,22 +84,58 @@ impl State {
         Ok(())
     }
 
-    pub(super) fn events_final(&mut self, at: &EventsAt, out: &mut Vec<Posting>) -> Result<(), Wrong> {
+    pub(super) fn events_final(&mut self, at: &EventsFinal, out: &mut Vec<Posting>) -> Result<(), Wrong> {
         let id = at.campaign;
+        self.check_late(at)?;
         let campaign = self.campaign_mut(id)?;
         if campaign.unfinal.keys().next() != Some(&at.block.number) {
             return Err("an earlier block is not final");
         }
         campaign.final_block = at.block.number;
         self.pages.touch(PageId::Campaign(id));
-        for event in self.take_events(at)? {
+        let mut late = at.late.iter();
+        for event in self.take_events(id, at.block)? {
+            for entitlement in event.without_amount() {
+                let amount = match self.knows(id, entitlement) {
+                    true => late.next().map(|(_, amount)| *amount),
+                    false => None,
+                };
+                self.unannounced_final(id, &event, entitlement, amount, out)?;
+            }
             self.event_final(id, &event, out)?;
-            self.remember_ahead(id, event)?;
+            self.remember_turn(id, event)?;
         }
         Ok(())
     }
 
-    /// What a final event moves and marks. Of a round that the log does not know, only the money moves.
+    /// A payment or a void that was read without its amount: booked if the round was announced meanwhile, else kept for
+    /// the announcement.
+    fn unannounced_final(
+        &mut self,
+        campaign: CampaignId,
+        event: &ChainEvent,
+        id: EntitlementId,
+        amount: Option<Amount>,
+        out: &mut Vec<Posting>,
+    ) -> Result<(), Wrong> {
+        let is_payment = event.payment().is_some();
+        if let Some(amount) = amount {
+            return match is_payment {
+                true => self.pay_final(campaign, id, amount, out),
+                false => self.void_final(campaign, id, amount, out),
+            };
+        }
+        if self.has_round(campaign, id.round) {
+            // An index outside the round: the round on chain is not the one announced, and no amount can be said.
+            return Ok(());
+        }
+        let ahead = self.campaign_mut(campaign)?.ahead.entry(id.round).or_default();
+        let new = if is_payment { ahead.paid.add(id) } else { ahead.void.add(id) };
+        self.pages.touch(PageId::Ahead(campaign, id.round));
+        new.then_some(()).ok_or("the chain paid or annulled it before")
+    }
+
+    /// What a final event moves and marks.
     fn event_final(
         &mut self,
         id: CampaignId,
@@ -94,21 +144,10 @@ impl State {
     ) -> Result<(), Wrong> {
         match event {
             ChainEvent::Funded { amount } => self.funded(id, *amount, out),
-            ChainEvent::Paid { entitlement, amount, .. } => {
-                let from = match self.knows(id, *entitlement) {
-                    true => self.mark_paid(id, *entitlement, *amount)?,
-                    false => Account::Free,
-                };
-                self.move_funds(id, from, Account::Paid, (*amount).into(), out)
-            }
+            ChainEvent::Paid { entitlement, amount, .. } => self.pay_final(id, *entitlement, *amount, out),
             ChainEvent::Voided { items } => {
                 for (entitlement, amount) in items {
-                    match self.knows(id, *entitlement) {
-                        true => self.void_one(id, *entitlement, *amount, out)?,
-                        false => {
-                            self.move_funds(id, Account::Free, Account::Voided, (*amount).into(), out)?
-                        }
-                    }
+                    self.void_final(id, *entitlement, *amount, out)?;
                 }
                 Ok(())
             }
@@ -138,7 +177,44 @@ impl State {
                 self.turn_by(id, event);
                 Ok(())
             }
+            ChainEvent::PaidUnannounced { .. } | ChainEvent::VoidedUnannounced { .. } => Ok(()),
         }
+    }
+
+    /// A payment by another hand is final. Outside the round that the log knows, only the money moves.
+    fn pay_final(
+        &mut self,
+        campaign: CampaignId,
+        id: EntitlementId,
+        amount: Amount,
+        out: &mut Vec<Posting>,
+    ) -> Result<(), Wrong> {
+        let from = match self.knows(campaign, id) {
+            true => self.mark_paid(campaign, id, amount)?,
+            false => Account::Free,
+        };
+        self.book_paid(campaign, from, amount.into(), out)
+    }
+
+    /// A void on chain is final: from now on its money may pay a correction.
+    fn void_final(
+        &mut self,
+        campaign: CampaignId,
+        id: EntitlementId,
+        amount: Amount,
+        out: &mut Vec<Posting>,
+    ) -> Result<(), Wrong> {
+        match self.knows(campaign, id) {
+            true => self.void_one(campaign, id, amount, out)?,
+            false => self.set_aside_void(campaign, Account::Free, amount.into(), out)?,
+        }
+        self.annul(campaign, amount.into())
+    }
+
+    fn annul(&mut self, campaign: CampaignId, amount: Total) -> Result<(), Wrong> {
+        self.campaign_mut(campaign)?.funds.annul(amount);
+        self.pages.touch(PageId::Campaign(campaign));
+        Ok(())
     }
 
     /// Whether the entitlement lies in a round that the log knows.
@@ -146,49 +222,36 @@ impl State {
         self.campaign(campaign).is_some_and(|c| c.round_of(id).is_some())
     }
 
-    /// Keeps a final event of a round that the log has not announced. The chain may well be first: publication there
-    /// and the command here are two transactions of the same people.
-    fn remember_ahead(&mut self, campaign: CampaignId, event: ChainEvent) -> Result<(), Wrong> {
-        let mut rounds: Vec<RoundNo> = match &event {
-            ChainEvent::Published { terms } => vec![terms.round],
+    /// Keeps what moves the phase of a round that the log has not announced.
+    fn remember_turn(&mut self, campaign: CampaignId, event: ChainEvent) -> Result<(), Wrong> {
+        let round = match &event {
+            ChainEvent::Published { terms } => terms.round,
             ChainEvent::Opened { round }
             | ChainEvent::Cancelled { round }
             | ChainEvent::ClosingExtended { round, .. }
-            | ChainEvent::Swept { round, .. } => vec![*round],
-            ChainEvent::Paid { entitlement, .. } => vec![entitlement.round],
-            ChainEvent::Voided { items } => items.iter().map(|(id, _)| id.round).collect(),
-            // Money and keys belong to no round; a hold on chain binds whatever the log knows of the round.
-            ChainEvent::Funded { .. }
-            | ChainEvent::Withdrawn { .. }
-            | ChainEvent::HoldSet { .. }
-            | ChainEvent::HoldCleared { .. }
-            | ChainEvent::PausedUntil { .. }
-            | ChainEvent::GateInstalled { .. }
-            | ChainEvent::GateDisabled { .. } => Vec::new(),
+            | ChainEvent::Swept { round, .. } => *round,
+            _ => return Ok(()),
         };
-        rounds.dedup();
-        for round in rounds.into_iter().filter(|r| !self.has_round(campaign, *r)).collect::<Vec<_>>() {
-            self.campaign_mut(campaign)?.ahead.entry(round).or_default().push(event.clone());
+        if !self.has_round(campaign, round) {
+            self.campaign_mut(campaign)?.ahead.entry(round).or_default().turns.push(event);
             self.pages.touch(PageId::Ahead(campaign, round));
         }
         Ok(())
     }
 
-    /// Tells a round just announced what the chain said of it before. The money moved when the events became final.
-    pub(super) fn catch_up_round(&mut self, campaign: CampaignId, round: RoundNo) -> Result<(), Wrong> {
-        let events = self.campaign_mut(campaign)?.ahead.remove(&round).unwrap_or_default();
+    /// Tells a round just announced what the chain said of it before.
+    pub(super) fn catch_up_round(
+        &mut self,
+        published: &RoundPublished,
+        out: &mut Vec<Posting>,
+    ) -> Result<(), Wrong> {
+        let (campaign, round) = (published.terms.campaign, published.terms.round);
+        let ahead = self.campaign_mut(campaign)?.ahead.remove(&round).unwrap_or_default();
         self.pages.touch(PageId::Ahead(campaign, round));
-        for event in &events {
+        self.book_ahead(published, &ahead, out)?;
+        for event in &ahead.turns {
             match event {
-                ChainEvent::Paid { entitlement, amount, .. } if self.knows(campaign, *entitlement) => {
-                    self.mark_paid(campaign, *entitlement, *amount)?;
-                }
-                ChainEvent::Voided { items } => {
-                    let here = items.iter().filter(|(id, _)| id.round == round);
-                    for (id, amount) in here.filter(|(id, _)| self.knows(campaign, *id)).collect::<Vec<_>>() {
-                        self.mark_void(campaign, *id, *amount)?;
-                    }
-                }
+                // Its money left when the sweep became final.
                 ChainEvent::Swept { round, .. } => self.turn(campaign, *round, &Turn::Swept),
                 other => self.turn_by(campaign, other),
             }
@@ -199,13 +262,62 @@ impl State {
         Ok(())
     }
 
+    /// Books what the chain paid and annulled before: the bits from State, their sums from the entry.
+    fn book_ahead(
+        &mut self,
+        published: &RoundPublished,
+        ahead: &Ahead,
+        out: &mut Vec<Posting>,
+    ) -> Result<(), Wrong> {
+        let (id, number, count) = (published.terms.campaign, published.terms.round, published.terms.count);
+        let named = published.ahead.iter().map(|s| (s.shard, (s.paid, s.void)));
+        if !named.eq(ahead.counts(count)) {
+            return Err("the shards' counts of what the chain did before differ");
+        }
+        let at = |index| EntitlementId { round: number, index };
+        for index in ahead.paid.below(count) {
+            let (shard, place) = self.round_mut(id, at(index))?.shard_mut(index);
+            shard.paid.set(place);
+            shard.decided.set(place);
+            shard.busy.set(place);
+            for kind in [BitKind::Paid, BitKind::Decided, BitKind::Busy] {
+                self.pages.touch_bit(id, at(index), kind);
+            }
+        }
+        for index in ahead.void.below(count) {
+            let (shard, place) = self.round_mut(id, at(index))?.shard_mut(index);
+            if shard.paid.get(place) || !shard.void.set(place) {
+                return Err("the entitlement is both paid and annulled");
+            }
+            self.pages.touch_bit(id, at(index), BitKind::Void);
+        }
+        let overflows = "the shard's sum overflows";
+        for share in &published.ahead {
+            let both = share.paid_total.checked_add_total(share.void_total).ok_or(overflows)?;
+            let shard = self.round_mut(id, at(u64::from(share.shard) * SHARD))?;
+            let shard =
+                shard.shards.get_mut(share.shard as usize).ok_or("the shard lies outside the round")?;
+            shard.taken += share.paid + share.void;
+            shard.taken_total = shard.taken_total.checked_add_total(both).ok_or(overflows)?;
+            self.pages.touch(PageId::Shard(id, number, share.shard));
+            self.book_paid(id, Account::Free, share.paid_total, out)?;
+        }
+        for share in &published.ahead {
+            self.set_aside_void(id, Account::Free, share.void_total, out)?;
+            self.annul(id, share.void_total)?;
+        }
+        Ok(())
+    }
+
     fn funded(&mut self, id: CampaignId, amount: Total, out: &mut Vec<Posting>) -> Result<(), Wrong> {
         let campaign = self.campaign_mut(id)?;
         // New money is somebody's answer to missing money; a claim that still finds too little pauses it again.
         if campaign.paused == Some(Code::InsufficientFunds) {
             campaign.paused = None;
         }
-        self.move_funds(id, Account::Funded, Account::Free, amount, out)
+        campaign.funds.transfer(id, Account::Funded, Account::Free, amount, out);
+        self.pages.touch(PageId::Campaign(id));
+        Ok(())
     }
 
     fn turn_by(&mut self, campaign: CampaignId, event: &ChainEvent) {
@@ -224,7 +336,7 @@ impl State {
     /// happens on chain to one that was not, pays nothing through us.
     fn turn(&mut self, campaign: CampaignId, number: RoundNo, turn: &Turn<'_>) {
         let due = Due::RoundCloses { campaign, round: number };
-        let closes = self.due.iter().any(|(_, item)| *item == due);
+        let closes = self.due.time_of(&due).is_some();
         let seq = self.seq;
         let Some(round) = self.campaigns.get_mut(&campaign).and_then(|c| c.rounds.get_mut(&number)) else {
             return;
@@ -285,17 +397,10 @@ impl State {
         Ok(from)
     }
 
-    /// What left the Distributor is taken from what nobody is owed, then from what was annulled, then from what was
-    /// decided and could not be paid while the round's time lasted. More than that vanished by another way.
     fn gone(&mut self, campaign: CampaignId, amount: Total, out: &mut Vec<Posting>) -> Result<(), Wrong> {
-        let mut left = amount;
-        for account in [Account::Free, Account::Voided, Account::Reserved] {
-            let balance = self.campaign_mut(campaign)?.funds.balance(account);
-            let there = Total(u128::try_from(balance).unwrap_or(0)).min(left);
-            left = left.checked_sub(there).ok_or("the sum underflows")?;
-            self.move_funds(campaign, account, Account::Swept, there, out)?;
-        }
-        self.move_funds(campaign, Account::Free, Account::Swept, left, out)
+        self.campaign_mut(campaign)?.funds.gone(campaign, amount, out);
+        self.pages.touch(PageId::Campaign(campaign));
+        Ok(())
     }
 
     fn has_round(&self, campaign: CampaignId, round: RoundNo) -> bool {

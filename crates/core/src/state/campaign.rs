@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use alloy_primitives::Bytes;
+use alloy_primitives::{B256, Bytes};
 use borsh::{BorshDeserialize, BorshSerialize};
 
+use super::ahead::Ahead;
 use super::batch::Batch;
 use super::funds::Funds;
 use super::hold::{Decided, Pause};
@@ -41,7 +42,7 @@ pub struct Campaign {
     /// The highest block whose events are final: nothing at or below it is recorded again.
     pub final_block: u64,
     /// Final events of rounds that the log has not announced; they are told to the round when it is.
-    pub ahead: BTreeMap<RoundNo, Vec<ChainEvent>>,
+    pub ahead: BTreeMap<RoundNo, Ahead>,
     /// What was decided in all, and the limit set for it.
     pub decided: Decided,
     /// An institution's pause.
@@ -126,8 +127,14 @@ impl Campaign {
 
     /// A payment by another way than our batches, seen in a block that is not final.
     pub fn paid_elsewhere(&self, id: EntitlementId) -> bool {
-        self.unfinal.values().any(|b| {
-            b.events.iter().any(|e| matches!(e, ChainEvent::Paid { entitlement, .. } if *entitlement == id))
+        self.seen_elsewhere(id).is_some()
+    }
+
+    /// The block and transaction of such a payment.
+    pub fn seen_elsewhere(&self, id: EntitlementId) -> Option<(BlockRef, B256)> {
+        self.unfinal.values().find_map(|b| {
+            let payments = b.events.iter().filter_map(ChainEvent::payment);
+            payments.into_iter().find_map(|(paid, tx)| (paid == id).then_some((b.block, tx)))
         })
     }
 

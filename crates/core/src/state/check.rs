@@ -7,7 +7,8 @@ use crate::command::RoundMode;
 use crate::ids::EntitlementId;
 use crate::limits::{BATCH_WORDS_MAX, BATCHES_IN_FLIGHT_MAX, GATE_WORDS_MAX};
 use crate::log::entry::{
-    AttemptSigned, BatchForm, BatchMined, BatchPlanned, BatchReplanned, GateSigned, ReplanGround, Skipped, WordMask,
+    AttemptSigned, BatchForm, BatchMined, BatchPlanned, BatchReplanned, EventsFinal, GateSigned, ReplanGround,
+    Skipped, WordMask,
 };
 
 use super::State;
@@ -134,6 +135,16 @@ impl State {
             }
         }
         Ok(())
+    }
+
+    /// Whether an entry names exactly those entitlements of a final block whose amounts the events could not carry and
+    /// whose round is known now.
+    pub(crate) fn check_late(&self, at: &EventsFinal) -> Result<(), Wrong> {
+        let named = at.late.iter().map(|(id, _)| *id);
+        if named.eq(self.late(at.campaign, at.block.number)) {
+            return Ok(());
+        }
+        Err("the amounts are not those that the block's events lack")
     }
 
     fn batch(&self, campaign: crate::ids::CampaignId, batch: u64) -> Result<&Batch, Wrong> {

@@ -1,6 +1,7 @@
 //! State: what the committed entries add up to. Every node replays the same entries into the same State; reads are
 //! answered from it, the leader decides on a clone of it.
 
+pub mod ahead;
 pub mod apply;
 mod apply_chain;
 mod apply_events;
@@ -11,6 +12,7 @@ pub mod bits;
 pub mod campaign;
 mod check;
 pub mod cursor;
+pub mod due;
 pub mod funds;
 pub mod hold;
 pub mod pages;
@@ -18,7 +20,7 @@ pub mod round;
 pub mod rules;
 pub mod status;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use alloy_primitives::B256;
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -29,6 +31,7 @@ use crate::log::entry::{CharterRead, Due};
 use authority::{Authority, Delegation, Mandate};
 use campaign::Campaign;
 use cursor::Cursor;
+use due::DueTimes;
 use hold::{Appeal, Hold, HoldUse, Person};
 use pages::Pages;
 use rules::RuleSet;
@@ -54,8 +57,8 @@ pub struct State {
     pub cursors: BTreeMap<(CampaignId, NodeId), Cursor>,
     /// How far each chain was read.
     pub chains: BTreeMap<ChainId, ChainSeen>,
-    /// What falls due, earliest first.
-    pub due: BTreeSet<(Millis, Due)>,
+    /// What falls due.
+    pub due: DueTimes,
     /// Institutions whose keys or names stand in the log.
     pub authorities: BTreeMap<B256, Authority>,
     /// Mandates, ended ones too.
@@ -109,7 +112,7 @@ impl State {
             campaigns: BTreeMap::new(),
             cursors: BTreeMap::new(),
             chains: BTreeMap::new(),
-            due: BTreeSet::new(),
+            due: DueTimes::default(),
             authorities: BTreeMap::new(),
             mandates: BTreeMap::new(),
             delegations: BTreeMap::new(),

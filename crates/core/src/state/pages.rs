@@ -211,7 +211,7 @@ impl State {
             }
             PageId::Charter(chain) => self.charters.get(chain).and_then(bytes),
             PageId::Chain(chain) => self.chains.get(chain).and_then(bytes),
-            PageId::Due(at, due) => self.due.contains(&(*at, due.clone())).then(Vec::new),
+            PageId::Due(at, due) => (self.due.time_of(due) == Some(*at)).then(Vec::new),
             PageId::Cursor(id, node) => self.cursors.get(&(*id, *node)).and_then(bytes),
             PageId::Campaign(id) => campaign(id).and_then(|c| {
                 bytes(&(&c.terms, c.version, c.watched, c.paused, &c.funds, c.next_batch, c.final_block))

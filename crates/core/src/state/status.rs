@@ -117,14 +117,7 @@ impl Campaign {
         if let Some(mined) = self.batch_of(id).filter(|b| b.paid(id)).and_then(|b| b.mined.as_ref()) {
             return Some((mined.block, mined.tx_hash));
         }
-        self.unfinal.values().find_map(|b| {
-            b.events.iter().find_map(|e| match e {
-                crate::log::entry::ChainEvent::Paid { entitlement, tx_hash, .. } if *entitlement == id => {
-                    Some((b.block, *tx_hash))
-                }
-                _ => None,
-            })
-        })
+        self.seen_elsewhere(id)
     }
 
     /// The position a command about this campaign or round must have seen.

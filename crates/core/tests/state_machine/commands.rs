@@ -149,7 +149,8 @@ fn a_round_whose_shards_do_not_sum_up_is_not_announced() {
     assert_eq!(code(&mut world, wrong), Some(Code::SnapshotMissing));
     let terms = world.terms(campaign(1), 2, 10, RoundMode::Push);
     let mut wrong = signed(&mut world, Action::Publish(terms));
-    wrong.verdict.as_mut().unwrap().listed = Listed::ShardTotals(vec![sum(0..9), sum([9])]);
+    wrong.verdict.as_mut().unwrap().listed =
+        Listed::Round { shard_totals: vec![sum(0..9), sum([9])], ahead: Vec::new() };
     assert_eq!(code(&mut world, wrong), Some(Code::SnapshotMissing));
 }
 
@@ -262,11 +263,39 @@ fn a_correction_is_paid_from_what_was_annulled() {
     world.push(0, 10);
     world.void(vec![3]);
     assert_eq!((world.balance(Account::Free), world.balance(Account::Voided)), (0, amount(3).get()));
+    world.void_on_chain([3]);
     world.publish(campaign(1), 1, RoundMode::Push);
     world.open_round(campaign(1), 2);
     let correction = signed(&mut world, Action::Push { campaign: campaign(1), round: 2, from: 0, to: 1 });
     assert_eq!(code(&mut world, correction), None);
     assert_eq!(world.balance(Account::Voided), amount(3).get() - amount(0).get());
     assert_eq!(world.balance(Account::Reserved), sum((0..10).filter(|i| *i != 3)).get() + amount(0).get());
+    world.balanced();
+}
+
+#[test]
+fn a_correction_waits_until_the_void_is_final_on_chain() {
+    let mut world = World::open(10, RoundMode::Push);
+    world.decide([3]);
+    let plan = world.plan().unwrap();
+    world.sign(1);
+    world.push(0, 10);
+    world.void(vec![3]);
+    world.publish(campaign(1), 1, RoundMode::Push);
+    world.open_round(campaign(1), 2);
+    let second = Action::Push { campaign: campaign(1), round: 2, from: 0, to: 1 };
+    let early = signed(&mut world, second.clone());
+    assert_eq!(code(&mut world, early), Some(Code::InsufficientFunds), "the original may still be paid");
+    let mut lost = world.clone();
+    let block = lost.mine(&plan, &[]);
+    lost.finalize(1, block);
+    assert_eq!((lost.balance(Account::Voided), lost.balance(Account::Paid)), (0, amount(3).get()));
+    let never = signed(&mut lost, second.clone());
+    assert_eq!(code(&mut lost, never), Some(Code::InsufficientFunds), "the void lost the race");
+    lost.balanced();
+    world.void_on_chain([3]);
+    let now = signed(&mut world, second);
+    assert_eq!(code(&mut world, now), None);
+    assert_eq!(world.balance(Account::Voided), amount(3).get() - amount(0).get());
     world.balanced();
 }

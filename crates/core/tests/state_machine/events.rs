@@ -4,13 +4,13 @@ use sluice_core::amount::Total;
 use sluice_core::command::RoundMode;
 use sluice_core::decide::Input;
 use sluice_core::ids::{BlockRef, EntitlementId};
-use sluice_core::log::entry::{Body, ChainEvent, EventsAt, EventsMined};
+use sluice_core::log::entry::{Body, ChainEvent, EventsAt, EventsFinal, EventsMined};
 use sluice_core::refusal::Code;
 use sluice_core::state::funds::Account;
 use sluice_core::state::round::RoundPhase;
 use sluice_core::state::status::ClaimState;
 
-use crate::world::{World, amount, campaign, hash, indexes, refusal, sum};
+use crate::world::{World, amount, campaign, hash, refusal, sum};
 
 fn unmine(world: &mut World, block: BlockRef) {
     assert!(world.takes(Body::EventsUnmined(EventsAt { campaign: campaign(1), block })));
@@ -152,13 +152,14 @@ fn blocks_become_final_in_order_and_only_as_they_were_mined() {
     let mut world = World::open(10, RoundMode::Pull);
     let (one, two) = (seen(&mut world, 1), seen(&mut world, 2));
     let at = |block| EventsAt { campaign: campaign(1), block };
-    assert!(!world.takes(Body::EventsFinal(at(two))));
+    let finals = |block| Body::EventsFinal(EventsFinal { campaign: campaign(1), block, late: Vec::new() });
+    assert!(!world.takes(finals(two)));
     let other = BlockRef { hash: hash(99_999), ..one };
-    assert!(!world.takes(Body::EventsFinal(at(other))));
+    assert!(!world.takes(finals(other)));
     assert!(!world.takes(Body::EventsUnmined(at(other))));
-    assert!(world.takes(Body::EventsFinal(at(one))));
+    assert!(world.takes(finals(one)));
     assert!(!world.takes(Body::EventsUnmined(at(one))), "final is final");
-    assert!(world.takes(Body::EventsFinal(at(two))));
+    assert!(world.takes(finals(two)));
 }
 
 fn announced(count: u64) -> World {
@@ -211,34 +212,6 @@ fn a_cancelled_round_stays_cancelled_and_the_next_one_follows() {
     world.open_round(campaign(1), 1);
     assert_eq!(refusal(&world.push(0, 10)), Some(Code::UnknownRound));
     assert_eq!(world.publish(campaign(1), 10, RoundMode::Push), 2);
-}
-
-#[test]
-fn a_round_that_the_chain_knew_first_catches_up_when_it_is_announced() {
-    let mut world = World::new();
-    world.create(campaign(1));
-    world.events(campaign(1), vec![ChainEvent::Funded { amount: sum(0..10) }]);
-    let terms = Box::new(world.terms(campaign(1), 1, 10, RoundMode::Push));
-    world.events(campaign(1), vec![ChainEvent::Published { terms }, ChainEvent::Opened { round: 1 }]);
-    let paid = world.paid_event(1, 3);
-    let items = vec![(EntitlementId { round: 1, index: 4 }, amount(4))];
-    world.events(campaign(1), vec![paid, ChainEvent::Voided { items }]);
-    let unfinal = seen(&mut world, 5);
-    assert_eq!(world.balance(Account::Paid), amount(3).get(), "the money left, whoever knows of it");
-    world.publish(campaign(1), 10, RoundMode::Push);
-    assert_eq!(world.status(3), Some(ClaimState::Final));
-    assert_eq!(world.status(4), Some(ClaimState::Voided));
-    assert!(matches!(world.status(5), Some(ClaimState::Paid(..))));
-    let Body::Pushed(pushed) = world.push(0, 10) else { panic!() };
-    assert_eq!(pushed.decided, [(0, 8, sum((0..10).filter(|i| ![3, 4].contains(i))))]);
-    let plan = world.plan().unwrap();
-    assert_eq!(indexes(&plan.words), [0, 1, 2, 6, 7, 8, 9]);
-    world.events_final(campaign(1), unfinal);
-    let block = world.mine(&plan, &[]);
-    world.finalize(1, block);
-    assert_eq!(world.balance(Account::Paid), sum((0..10).filter(|i| *i != 4)).get());
-    assert_eq!((world.balance(Account::Voided), world.balance(Account::Free)), (amount(4).get(), 0));
-    world.balanced();
 }
 
 #[test]

@@ -11,10 +11,11 @@ use sluice_core::ids::{
     BlockRef, CampaignId, ContractRef, DemandId, EntitlementId, IntakeKey, ProjectId, StreamId,
 };
 use sluice_core::log::entry::{
-    AttemptSigned, BatchAt, BatchFinal, BatchForm, BatchMined, BatchPlanned, BatchReplanned, Body,
-    ChainCursor, ChainEvent, CharterRead, CharterView, ClaimDecided, ClaimRefused, CommandRefused, Commanded,
-    Due, Entry, EntryError, EpochBegan, EpochOnChain, EventsAt, EventsMined, Evidence, FORMAT, Institution,
-    Pushed, Redirect, ReplanGround, RoundPublished, SignedBy, Skipped, Voided, WordMask,
+    AheadShare, AttemptSigned, BatchAt, BatchFinal, BatchForm, BatchMined, BatchPlanned, BatchReplanned,
+    Body, ChainCursor, ChainEvent, CharterRead, CharterView, ClaimDecided, ClaimRefused, CommandRefused,
+    Commanded, Due, Entry, EntryError, EpochBegan, EpochOnChain, EventsAt, EventsFinal, EventsMined,
+    Evidence, FORMAT, Institution, Pushed, Redirect, ReplanGround, RoundPublished, SignedBy, Skipped, Voided,
+    WordMask,
 };
 use sluice_core::refusal::Code;
 use uuid::Uuid;
@@ -26,7 +27,7 @@ use crate::world::{CLOSES, World, campaign};
 /// Format byte, stream, seq, epoch, recorded_at; then the body begins with its discriminant.
 const KIND_AT: usize = 1 + 4 + 8 + 8 + 8;
 /// The state that the recorded log leads to.
-const RECORDED_HASH: &str = "97ef3d86b9411491f4e7f3f720c06503f834e7833a2a262c98708f00a479205d";
+const RECORDED_HASH: &str = "c80d9b72c9d718c14e6e48f0c81c14ccdb0de53094ba5906375264218bbdcb10";
 
 fn golden(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
@@ -140,6 +141,9 @@ fn events() -> Vec<ChainEvent> {
         ChainEvent::Voided { items: vec![(e(8), amount(80)), (e(9), amount(90))] },
         ChainEvent::Swept { round: 1, amount: Total(16) },
         ChainEvent::Withdrawn { amount: Total(17) },
+        ChainEvent::PaidUnannounced { entitlement: e(7), to: Some(a(0x44)), tx_hash: b(0x45) },
+        ChainEvent::PaidUnannounced { entitlement: e(8), to: None, tx_hash: b(0x45) },
+        ChainEvent::VoidedUnannounced { word: word() },
     ]
 }
 
@@ -203,6 +207,13 @@ fn bodies() -> Vec<(&'static str, Body)> {
                 terms: round_terms(),
                 shard_totals: vec![Total(u128::MAX)],
                 held: vec![(4, amount(40))],
+                ahead: vec![AheadShare {
+                    shard: 0,
+                    paid: 5,
+                    paid_total: Total(50),
+                    void: 6,
+                    void_total: Total(u128::MAX),
+                }],
             }),
         ),
         ("claim_decided", decided(None, SignedBy::Key)),
@@ -276,7 +287,10 @@ fn bodies() -> Vec<(&'static str, Body)> {
         ("batch_replanned_never_signed", replanned(ReplanGround::NeverSigned)),
         ("events_mined", Body::EventsMined(EventsMined { campaign: id(), block: block(), events: events() })),
         ("events_unmined", Body::EventsUnmined(EventsAt { campaign: id(), block: block() })),
-        ("events_final", Body::EventsFinal(EventsAt { campaign: id(), block: block() })),
+        (
+            "events_final",
+            Body::EventsFinal(EventsFinal { campaign: id(), block: block(), late: vec![(e(7), amount(70))] }),
+        ),
         (
             "chain_cursor",
             Body::ChainCursor(ChainCursor {

@@ -6,9 +6,7 @@ use sluice_core::command::RoundMode;
 use sluice_core::decide::{Decision, Input, decide};
 use sluice_core::ids::StreamId;
 use sluice_core::limits::SHARD;
-use sluice_core::log::entry::{
-    BatchFinal, BatchPlanned, Body, ChainEvent, Due, Entry, EventsAt, EventsMined,
-};
+use sluice_core::log::entry::{BatchFinal, BatchPlanned, Body, ChainEvent, Due, Entry, EventsMined};
 use sluice_core::refusal::Code;
 use sluice_core::state::apply::ApplyError;
 
@@ -129,9 +127,9 @@ fn an_entitlement_paid_twice_on_chain_stops_the_node() {
     let paid = world.paid_event(1, 3);
     world.events(campaign(1), vec![paid.clone()]);
     let block = world.events_mined(campaign(1), vec![paid]);
-    let at = EventsAt { campaign: campaign(1), block };
-    assert_eq!(why(&world, Body::EventsFinal(at.clone())), "the entitlement is paid already");
-    assert!(world.decider.group(vec![Input::Observed(Body::EventsFinal(at))], world.now).is_err());
+    let body = world.events_final_of(campaign(1), block);
+    assert_eq!(why(&world, body.clone()), "the entitlement is paid already");
+    assert!(world.decider.group(vec![Input::Observed(body)], world.now).is_err());
 }
 
 #[test]

@@ -6,6 +6,7 @@
     reason = "tests say what they expect by panicking"
 )]
 
+mod ahead;
 mod auditor;
 mod batches;
 mod claims;

@@ -350,7 +350,8 @@ impl Simulation {
                 assert!(self.takes(Body::BatchFinal(BatchFinal { campaign, batch, block, void_paid })));
             }
             if events {
-                assert!(self.takes(Body::EventsFinal(EventsAt { campaign, block })));
+                let body = self.world.events_final_of(campaign, block);
+                assert!(self.takes(body));
             }
         }
     }

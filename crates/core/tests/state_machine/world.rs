@@ -11,7 +11,7 @@ use sluice_core::ids::{
 };
 use sluice_core::log::entry::{
     AttemptSigned, BatchAt, BatchFinal, BatchMined, BatchPlanned, Body, ChainCursor, ChainEvent, CharterRead,
-    CharterView, Entry, EpochBegan, EventsAt, EventsMined, Institution, SignedBy, Skipped, WordMask,
+    CharterView, Entry, EpochBegan, EventsFinal, EventsMined, Institution, SignedBy, Skipped, WordMask,
 };
 use sluice_core::log::merkle::Frontier;
 use sluice_core::planner::{GasModel, next_number, plan};
@@ -263,7 +263,20 @@ impl World {
     }
 
     pub(crate) fn events_final(&mut self, id: CampaignId, block: BlockRef) {
-        assert!(self.takes(Body::EventsFinal(EventsAt { campaign: id, block })));
+        let body = self.events_final_of(id, block);
+        assert!(self.takes(body));
+    }
+
+    pub(crate) fn events_final_of(&self, id: CampaignId, block: BlockRef) -> Body {
+        let late = self.state().late(id, block.number);
+        let late = late.into_iter().map(|id| (id, amount(id.index))).collect();
+        Body::EventsFinal(EventsFinal { campaign: id, block, late })
+    }
+
+    /// The contract annuls entitlements of round 1, finally.
+    pub(crate) fn void_on_chain(&mut self, indexes: impl IntoIterator<Item = u64>) {
+        let items = indexes.into_iter().map(|index| (EntitlementId { round: 1, index }, amount(index)));
+        self.events(campaign(1), vec![ChainEvent::Voided { items: items.collect() }]);
     }
 
     pub(crate) fn paid_event(&mut self, round: u64, index: u64) -> ChainEvent {

@@ -97,15 +97,14 @@ impl Translator<'_> {
                 events.push(ChainEvent::ClosingExtended { round: *round, closes_at: *closes_at });
             }
             CampaignEvent::Claimed { entitlement, to } => {
-                events.extend(self.paid(*entitlement, *to, tx_hash)?)
+                events.push(self.paid(*entitlement, Some(*to), tx_hash)?)
             }
-            CampaignEvent::Voided { mask, .. } => {
+            CampaignEvent::Voided { mask, .. } if self.knows(mask.round) => {
                 let ids = mask.indexes().map(|index| EntitlementId { round: mask.round, index });
                 let items = ids.map(|id| Ok((id, self.snapshots.amount(self.state, self.id, id)?)));
-                if self.knows(mask.round) {
-                    events.push(ChainEvent::Voided { items: items.collect::<Result<_, EngineError>>()? });
-                }
+                events.push(ChainEvent::Voided { items: items.collect::<Result<_, EngineError>>()? });
             }
+            CampaignEvent::Voided { mask, .. } => events.push(ChainEvent::VoidedUnannounced { word: *mask }),
             CampaignEvent::Swept { round, amount } => {
                 events.push(ChainEvent::Swept { round: *round, amount: *amount });
             }
@@ -115,21 +114,27 @@ impl Translator<'_> {
         Ok(())
     }
 
-    /// Rounds that were published past us have no snapshot here: what they pay is shown as an incident, not as ours.
+    /// A round published on chain before the log announced it has no snapshot here yet: its payments and voids are
+    /// recorded without amounts.
     fn knows(&self, round: u64) -> bool {
         let known = self.campaign.round(round).is_some();
         if !known {
-            tracing::error!(campaign = %self.id, round, block = self.block.number, "a round unknown to the log was used");
+            tracing::warn!(campaign = %self.id, round, block = self.block.number, "a round was used that is not announced");
         }
         known
     }
 
-    fn paid(&self, id: EntitlementId, to: Address, tx_hash: B256) -> Result<Option<ChainEvent>, EngineError> {
+    /// A payment by another hand; `to` is `None` where the chain paid the listed address.
+    fn paid(&self, id: EntitlementId, to: Option<Address>, tx_hash: B256) -> Result<ChainEvent, EngineError> {
         if !self.knows(id.round) {
-            return Ok(None);
+            return Ok(ChainEvent::PaidUnannounced { entitlement: id, to, tx_hash });
         }
-        let amount = self.snapshots.amount(self.state, self.id, id)?;
-        Ok(Some(ChainEvent::Paid { entitlement: id, amount, to, tx_hash }))
+        let listed = self.snapshots.of(self.state, self.id, id.round)?.entitlement(id.index);
+        let listed = listed.ok_or_else(|| {
+            EngineError::Incident(format!("round {} has no entitlement {}", id.round, id.index))
+        })?;
+        let to = to.unwrap_or(listed.recipient);
+        Ok(ChainEvent::Paid { entitlement: id, amount: listed.amount, to, tx_hash })
     }
 
     /// The settlement as a batch of ours; `None` if it is another hand's.
@@ -168,15 +173,11 @@ impl Translator<'_> {
     ) -> Result<(), EngineError> {
         for word in &settlement.paid {
             for index in word.indexes() {
-                let id = EntitlementId { round: word.round, index };
-                let Some(round) = self.campaign.round(id.round) else { continue };
-                let snapshot = self.snapshots.get(round.terms.list_hash)?;
-                let to = snapshot.entitlement(index).map_or(Address::ZERO, |e| e.recipient);
-                events.extend(self.paid(id, to, tx_hash)?);
+                events.push(self.paid(EntitlementId { round: word.round, index }, None, tx_hash)?);
             }
         }
         for (id, to) in settlement.redirected {
-            events.extend(self.paid(id, to, tx_hash)?);
+            events.push(self.paid(id, Some(to), tx_hash)?);
         }
         Ok(())
     }

@@ -61,7 +61,7 @@ fn publish(
         return Err(Code::RoundExists.into());
     }
     gate_of(campaign, terms)?;
-    let Listed::Round { shard_totals, held, as_of } = &facts.listed else { return Ok(None) };
+    let Listed::Round { shard_totals, held, as_of, ahead } = &facts.listed else { return Ok(None) };
     // A hold placed or ended since the engine looked may cover other entitlements of this round.
     if *as_of < state.persons_held_at {
         return Ok(None);
@@ -73,11 +73,21 @@ fn publish(
     if terms.count == 0 || shard_totals.len() as u64 != shards_of(terms.count) || sum != Some(terms.total) {
         return Err(Code::SnapshotMissing.into());
     }
+    let known = campaign.ahead.get(&terms.round);
+    if known.is_some_and(|known| !known.is_of(terms)) {
+        return Err(Code::WrongTerms.into());
+    }
+    let counts = known.map(|known| known.counts(terms.count)).unwrap_or_default();
+    if !ahead.iter().map(|s| (s.shard, (s.paid, s.void))).eq(counts) {
+        // More became final since the amounts were looked up.
+        return Ok(None);
+    }
     Ok(Some(Body::RoundPublished(RoundPublished {
         command: commanded(input, evidence, ()),
         terms: terms.clone(),
         shard_totals: shard_totals.clone(),
         held: held.clone(),
+        ahead: ahead.clone(),
     })))
 }
 

@@ -251,6 +251,21 @@ pub enum ChainEvent {
         /// Base units.
         amount: Total,
     } = 9,
+    /// As `Paid`, of a round that the log did not know when the chain was read: nobody could say the amount. It stands
+    /// in the announcement or, if the round was announced meanwhile, in [`EventsFinal`].
+    PaidUnannounced {
+        /// Which entitlement.
+        entitlement: EntitlementId,
+        /// Where it went; `None` for the listed address, which nobody could say either.
+        to: Option<Address>,
+        /// The transaction.
+        tx_hash: B256,
+    } = 10,
+    /// As `Voided`, of a round that the log did not know when the chain was read.
+    VoidedUnannounced {
+        /// Which.
+        word: WordMask,
+    } = 11,
     /// Entitlements are held on chain.
     HoldSet {
         /// Which.
@@ -284,6 +299,29 @@ pub enum ChainEvent {
     } = 16,
 }
 
+impl ChainEvent {
+    /// The entitlement that this paid, and the transaction.
+    pub fn payment(&self) -> Option<(EntitlementId, B256)> {
+        match self {
+            Self::Paid { entitlement, tx_hash, .. } | Self::PaidUnannounced { entitlement, tx_hash, .. } => {
+                Some((*entitlement, *tx_hash))
+            }
+            _ => None,
+        }
+    }
+
+    /// The entitlements it names without their amounts, in order.
+    pub fn without_amount(&self) -> Vec<EntitlementId> {
+        match self {
+            Self::PaidUnannounced { entitlement, .. } => vec![*entitlement],
+            Self::VoidedUnannounced { word } => {
+                word.indexes().map(|index| EntitlementId { round: word.round, index }).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
 /// A campaign's events at a block.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct EventsAt {
@@ -291,6 +329,18 @@ pub struct EventsAt {
     pub campaign: CampaignId,
     /// The block.
     pub block: BlockRef,
+}
+
+/// A campaign's events in a final block.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct EventsFinal {
+    /// The campaign.
+    pub campaign: CampaignId,
+    /// The block.
+    pub block: BlockRef,
+    /// The listed amounts that the events do not carry, of rounds announced after the chain was read and before this
+    /// entry: in the order of the events.
+    pub late: Vec<(EntitlementId, Amount)>,
 }
 
 /// How far a chain was read.

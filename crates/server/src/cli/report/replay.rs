@@ -68,11 +68,9 @@ impl Replayed {
                 }
             }
             Body::EventsMined(mined) if mined.campaign == of => {
-                for event in &mined.events {
-                    if let ChainEvent::Paid { entitlement, tx_hash, .. } = event {
-                        self.payments.push(Payment { transaction: *tx_hash, at });
-                        self.paid(*entitlement, of);
-                    }
+                for (entitlement, transaction) in mined.events.iter().filter_map(ChainEvent::payment) {
+                    self.payments.push(Payment { transaction, at });
+                    self.paid(entitlement, of);
                 }
             }
             _ => {}
@@ -81,9 +79,11 @@ impl Replayed {
 
     /// Notes that the last payment paid this.
     fn paid(&mut self, id: EntitlementId, of: CampaignId) {
-        let count = self.state.campaign(of).and_then(|c| c.round(id.round)).map_or(0, |r| r.terms.count);
+        // A round that is not announced yet grows with what it pays.
+        let count =
+            self.state.campaign(of).and_then(|c| c.round(id.round)).map_or(id.index + 1, |r| r.terms.count);
         let by = self.paid_by.entry(id.round).or_default();
-        if by.len() as u64 != count {
+        if count > by.len() as u64 {
             by.resize(usize::try_from(count).unwrap_or(0), 0);
         }
         let place = usize::try_from(id.index).ok().and_then(|index| by.get_mut(index));
