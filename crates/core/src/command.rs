@@ -88,10 +88,13 @@ pub struct Command {
     /// After this it is refused.
     pub deadline: Millis,
     /// The mandate it is given under; zero where the Charter itself gives the power.
+    #[serde(default)]
     pub mandate: B256,
     /// The delegation under which a vendor's key signed; zero where the authority signed itself.
+    #[serde(default)]
     pub delegation: B256,
     /// Where it stands in a list signed at once; `None` if it was signed alone.
+    #[serde(default)]
     pub listed_at: Option<ListPlace>,
     /// Who signed. The first is the proposer. Every institution signs for itself.
     pub approvals: Vec<Approval>,

@@ -2,22 +2,25 @@
 //! names the block it saw. Nothing here decides: the verdict is compared with State at the demand's position.
 
 mod announced;
+mod commands;
+mod covered;
+mod listed;
 mod registered;
+mod signers;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use alloy_primitives::{Address, B256};
-use sluice_core::amount::Amount;
-use sluice_core::command::{Accepted, Action, ClaimDemand, Command, Demand, RoundTerms};
-use sluice_core::decide::{ClaimVerdict, CommandFacts, Edge, Input, Listed, VerifiedClaim, VerifiedCommand};
-use sluice_core::ids::{BlockRef, CampaignId, ChainId, ContractRef, DemandId, Millis, RoundNo};
+use sluice_core::command::{Accepted, ClaimDemand, Command, Demand, RoundTerms};
+use sluice_core::decide::{ClaimVerdict, Input, VerifiedClaim, VerifiedCommand};
+use sluice_core::ids::{BlockRef, CampaignId, ChainId, ContractRef, Millis, RoundNo};
 use sluice_core::limits::{
     APPROVALS_MAX, LOOKUP_VALID, LOOKUPS_MAX, REASON_BYTES_MAX, SHARD, SIGNATURE_BYTES_MAX, VOID_ITEMS_MAX,
 };
 use sluice_core::log::entry::SignedBy;
 use sluice_core::refusal::Code;
-use sluice_core::signing::{address_signer, claim_digest, command_digest};
+use sluice_core::signing::claim_digest;
 use sluice_snapshot::Snapshot;
 use sluice_store::Store;
 use tokio::sync::Semaphore;
@@ -83,7 +86,7 @@ impl Verifier {
             Demand::Claim(claim) => {
                 let verdict = match self.check_claim(row.key.campaign, claim).await? {
                     ClaimCheck::Good(verdict) => Ok(verdict),
-                    ClaimCheck::Refused(code) => Err(code),
+                    ClaimCheck::Refused(code) => Err(code.into()),
                 };
                 Ok(Input::Claim(VerifiedClaim {
                     key: row.key,
@@ -129,6 +132,8 @@ impl Verifier {
                 signed_by: SignedBy::Key,
                 looked_at: None,
                 valid_until,
+                person: None,
+                gate: None,
             }));
         }
         let (good, block) = self
@@ -142,6 +147,8 @@ impl Verifier {
             signed_by: SignedBy::Contract,
             looked_at: Some(block),
             valid_until,
+            person: None,
+            gate: None,
         }))
     }
 
@@ -176,132 +183,6 @@ impl Verifier {
     fn chain(&self, id: ChainId) -> Result<&sluice_chain::Chain, EngineError> {
         self.chains.get(&id).ok_or_else(|| EngineError::Config(format!("chain {id} is not configured here")))
     }
-
-    async fn command(
-        &self,
-        id: DemandId,
-        command: &Command,
-    ) -> Result<Result<CommandFacts, Code>, EngineError> {
-        let signed = match self.approvals(id, command).await? {
-            Ok(signed) => signed,
-            Err(code) => return Ok(Err(code)),
-        };
-        let mut looked_at = signed.looked_at;
-        let listed = match &command.action {
-            Action::CreateCampaign(terms) => self.registered(terms).await?.map(|(listed, block)| {
-                // One block is named: the one that says most of what the campaign rests on.
-                looked_at = Some(block);
-                listed
-            }),
-            Action::Publish(terms) => self.publishable(terms).await?,
-            Action::Push { campaign, round, from, to } => self.edges(*campaign, *round, *from, *to)?,
-            Action::Void { campaign, round, indexes } => self.amounts(*campaign, *round, indexes)?,
-        };
-        Ok(listed.map(|listed| CommandFacts {
-            set_version: signed.set_version,
-            institutions: signed.institutions,
-            looked_at,
-            listed,
-        }))
-    }
-
-    /// Checks every approval of a command: a key of its institution, each institution once, the signature good.
-    ///
-    /// # Errors
-    /// When a signer is a contract and the chain cannot be reached.
-    pub async fn approvals(
-        &self,
-        id: DemandId,
-        command: &Command,
-    ) -> Result<Result<Signed, Code>, EngineError> {
-        let Some(charter) = self.follower.read(|s| s.home_charter().cloned()) else {
-            return Ok(Err(Code::NotAuthorized));
-        };
-        let mut institutions: Vec<B256> = Vec::new();
-        let mut looked_at = None;
-        for approval in &command.approvals {
-            let known = charter.view.institution_of(&approval.signer) == Some(approval.authority);
-            if !known || institutions.contains(&approval.authority) {
-                return Ok(Err(Code::NotAuthorized));
-            }
-            let digest = command_digest(command, id, approval.authority, charter.charter);
-            let by_key = address_signer(&approval.signer)
-                .is_some_and(|address| signer_of(digest, &approval.signature) == Some(address));
-            if !by_key {
-                let _permit = self.lookups.acquire().await.map_err(|_| EngineError::Stopping)?;
-                let chain = self.chain(charter.charter.chain_id)?;
-                let (good, block) =
-                    chain.is_valid_signer_signature(&approval.signer, digest, &approval.signature).await?;
-                if !good {
-                    return Ok(Err(Code::BadSignature));
-                }
-                looked_at = Some(block);
-            }
-            institutions.push(approval.authority);
-        }
-        let institutions = u16::try_from(institutions.len()).unwrap_or(u16::MAX);
-        if institutions == 0 {
-            return Ok(Err(Code::QuorumMissing));
-        }
-        Ok(Ok(Signed { set_version: charter.view.set_version, institutions, looked_at }))
-    }
-
-    /// The amounts of the shards that a range covers only in part.
-    fn edges(
-        &self,
-        campaign: CampaignId,
-        round: RoundNo,
-        from: u64,
-        to: u64,
-    ) -> Result<Result<Listed, Code>, EngineError> {
-        let Some(ground) = self.ground(campaign, round) else { return Ok(Err(Code::UnknownRound)) };
-        if from >= to || to > ground.terms.count {
-            return Ok(Err(Code::BadRange));
-        }
-        let snapshot = self.snapshots.get(ground.terms.list_hash)?;
-        let (first, last) = (from / SHARD, (to - 1) / SHARD);
-        let mut edges: Vec<Edge> = Vec::new();
-        for shard in [first, last] {
-            let start = from.max(shard * SHARD);
-            let end = to.min((shard + 1) * SHARD);
-            let whole = start == shard * SHARD && end == ((shard + 1) * SHARD).min(ground.terms.count);
-            let shard = u32::try_from(shard)
-                .map_err(|_| EngineError::Config("a round has too many shards".into()))?;
-            if !whole && edges.iter().all(|e| e.shard != shard) {
-                let amounts: Arc<[Amount]> =
-                    snapshot.words(start..end).iter().map(|word| word.amount()).collect();
-                edges.push(Edge { shard, from: start, amounts });
-            }
-        }
-        Ok(Ok(Listed::Edges(edges)))
-    }
-
-    fn amounts(
-        &self,
-        campaign: CampaignId,
-        round: RoundNo,
-        indexes: &[u64],
-    ) -> Result<Result<Listed, Code>, EngineError> {
-        let Some(ground) = self.ground(campaign, round) else { return Ok(Err(Code::UnknownRound)) };
-        if indexes.iter().any(|i| *i >= ground.terms.count) {
-            return Ok(Err(Code::BadRange));
-        }
-        let snapshot = self.snapshots.get(ground.terms.list_hash)?;
-        let amounts: Option<Vec<_>> =
-            indexes.iter().map(|i| snapshot.entitlement(*i).map(|e| e.amount)).collect();
-        Ok(amounts.map(Listed::Amounts).ok_or(Code::BadRange))
-    }
-}
-
-/// A command's approvals, found good.
-#[derive(Clone, Copy, Debug)]
-pub struct Signed {
-    /// The set version they were checked under.
-    pub set_version: u64,
-    /// Distinct institutions.
-    pub institutions: u16,
-    /// The block that look-ups saw.
-    pub looked_at: Option<BlockRef>,
 }
 
 /// The bounds of a command, each with the field it names.

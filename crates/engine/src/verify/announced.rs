@@ -45,13 +45,15 @@ impl Verifier {
         if !same {
             return Ok(Err(Code::SnapshotMissing));
         }
+        let (held, as_of) = self.held_in(&snapshot)?;
         let path = self.snapshots.path(terms.list_hash);
         let known =
             self.follower.read(|state| state.campaign(terms.campaign)?.ahead.get(&terms.round).cloned());
         let (hash, listed) = tokio::task::spawn_blocking(move || {
             let ahead = shares(&known.unwrap_or_default(), &snapshot);
             let shard_totals = snapshot.shard_totals().to_vec();
-            (crate::snapshots::file_hash(&path), ahead.map(|ahead| Listed::Round { shard_totals, ahead }))
+            let listed = ahead.map(|ahead| Listed::Round { shard_totals, held, as_of, ahead });
+            (crate::snapshots::file_hash(&path), listed)
         })
         .await
         .map_err(|_| EngineError::Stopping)?;

@@ -327,6 +327,9 @@ impl World {
             reason: "a test".into(),
             valid_at: 0,
             deadline: FAR * 1_000,
+            mandate: B256::ZERO,
+            delegation: B256::ZERO,
+            listed_at: None,
             approvals: Vec::new(),
         };
         command.approvals = self.institutions[..signers]
@@ -334,7 +337,7 @@ impl World {
             .map(|key| {
                 let signer = key.signer_bytes();
                 let authority = charter.view.institution_of(&signer).expect("an institution");
-                let digest = command_digest(&command, id, authority, charter.charter);
+                let digest = command_digest(&command, id, authority, charter.charter).expect("signed alone");
                 Approval { authority, signer, signature: key.sign_digest(digest).expect("signs") }
             })
             .collect();

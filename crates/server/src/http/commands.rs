@@ -159,7 +159,7 @@ impl CommandView {
     fn decided(campaign: CampaignId, id: DemandId, entry: &Entry, receipt: Option<Receipt>) -> Option<Self> {
         let mut view = Self::new(campaign, id, "done");
         match &entry.body {
-            Body::CampaignCreated(_) | Body::RoundPublished(_) => {}
+            Body::CampaignCreated(_) | Body::RoundPublished(_) | Body::Ordered(_) => {}
             Body::Pushed(pushed) => {
                 view.entitlements = Some(pushed.decided.iter().map(|(_, count, _)| u64::from(*count)).sum());
             }

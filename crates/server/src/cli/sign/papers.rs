@@ -141,6 +141,9 @@ impl Papers {
                 reason,
                 valid_at: now * 1_000,
                 deadline: deadline * 1_000,
+                mandate: B256::ZERO,
+                delegation: B256::ZERO,
+                listed_at: None,
                 approvals: Vec::new(),
             },
         });
@@ -197,7 +200,8 @@ impl Papers {
         if let Some(OffChain { id, command }) = &mut self.command
             && command.approvals.iter().all(|a| a.authority != authority)
         {
-            let digest = command_digest(command, *id, authority, self.charter);
+            let digest = command_digest(command, *id, authority, self.charter)
+                .context("the command's place in its list cannot be")?;
             let signature = account.sign_digest(digest)?;
             command.approvals.push(Approval { authority, signer: signer.clone(), signature });
         }
@@ -249,7 +253,8 @@ impl Papers {
         };
         if let Some(OffChain { id, command }) = &self.command {
             for approval in &command.approvals {
-                check(approval, command_digest(command, *id, approval.authority, self.charter))?;
+                let digest = command_digest(command, *id, approval.authority, self.charter);
+                check(approval, digest.context("the command's place in its list cannot be")?)?;
             }
         }
         for paper in &self.actions {

@@ -1,0 +1,60 @@
+//! What is established about a command outside State: who signed, what the mandate says, what the snapshots and the chain
+//! say of its subject.
+
+use sluice_core::command::{Action, Command};
+use sluice_core::decide::{CommandFacts, Listed};
+use sluice_core::ids::{BlockRef, DemandId};
+use sluice_core::refusal::Code;
+
+use super::Verifier;
+use crate::error::EngineError;
+
+impl Verifier {
+    pub(super) async fn command(
+        &self,
+        id: DemandId,
+        command: &Command,
+    ) -> Result<Result<CommandFacts, Code>, EngineError> {
+        let signed = match self.approvals(id, command).await? {
+            Ok(signed) => signed,
+            Err(code) => return Ok(Err(code)),
+        };
+        let mut looked_at = signed.looked_at;
+        let listed = match self.subject(&command.action, &mut looked_at).await? {
+            Ok(listed) => listed,
+            Err(code) => return Ok(Err(code)),
+        };
+        if !command.mandate.is_zero() {
+            // Nothing here can read a mandate yet.
+            return Ok(Err(Code::MandateMissing));
+        }
+        Ok(Ok(CommandFacts {
+            set_version: signed.set_version,
+            signers: signed.signers,
+            mandate: None,
+            looked_at,
+            listed,
+        }))
+    }
+
+    /// What snapshots and chain say of what a command is about.
+    async fn subject(
+        &self,
+        action: &Action,
+        looked_at: &mut Option<BlockRef>,
+    ) -> Result<Result<Listed, Code>, EngineError> {
+        match action {
+            Action::CreateCampaign(terms) => Ok(self.registered(terms).await?.map(|(listed, block)| {
+                // One block is named: the one that says most of what the campaign rests on.
+                *looked_at = Some(block);
+                listed
+            })),
+            Action::Publish(terms) => self.publishable(terms).await,
+            Action::Push { campaign, round, from, to } => self.edges(*campaign, *round, *from, *to),
+            Action::Void { campaign, round, indexes } => self.amounts(*campaign, *round, indexes),
+            Action::Hold { target } => self.covered(target),
+            Action::FileAppeal { about } => self.appellants(about),
+            _ => Ok(Ok(Listed::Nothing)),
+        }
+    }
+}
