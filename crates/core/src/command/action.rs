@@ -160,6 +160,37 @@ pub enum Action {
 }
 
 impl Action {
+    /// Every [`Self::name`], in the order of the actions' numbers.
+    pub const NAMES: [&'static str; 27] = [
+        "create_campaign",
+        "publish",
+        "push",
+        "void",
+        "register_authority",
+        "change_keys",
+        "grant_mandate",
+        "revoke_mandate",
+        "delegate",
+        "revoke_delegation",
+        "propose_rules",
+        "approve_rules",
+        "activate_rules",
+        "define_gate",
+        "hold",
+        "confirm_hold",
+        "renew_hold",
+        "release",
+        "bind_person",
+        "change_payee",
+        "pause",
+        "resume",
+        "set_limit",
+        "revoke_attestation",
+        "file_appeal",
+        "answer_appeal",
+        "retire_rules",
+    ];
+
     /// The action's name in mandates, delegations and the API.
     pub const fn name(&self) -> &'static str {
         match self {

@@ -69,6 +69,8 @@ pub struct Appeal {
 pub struct Pause {
     /// Who paused it.
     pub by: B256,
+    /// Whether fewer institutions than the Charter's threshold stood behind it.
+    pub alone: bool,
     /// It ends by itself then.
     pub until: Millis,
 }
