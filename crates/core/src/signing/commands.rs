@@ -79,6 +79,7 @@ pub fn command_hash(command: &Command, id: DemandId, authority: B256) -> B256 {
         }),
         Action::RevokeMandate { mandate } => hash!(RevokeMandateCommand { revoked: *mandate }),
         Action::Delegate(terms) => hash!(DelegateCommand {
+            delegator: terms.authority,
             underMandate: terms.mandate,
             vendor: terms.vendor.clone(),
             actions: terms.actions.clone(),

@@ -143,6 +143,7 @@ sol! {
     struct DelegateCommand {
         bytes32 authority;
         bytes16 id;
+        bytes32 delegator;
         bytes32 underMandate;
         bytes vendor;
         string[] actions;

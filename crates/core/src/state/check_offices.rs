@@ -13,6 +13,7 @@ use super::round::{Round, RoundPhase};
 use super::rules::{RuleSet, RulesPhase};
 use crate::command::{
     Action, AppealAbout, AuthorityTerms, Command, DelegationTerms, GateTerms, HoldTarget, RoundMode, RoundTerms,
+    Subject,
 };
 use crate::ids::{BatchNo, CampaignId, EntitlementId, Seq};
 use crate::limits::{
@@ -33,7 +34,11 @@ impl State {
     /// With the position at which the subject changed.
     pub(crate) fn check_fresh(&self, command: &Command) -> Result<(), (Code, Option<Seq>)> {
         let subject = command.action.subject();
-        let changed_at = self.version_of(&subject).ok_or((subject.unknown(), None))?;
+        let unknown = match &subject {
+            Subject::Round(campaign, _) if self.campaign(*campaign).is_none() => Code::UnknownCampaign,
+            other => other.unknown(),
+        };
+        let changed_at = self.version_of(&subject).ok_or((unknown, None))?;
         if changed_at <= command.subject_version && command.subject_version <= self.seq {
             return Ok(());
         }

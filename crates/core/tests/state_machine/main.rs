@@ -8,6 +8,7 @@
 
 mod ahead;
 mod auditor;
+mod authorities;
 mod batches;
 mod claims;
 mod commands;
@@ -16,7 +17,9 @@ mod golden;
 mod guards;
 mod institutions;
 mod lookup;
+mod mandates;
 mod properties;
+mod rule_sets;
 mod simulation;
 mod time;
 mod world;
