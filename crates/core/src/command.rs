@@ -16,7 +16,7 @@ use crate::ids::{CampaignId, ContractRef, DemandId, Millis, ProjectId, RoundNo, 
 pub use action::Action;
 pub use list::{ListPlace, list_tree};
 pub use office::{
-    AppealAbout, AuthorityTerms, DelegationTerms, GateTerms, HoldTarget, MandateTerms, RulesTerms, Subject,
+    AcceptedAttestation, AppealAbout, AuthorityTerms, DelegationTerms, GateTerms, HoldTarget, MandateTerms, RulesTerms, Subject,
     lineage_id,
 };
 

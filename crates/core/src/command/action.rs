@@ -160,6 +160,9 @@ pub enum Action {
 }
 
 impl Action {
+    /// How many kinds there are.
+    pub const COUNT: usize = 27;
+
     /// The action's name in mandates, delegations and the API.
     pub const fn name(&self) -> &'static str {
         match self {

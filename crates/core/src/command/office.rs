@@ -105,10 +105,19 @@ pub struct GateTerms {
     pub version: u16,
     /// Lineages of rule sets, each owned by an institution. All must permit.
     pub rule_sets: Vec<B256>,
-    /// Which attestations count: each the canonical bytes of an allow-list entry; the gate crate reads them.
-    pub accepts: Vec<Bytes>,
+    /// Which attestations count.
+    pub attestations: Vec<AcceptedAttestation>,
     /// The gate's key, as ERC-7913 signer bytes.
     pub signer: Bytes,
+}
+
+/// A kind of attestation that a gate accepts.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+pub struct AcceptedAttestation {
+    /// Under which name rules see it.
+    pub name: String,
+    /// The canonical bytes of its allow-list entry; the gate crate reads them.
+    pub accepts: Bytes,
 }
 
 impl GateTerms {

@@ -101,7 +101,8 @@ pub fn command_hash(command: &Command, id: DemandId, authority: B256) -> B256 {
             campaign: campaign(terms.campaign),
             gateVersion: terms.version,
             ruleSets: terms.rule_sets.clone(),
-            accepts: terms.accepts.clone(),
+            attestations: terms.attestations.iter().map(|a| a.name.clone()).collect(),
+            accepts: terms.attestations.iter().map(|a| a.accepts.clone()).collect(),
             signer: terms.signer.clone(),
         }),
         Action::Hold { target: HoldTarget::Entitlements { campaign: of, round, indexes } } => {

@@ -19,8 +19,8 @@ pub(super) fn decide(state: &State, action: &Action, now: Millis) -> Result<Outc
             if defined || other_key || terms.signer.is_empty() {
                 return Err(Code::GateMismatch.into());
             }
-            let long = terms.accepts.iter().any(|bytes| bytes.len() > GATE_ACCEPT_BYTES_MAX);
-            if terms.rule_sets.len() > GATE_RULE_SETS_MAX || terms.accepts.len() > GATE_ACCEPTS_MAX || long {
+            let long = terms.attestations.iter().any(|a| a.accepts.len() > GATE_ACCEPT_BYTES_MAX);
+            if terms.rule_sets.len() > GATE_RULE_SETS_MAX || terms.attestations.len() > GATE_ACCEPTS_MAX || long {
                 return Err(Code::TooMany.into());
             }
         }
