@@ -6,7 +6,7 @@ pub mod fair;
 use std::collections::BTreeMap;
 
 use crate::decide::{Decision, Input, decide};
-use crate::ids::{CampaignId, Epoch, Millis, Seq};
+use crate::ids::{CampaignId, Epoch, Millis};
 use crate::limits::{GROUP_DUE_MAX, GROUP_INPUTS_MAX};
 use crate::log::entry::{Body, Entry};
 use crate::log::merkle::{Appended, Frontier, leaf_hash};
@@ -38,13 +38,6 @@ pub struct Group {
     pub appended: Appended,
     /// Inputs that must be verified again.
     pub again: Vec<Input>,
-}
-
-impl Group {
-    /// The position of the first entry.
-    pub fn first_seq(&self) -> Option<Seq> {
-        self.entries.first().map(|e| e.seq)
-    }
 }
 
 impl Decider {

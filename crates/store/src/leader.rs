@@ -129,20 +129,6 @@ impl LeaderSession {
         self.set_lease(term, term.lease).await
     }
 
-    /// Gives the lease back and ends the session: a planned hand-over. The epoch stays until somebody takes the next.
-    ///
-    /// # Errors
-    /// [`AppendError::Fenced`] when the epoch is over already.
-    pub async fn release(mut self) -> Result<(), AppendError> {
-        let term = self.term.ok_or(Error::NoEpoch)?;
-        self.set_lease(term, Duration::ZERO).await?;
-        if let Some(conn) = self.conn.take() {
-            // The server ends the session either way; a lost good-bye changes nothing.
-            let _ = within(LEADER_ANSWER_TIMEOUT, conn.close()).await;
-        }
-        Ok(())
-    }
-
     async fn set_lease(&mut self, mut term: Term, lease: Duration) -> Result<Millis, AppendError> {
         let sql = "UPDATE head SET lease_until = clock_millis() + $3 * interval '1 millisecond'
                    WHERE stream = $1 AND epoch = $2 RETURNING millis(clock_timestamp())";
