@@ -107,17 +107,24 @@ impl LeaderSession {
         let next = at_least.max(standing.as_ref().map_or(0, |head| head.epoch) + 1);
         let now = match standing {
             Some(standing) => self.succeed(&standing, holder, lease, next).await?,
-            None if self.try_lock(next).await? => self.found(holder, lease, next).await?,
+            None if self.try_lock(next).await? => {
+                let now = self.found(holder, lease, next).await?;
+                self.keep(next, now).await?
+            }
             None => None,
         };
         match now {
             Some(now) => self.begin(now, next, lease).await.map(Some),
-            None => {
-                // Whether or not this session locked it; nobody must find it taken later.
-                self.unlock(next).await?;
-                Ok(None)
-            }
+            None => Ok(None),
         }
+    }
+
+    /// Gives back the lock of an epoch that was locked and not taken: nobody must find it held later.
+    async fn keep(&mut self, epoch: Epoch, taken: Option<Millis>) -> Result<Option<Millis>> {
+        if taken.is_none() {
+            self.unlock(epoch).await?;
+        }
+        Ok(taken)
     }
 
     /// Extends the lease when nothing is appended; returns the database's clock.
@@ -166,7 +173,8 @@ impl LeaderSession {
         let gone = self.try_lock(standing.epoch).await?;
         let may = gone || standing.own || standing.lapsed;
         let taken = if may && self.try_lock(next).await? {
-            self.replace(standing, gone, holder, lease, next).await?
+            let now = self.replace(standing, gone, holder, lease, next).await?;
+            self.keep(next, now).await?
         } else {
             None
         };
