@@ -61,21 +61,6 @@ impl Default for GasModel {
 }
 
 impl GasModel {
-    /// The same calls with a token whose transfers cost more: every item scaled by `percent`.
-    pub fn scaled(self, percent: u64) -> Self {
-        let scale = |gas: u64| gas * percent / 100;
-        Self {
-            base: self.base,
-            dense_item: scale(self.dense_item),
-            dense_rest: self.dense_rest,
-            sparse_item: scale(self.sparse_item),
-            sparse_word: self.sparse_word,
-            redirect_item: scale(self.redirect_item),
-            gate_word: self.gate_word,
-            most: self.most,
-        }
-    }
-
     /// Gas a batch is planned within.
     fn budget(&self) -> u64 {
         let one = self.base + (self.sparse_word + self.sparse_item).max(self.redirect_item);

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use alloy_primitives::Bytes;
 
 use crate::decide::{Decision, Input, decide};
-use crate::ids::{CampaignId, Epoch, Millis, Seq};
+use crate::ids::{CampaignId, Epoch, Millis};
 use crate::limits::{GROUP_DUE_MAX, GROUP_INPUTS_MAX};
 use crate::log::entry::{Body, Entry};
 use crate::log::merkle::{Appended, Frontier, leaf_hash};
@@ -51,13 +51,6 @@ pub struct Facts {
     pub seq: Seq,
     /// Canonical bytes; the entry's evidence holds their SHA-256.
     pub bytes: Bytes,
-}
-
-impl Group {
-    /// The position of the first entry.
-    pub fn first_seq(&self) -> Option<Seq> {
-        self.entries.first().map(|e| e.seq)
-    }
 }
 
 impl Decider {
