@@ -66,11 +66,13 @@ pub struct ClaimFault {
     pub code: Code,
     /// What the gate's answer rested on, if the gate refused it: it is asked again when that has changed.
     pub gate: Option<GateVerdict>,
+    /// Whose entitlement it is, if the refusal rests on that: it is asked again when the binding has changed.
+    pub person: Option<PersonSeen>,
 }
 
 impl From<Code> for ClaimFault {
     fn from(code: Code) -> Self {
-        Self { code, gate: None }
+        Self { code, gate: None, person: None }
     }
 }
 
@@ -79,12 +81,14 @@ impl From<Code> for ClaimFault {
 pub struct GateVerdict {
     /// The gate version asked.
     pub gate: u16,
-    /// Of each of its lineages, in order, the rule set that was in force.
+    /// Of each of its lineages, in order, the rule set that was in force; zero where none was, which permits nothing.
     pub rule_sets: Vec<B256>,
     /// The deciding policies.
     pub policies: Vec<String>,
     /// The attestations used.
     pub attestations: Vec<B256>,
+    /// The position at which revocations of attestations were looked through.
+    pub as_of: Seq,
     /// The facts that the policies saw, as canonical bytes; kept beside the log, where they can be erased.
     pub facts: Bytes,
 }
@@ -185,6 +189,8 @@ pub enum Listed {
         held: Vec<(Seq, u64, Amount)>,
         /// The position at which holds were looked through.
         as_of: Seq,
+        /// Of a correction: the entitlements of the superseded round that this one repeats, ascending.
+        corrects: Vec<EntitlementId>,
     },
     /// Of a push: the amounts of shards that the range covers in part.
     Edges(Vec<Edge>),

@@ -128,3 +128,5 @@ pub const GATE_ACCEPTS_MAX: usize = 16;
 pub const GATE_ACCEPT_BYTES_MAX: usize = 4_096;
 /// Masks in one entry of a gate: a few hundred KiB.
 pub const GATE_WORDS_MAX: usize = 1_024;
+/// Entitlements that one correction repeats of the round it supersedes: an entry stays below a few hundred KiB.
+pub const CORRECTS_MAX: usize = 10_000;

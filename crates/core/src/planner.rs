@@ -88,7 +88,9 @@ impl GasModel {
                     items * self.sparse_item + words.len() as u64 * (self.sparse_word + self.gate_word)
                 }
                 // Each may stand in a word of its own, and need its gate's signature.
-                BatchForm::Redirected { claims } => claims.len() as u64 * (self.redirect_item + self.gate_word),
+                BatchForm::Redirected { claims } => {
+                    claims.len() as u64 * (self.redirect_item + self.gate_word)
+                }
             }
     }
 }
@@ -158,8 +160,7 @@ pub fn next_number(campaign: &Campaign) -> u64 {
 
 fn redirected(campaign: &Campaign, gas: &GasModel) -> Option<Content> {
     let item = gas.redirect_item + gas.gate_word;
-    let most =
-        BATCH_REDIRECTS_MAX.min(usize::try_from(gas.budget().saturating_sub(gas.base) / item).ok()?);
+    let most = BATCH_REDIRECTS_MAX.min(usize::try_from(gas.budget().saturating_sub(gas.base) / item).ok()?);
     let claims: Vec<_> = campaign
         .redirected
         .iter()

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use alloy_primitives::Bytes;
 
 use crate::decide::{Decision, Input, decide};
-use crate::ids::{CampaignId, Epoch, Millis};
+use crate::ids::{CampaignId, Epoch, Millis, Seq};
 use crate::limits::{GROUP_DUE_MAX, GROUP_INPUTS_MAX};
 use crate::log::entry::{Body, Entry};
 use crate::log::merkle::{Appended, Frontier, leaf_hash};
@@ -89,7 +89,9 @@ impl Decider {
             match decide(&self.state, &input, now) {
                 Decision::Entry(body) => {
                     self.push(*body, now, &mut entries, &mut postings)?;
-                    facts.extend(input.facts().map(|bytes| Facts { seq: self.state.seq, bytes: bytes.clone() }));
+                    facts.extend(
+                        input.facts().map(|bytes| Facts { seq: self.state.seq, bytes: bytes.clone() }),
+                    );
                 }
                 Decision::Again => again.push(input),
                 Decision::Nothing => {}

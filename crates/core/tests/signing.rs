@@ -25,10 +25,13 @@ fn digest(terms: CampaignTerms) -> B256 {
         reason: "because".into(),
         valid_at: 8,
         deadline: 9,
+        mandate: B256::ZERO,
+        delegation: B256::ZERO,
+        listed_at: None,
         approvals: Vec::new(),
     };
     let charter = ContractRef { chain_id: 1, address: Address::repeat_byte(0xcc) };
-    command_digest(&command, DemandId(Uuid::from_u128(5)), B256::repeat_byte(6), charter)
+    command_digest(&command, DemandId(Uuid::from_u128(5)), B256::repeat_byte(6), charter).unwrap()
 }
 
 #[test]

@@ -5,8 +5,8 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AppealAbout, AuthorityTerms, CampaignTerms, DelegationTerms, GateTerms, HoldTarget, MandateTerms, RoundTerms,
-    RulesTerms, Subject,
+    AppealAbout, AuthorityTerms, CampaignTerms, DelegationTerms, GateTerms, HoldTarget, MandateTerms,
+    RoundTerms, RulesTerms, Subject,
 };
 use crate::amount::Total;
 use crate::ids::{CampaignId, Millis, RoundNo, Seq};
@@ -160,8 +160,36 @@ pub enum Action {
 }
 
 impl Action {
-    /// How many kinds there are.
-    pub const COUNT: usize = 27;
+    /// Every [`Self::name`], in the order of the actions' numbers.
+    pub const NAMES: [&'static str; 27] = [
+        "create_campaign",
+        "publish",
+        "push",
+        "void",
+        "register_authority",
+        "change_keys",
+        "grant_mandate",
+        "revoke_mandate",
+        "delegate",
+        "revoke_delegation",
+        "propose_rules",
+        "approve_rules",
+        "activate_rules",
+        "define_gate",
+        "hold",
+        "confirm_hold",
+        "renew_hold",
+        "release",
+        "bind_person",
+        "change_payee",
+        "pause",
+        "resume",
+        "set_limit",
+        "revoke_attestation",
+        "file_appeal",
+        "answer_appeal",
+        "retire_rules",
+    ];
 
     /// The action's name in mandates, delegations and the API.
     pub const fn name(&self) -> &'static str {
@@ -204,8 +232,9 @@ impl Action {
             | Self::ProposeRules(_)
             | Self::FileAppeal { .. } => Subject::New,
             Self::Publish(terms) => Subject::Campaign(terms.campaign),
-            Self::Push { campaign, round, .. }
-            | Self::Void { campaign, round, .. } => Subject::Round(*campaign, *round),
+            Self::Push { campaign, round, .. } | Self::Void { campaign, round, .. } => {
+                Subject::Round(*campaign, *round)
+            }
             // A hold is the safe direction: it is never too late for what changed meanwhile.
             Self::Hold { .. } => Subject::New,
             Self::ChangeKeys { authority, .. } => Subject::Authority(*authority),
@@ -213,15 +242,14 @@ impl Action {
             Self::RevokeMandate { mandate } => Subject::Mandate(*mandate),
             Self::Delegate(terms) => Subject::Authority(terms.authority),
             Self::RevokeDelegation { delegation } => Subject::Delegation(*delegation),
-            Self::ApproveRules { rules } | Self::ActivateRules { rules, .. } | Self::RetireRules { rules } => {
-                Subject::Rules(*rules)
-            }
+            Self::ApproveRules { rules }
+            | Self::ActivateRules { rules, .. }
+            | Self::RetireRules { rules } => Subject::Rules(*rules),
             Self::DefineGate(terms) => Subject::Campaign(terms.campaign),
-            Self::BindPerson { person, .. }
-            | Self::ChangePayee { person, .. } => Subject::Person(*person),
-            Self::Pause { campaign, .. }
-            | Self::Resume { campaign }
-            | Self::SetLimit { campaign, .. } => Subject::Campaign(*campaign),
+            Self::BindPerson { person, .. } | Self::ChangePayee { person, .. } => Subject::Person(*person),
+            Self::Pause { campaign, .. } | Self::Resume { campaign } | Self::SetLimit { campaign, .. } => {
+                Subject::Campaign(*campaign)
+            }
             Self::ConfirmHold { hold } | Self::RenewHold { hold } | Self::Release { hold } => {
                 Subject::Hold(*hold)
             }

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::amount::Total;
 use crate::ids::{CampaignId, DemandId, EntitlementId, Millis, Seq};
+use crate::refusal::Code;
 
 /// An institution outside the Charter, with its keys. It counts in no quorum; it does what its mandates allow.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
@@ -207,6 +208,24 @@ pub enum Subject {
     Appeal(Seq),
     /// An attestation.
     Attestation(B256),
+}
+
+impl Subject {
+    /// What is said where there is no such subject.
+    pub const fn unknown(&self) -> Code {
+        match self {
+            Self::Authority(_) => Code::UnknownAuthority,
+            Self::Mandate(_) => Code::MandateMissing,
+            Self::Delegation(_) => Code::DelegationDenies,
+            Self::Rules(_) => Code::UnknownRules,
+            Self::Campaign(_) => Code::UnknownCampaign,
+            Self::Round(..) => Code::UnknownRound,
+            Self::Hold(_) => Code::UnknownHold,
+            Self::Appeal(_) => Code::UnknownAppeal,
+            Self::Person(_) => Code::UnknownPerson,
+            Self::New | Self::Attestation(_) => Code::Stale,
+        }
+    }
 }
 
 fn granted<T: BorshSerialize>(terms: &T, command: DemandId) -> B256 {

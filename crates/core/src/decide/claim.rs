@@ -1,6 +1,6 @@
 //! A claim at its position.
 
-use super::{ClaimVerdict, Decision, GateVerdict, VerifiedClaim};
+use super::{ClaimVerdict, Decision, GateVerdict, PersonSeen, VerifiedClaim};
 use crate::command::{ClaimDemand, RoundMode, Subject};
 use crate::ids::{EntitlementId, Millis};
 use crate::log::entry::{Body, ClaimDecided, ClaimRefused, Evidence, Redirect};
@@ -45,7 +45,7 @@ pub(super) fn decide(state: &State, input: &VerifiedClaim, now: Millis) -> Decis
 fn evidence(state: &State, input: &VerifiedClaim) -> Evidence {
     let (looked_at, person, gate) = match &input.verdict {
         Ok(verdict) => (verdict.looked_at, verdict.person, verdict.gate.as_ref()),
-        Err(fault) => (None, None, fault.gate.as_ref()),
+        Err(fault) => (None, fault.person, fault.gate.as_ref()),
     };
     let mut evidence = state.evidence(looked_at);
     evidence.person = person.map(|seen| seen.person).unwrap_or_default();
@@ -68,9 +68,11 @@ fn examine<'a>(
     let round = campaign.round(input.claim.round).ok_or(Code::UnknownRound)?;
     let verdict = match &input.verdict {
         Ok(verdict) => verdict,
-        // A refusal by rules that are no longer in force is no refusal.
-        Err(fault) if !fault.gate.iter().all(|gate| stands(state, campaign, round, gate)) => return Ok(None),
-        Err(fault) => return Err(fault.code),
+        Err(fault) => {
+            // A refusal by rules that are no longer in force, or of somebody who has moved, is no refusal.
+            let gated = fault.gate.iter().all(|gate| stands(state, campaign, round, gate));
+            return if gated && is_bound(state, fault.person) { Err(fault.code) } else { Ok(None) };
+        }
     };
     campaign.admits(&input.claim, input.accepted_at)?;
     if input.claim.deadline.saturating_mul(1_000) <= now {
@@ -83,24 +85,38 @@ fn examine<'a>(
         return Err(Code::InsufficientFunds);
     }
     let gated = match (round.terms.mode, &verdict.gate) {
-        (RoundMode::Gated, Some(gate)) => stands(state, campaign, round, gate),
-        (RoundMode::Gated, None) => false,
+        (RoundMode::Gated, Some(gate)) => {
+            let stands = stands(state, campaign, round, gate);
+            if stands {
+                state.gate_permits(round, &gate.rule_sets, &gate.attestations)?;
+            }
+            stands
+        }
+        (RoundMode::Gated, None) => return Err(Code::GateMissing),
         (RoundMode::Push | RoundMode::Pull, _) => true,
     };
-    let bound = verdict.person.is_none_or(|seen| {
-        state.version_of(&Subject::Person(seen.person)) == Some(seen.version)
-    });
-    Ok((gated && bound && now < verdict.valid_until).then_some(verdict))
+    Ok((gated && is_bound(state, verdict.person) && now < verdict.valid_until).then_some(verdict))
 }
 
-/// Whether what a gate's answer rested on is still in force: its definition, every rule set, every attestation.
+/// Whether a person receives where verification saw it.
+fn is_bound(state: &State, person: Option<PersonSeen>) -> bool {
+    person.is_none_or(|seen| state.version_of(&Subject::Person(seen.person)) == Some(seen.version))
+}
+
+/// Whether what a gate's answer rested on is as it was: its definition, every rule set, and no attestation revoked since.
 fn stands(state: &State, campaign: &Campaign, round: &Round, verdict: &GateVerdict) -> bool {
     let Some(gate) = campaign.gates.get(&verdict.gate) else { return false };
     let lineages = &gate.terms.rule_sets;
     u64::from(verdict.gate) == round.terms.gate
         && lineages.len() == verdict.rule_sets.len()
-        && lineages.iter().zip(&verdict.rule_sets).all(|(id, name)| state.rules_in_force(*id) == Some(*name))
-        && verdict.attestations.iter().all(|uid| !state.revoked.contains_key(uid))
+        && lineages
+            .iter()
+            .zip(&verdict.rule_sets)
+            .all(|(id, name)| state.rules_in_force(*id).unwrap_or_default() == *name)
+        && verdict
+            .attestations
+            .iter()
+            .all(|uid| state.revoked.get(uid).is_none_or(|revoked| *revoked <= verdict.as_of))
 }
 
 impl Campaign {

@@ -1,35 +1,35 @@
 //! A command at its position: who may give it, whether its authors saw the subject as it is, and what it does.
 
-mod authorities;
-mod campaigns;
 mod holds;
-mod persons;
 mod rounds;
-mod rules;
 mod standing;
 
 use super::{CommandFacts, Decision, VerifiedCommand};
 use crate::amount::{Amount, Total};
-use crate::command::{Action, Demand};
-use crate::ids::{Millis, Seq};
-use crate::log::entry::{Body, CommandRefused, Commanded, Evidence, Outcome};
+use crate::command::{Action, Command, Demand};
+use crate::ids::{CampaignId, Millis, Seq};
+use crate::limits::{APPEAL_WITHIN, PAUSE_ALONE, PAUSE_MAX};
+use crate::log::entry::{Appealed, Body, CommandRefused, Commanded, Evidence, Outcome};
 use crate::refusal::Code;
 use crate::state::State;
-use crate::state::apply_offices::proposer;
+use crate::state::apply_offices::{millis, proposer};
+use standing::Standing;
 
 pub(super) fn decide(state: &State, input: &VerifiedCommand, now: Millis) -> Decision {
     match examine(state, input, now) {
         Ok(Some(body)) => Decision::entry(body),
         Ok(None) => Decision::Again,
-        Err(Refusal { code, changed_at, policies }) => Decision::entry(Body::CommandRefused(CommandRefused {
-            intake: input.key,
-            id: input.id,
-            body_hash: Demand::Command(input.command.clone()).body_hash().into(),
-            code,
-            changed_at,
-            authority: proposer(&input.command),
-            policies,
-        })),
+        Err(Refusal { code, changed_at, policies }) => {
+            Decision::entry(Body::CommandRefused(CommandRefused {
+                intake: input.key,
+                id: input.id,
+                body_hash: Demand::Command(input.command.clone()).body_hash().into(),
+                code,
+                changed_at,
+                authority: proposer(&input.command),
+                policies,
+            }))
+        }
     }
 }
 
@@ -62,84 +62,80 @@ fn examine(state: &State, input: &VerifiedCommand, now: Millis) -> Examined<Body
         return Err(Code::Expired.into());
     }
     let Some(standing) = standing::examine(state, input, facts, now)? else { return Ok(None) };
-    fresh(state, input)?;
-    let Some(body) = act(state, input, facts, standing.evidence(), now)? else { return Ok(None) };
+    state.check_fresh(&input.command).map_err(|(code, changed_at)| Refusal {
+        code,
+        changed_at,
+        policies: Vec::new(),
+    })?;
+    state.check_order(&input.command)?;
+    let Some(body) = act(state, input, facts, &standing, now)? else { return Ok(None) };
     standing.charge(amount_of(&body)?)?;
     Ok(Some(body))
 }
 
+/// What a command that may be done does. Only what depends on the time is left to be refused here.
 fn act(
     state: &State,
     input: &VerifiedCommand,
     facts: &CommandFacts,
-    evidence: Evidence,
+    standing: &Standing<'_>,
     now: Millis,
 ) -> Examined<Body> {
-    let action = &input.command.action;
-    let outcome = match action {
+    let command = &input.command;
+    let outcome = match &command.action {
         Action::CreateCampaign(_) | Action::Publish(_) | Action::Push { .. } | Action::Void { .. } => {
-            return rounds::decide(state, input, facts, evidence);
+            return rounds::decide(state, input, facts, standing.evidence());
         }
-        Action::RegisterAuthority(_)
-        | Action::ChangeKeys { .. }
-        | Action::GrantMandate(_)
-        | Action::RevokeMandate { .. }
-        | Action::Delegate(_)
-        | Action::RevokeDelegation { .. } => authorities::decide(state, action, now)?,
-        Action::ProposeRules(_)
-        | Action::ApproveRules { .. }
-        | Action::ActivateRules { .. }
-        | Action::RetireRules { .. } => rules::decide(state, action, proposer(&input.command), now)?,
-        Action::Hold { target } => match holds::place(state, input, facts, target, now)? {
+        Action::Hold { target } => match holds::place(state, command, facts, target, now)? {
             Some(outcome) => outcome,
             None => return Ok(None),
         },
-        Action::ConfirmHold { .. } | Action::RenewHold { .. } | Action::Release { .. } => {
-            holds::change(state, action, proposer(&input.command), now)?
+        Action::ConfirmHold { .. } | Action::RenewHold { .. } => holds::extended(now),
+        Action::Delegate(terms) if terms.expires_at <= now => return Err(Code::DelegationDenies.into()),
+        Action::ActivateRules { at, .. } if *at > now => Outcome::Scheduled,
+        Action::Pause { campaign, until } => {
+            pause(state, command, *campaign, *until, now)?;
+            Outcome::Done
         }
-        Action::BindPerson { .. } | Action::ChangePayee { .. } | Action::RevokeAttestation { .. } => {
-            persons::decide(state, action)?
+        Action::FileAppeal { about } => {
+            let against = state.appeal_against(about)?;
+            Outcome::Appealed(Appealed { against, answer_by: now + millis(APPEAL_WITHIN) })
         }
-        Action::FileAppeal { about } => persons::appeal(state, about, now)?,
+        // One that is upheld against a hold ends it; one against an annulment or a refusal obliges to a correction, which is
+        // a round of its own.
         Action::AnswerAppeal { appeal, upheld } => {
-            persons::answer(state, *appeal, *upheld, proposer(&input.command))?
+            Outcome::Answered { released: state.released_by(*appeal, *upheld) }
         }
-        Action::DefineGate(_) | Action::Pause { .. } | Action::Resume { .. } | Action::SetLimit { .. } => {
-            campaigns::decide(state, action, now)?
-        }
+        _ => Outcome::Done,
     };
-    Ok(Some(Body::Ordered(commanded(input, evidence, outcome))))
+    Ok(Some(Body::Ordered(commanded(input, standing.evidence(), outcome))))
+}
+
+/// One institution alone pauses for 24 hours in all (CONTRACTS.md), and never cuts another's pause short.
+fn pause(
+    state: &State,
+    command: &Command,
+    campaign: CampaignId,
+    until: Millis,
+    now: Millis,
+) -> Result<(), Refusal> {
+    let campaign = state.campaign(campaign).ok_or(Code::UnknownCampaign)?;
+    if until <= now || until - now > millis(PAUSE_MAX) {
+        return Err(Code::PauseTooLong.into());
+    }
+    if !state.is_alone(command) {
+        return Ok(());
+    }
+    if campaign.pause.is_some_and(|pause| pause.until > until) {
+        return Err(Code::Paused.into());
+    }
+    let used = campaign.paused_alone_by(proposer(command), now);
+    let fits = used.saturating_add(until - now) <= millis(PAUSE_ALONE);
+    if fits { Ok(()) } else { Err(Code::PauseTooLong.into()) }
 }
 
 fn commanded<T>(input: &VerifiedCommand, evidence: Evidence, outcome: T) -> Commanded<T> {
     Commanded { intake: input.key, id: input.id, command: input.command.clone(), evidence, outcome }
-}
-
-/// Whether the authors saw the subject as it is. A version that the log has not reached cannot have been seen: it
-/// would be a signature for whatever comes.
-fn fresh(state: &State, input: &VerifiedCommand) -> Result<(), Refusal> {
-    let subject = input.command.action.subject();
-    let Some(changed_at) = state.version_of(&subject) else { return Err(unknown(&subject).into()) };
-    if changed_at <= input.command.subject_version && input.command.subject_version <= state.seq {
-        return Ok(());
-    }
-    Err(Refusal { code: Code::Stale, changed_at: Some(changed_at), policies: Vec::new() })
-}
-
-fn unknown(subject: &crate::command::Subject) -> Code {
-    use crate::command::Subject;
-    match subject {
-        Subject::Authority(_) => Code::UnknownAuthority,
-        Subject::Mandate(_) => Code::MandateMissing,
-        Subject::Delegation(_) => Code::DelegationDenies,
-        Subject::Rules(_) => Code::UnknownRules,
-        Subject::Campaign(_) => Code::UnknownCampaign,
-        Subject::Round(..) => Code::UnknownRound,
-        Subject::Hold(_) => Code::UnknownHold,
-        Subject::Appeal(_) => Code::UnknownAppeal,
-        Subject::Person(_) => Code::UnknownPerson,
-        Subject::New | Subject::Attestation(_) => Code::Stale,
-    }
 }
 
 /// Base units a command decides, annuls or holds: what counts against its mandate.
@@ -149,7 +145,9 @@ fn amount_of(body: &Body) -> Result<Total, Refusal> {
         Body::Pushed(pushed) => {
             pushed.decided.iter().try_fold(Total::ZERO, |sum, (.., more)| sum.checked_add_total(*more))
         }
-        Body::Voided(voided) => voided.items.iter().try_fold(Total::ZERO, |sum, (_, amount)| add(sum, *amount)),
+        Body::Voided(voided) => {
+            voided.items.iter().try_fold(Total::ZERO, |sum, (_, amount)| add(sum, *amount))
+        }
         Body::Ordered(Commanded { outcome: Outcome::Held(placed), .. }) => {
             placed.covers.iter().try_fold(Total::ZERO, |sum, covered| add(sum, covered.amount))
         }

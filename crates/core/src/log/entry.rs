@@ -246,6 +246,9 @@ pub struct RoundPublished {
     /// What the chain had finally paid and annulled of the round before, by shard, ascending; shards without any are
     /// left out. Which entitlements those are, State knows; their sums only the snapshot.
     pub ahead: Vec<AheadShare>,
+    /// Of a correction: the entitlements of the superseded round that this one repeats, ascending. Each was finally
+    /// annulled before, so that never both are payable.
+    pub corrects: Vec<EntitlementId>,
 }
 
 /// What the chain did to a shard of a round before the log announced it.

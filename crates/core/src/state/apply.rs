@@ -5,7 +5,8 @@ use crate::amount::{Amount, Total};
 use crate::ids::{CampaignId, EntitlementId, IntakeKey, Seq};
 use crate::limits::SHARD;
 use crate::log::entry::{
-    Body, CharterRead, ClaimDecided, ClaimRefused, Commanded, Due, Entry, Outcome, Pushed, RoundPublished, Voided,
+    Body, CharterRead, ClaimDecided, ClaimRefused, Commanded, Due, Entry, Outcome, Pushed, RoundPublished,
+    Voided,
 };
 use crate::refusal::Code;
 
@@ -63,8 +64,14 @@ impl State {
         match &entry.body {
             Body::CharterRead(read) => self.charter_read(read),
             Body::EpochBegan(_) => Ok(()),
-            Body::CampaignCreated(created) => self.campaign_created(created),
-            Body::RoundPublished(published) => self.round_published(published, out),
+            Body::CampaignCreated(created) => {
+                self.spend(&created.evidence, Total::ZERO)?;
+                self.campaign_created(created)
+            }
+            Body::RoundPublished(published) => {
+                self.spend(&published.command.evidence, Total::ZERO)?;
+                self.round_published(published, out)
+            }
             Body::ClaimDecided(claim) => self.claim_decided(claim, out),
             Body::ClaimRefused(claim) => self.claim_refused(claim),
             Body::Pushed(pushed) => self.pushed(pushed, out),
@@ -120,18 +127,21 @@ impl State {
         }
         self.campaigns.insert(terms.campaign, Campaign::new(terms.clone(), self.seq));
         self.pages.touch(PageId::Campaign(terms.campaign));
+        self.pages.touch(PageId::Offices(terms.campaign));
         Ok(())
     }
 
     fn round_published(&mut self, published: &RoundPublished, out: &mut Vec<Posting>) -> Result<(), Wrong> {
         let (terms, seq) = (&published.terms, self.seq);
-        let campaign = self.campaigns.get_mut(&terms.campaign).ok_or("there is no such campaign")?;
+        let campaign = self.campaign(terms.campaign).ok_or("there is no such campaign")?;
         if terms.round != campaign.next_round() {
             return Err("it is not the campaign's next round");
         }
         if terms.count == 0 || published.shard_totals.len() as u64 != shards_of(terms.count) {
             return Err("the round's shards do not match its count");
         }
+        self.check_published(published).map_err(Code::sentence)?;
+        let campaign = self.campaign_mut(terms.campaign)?;
         campaign.rounds.insert(terms.round, Round::new(terms.clone(), published.shard_totals.clone(), seq));
         campaign.version = seq;
         let due = Due::RoundCloses { campaign: terms.campaign, round: terms.round };
@@ -145,6 +155,7 @@ impl State {
 
     fn claim_decided(&mut self, claim: &ClaimDecided, out: &mut Vec<Posting>) -> Result<(), Wrong> {
         let (campaign, id, seq) = (claim.intake.campaign, claim.entitlement, self.seq);
+        self.check_decided(claim)?;
         let (shard, at) = self.round_mut(campaign, id)?.shard_mut(id.index);
         if shard.void.get(at) {
             return Err("the entitlement is void");
@@ -182,6 +193,9 @@ impl State {
             return Err("the command is not a push");
         };
         let seq = self.seq;
+        if self.campaign_mut(campaign)?.stopped().is_some() {
+            return Err("the campaign is paused");
+        }
         let target = self.round_mut(campaign, EntitlementId { round, index: 0 })?;
         if from >= to || to > target.terms.count {
             return Err("the range lies outside the round");
@@ -219,6 +233,14 @@ impl State {
 
     /// Adds to what the campaign decided in all.
     fn count_decided(&mut self, campaign: CampaignId, amount: Total) -> Result<(), Wrong> {
+        if !self.campaign_mut(campaign)?.decided.leaves_room(amount) {
+            return Err("the campaign's limit is reached");
+        }
+        self.count_again(campaign, amount)
+    }
+
+    /// Adds what was annulled and paid all the same: it was decided within the limit, and left it only by its void.
+    pub(super) fn count_again(&mut self, campaign: CampaignId, amount: Total) -> Result<(), Wrong> {
         let decided = &mut self.campaign_mut(campaign)?.decided;
         decided.total = decided.total.checked_add_total(amount).ok_or("the sum overflows")?;
         self.pages.touch(PageId::Offices(campaign));
@@ -402,5 +424,8 @@ pub(crate) fn range_mask(word: u64, low: u64, high: u64) -> u64 {
 
 /// The sum of listed amounts.
 pub(super) fn sum(amounts: impl Iterator<Item = Amount>) -> Result<Total, Wrong> {
-    amounts.into_iter().try_fold(Total::ZERO, |sum, amount| sum.checked_add(amount)).ok_or("the sum overflows")
+    amounts
+        .into_iter()
+        .try_fold(Total::ZERO, |sum, amount| sum.checked_add(amount))
+        .ok_or("the sum overflows")
 }

@@ -99,6 +99,7 @@ impl State {
         let reserved = mined.paid_total.checked_sub(from_void).ok_or("more was void than paid")?;
         self.book_paid(id, Account::Reserved, reserved, out)?;
         self.book_paid(id, Account::Voided, from_void, out)?;
+        self.count_again(id, from_void)?;
         for skipped in &mined.skipped {
             self.skip(id, skipped)?;
         }

@@ -205,7 +205,12 @@ impl State {
         out: &mut Vec<Posting>,
     ) -> Result<(), Wrong> {
         match self.knows(campaign, id) {
-            true => self.void_one(campaign, id, amount, out)?,
+            true => {
+                self.void_one(campaign, id, amount, out)?;
+                let (shard, at) = self.round_mut(campaign, id)?.shard_mut(id.index);
+                shard.annulled.set(at);
+                self.pages.touch_bit(campaign, id, BitKind::Annulled);
+            }
             false => self.set_aside_void(campaign, Account::Free, amount.into(), out)?,
         }
         self.annul(campaign, amount.into())
@@ -289,7 +294,10 @@ impl State {
             if shard.paid.get(place) || !shard.void.set(place) {
                 return Err("the entitlement is both paid and annulled");
             }
-            self.pages.touch_bit(id, at(index), BitKind::Void);
+            shard.annulled.set(place);
+            for kind in [BitKind::Void, BitKind::Annulled] {
+                self.pages.touch_bit(id, at(index), kind);
+            }
         }
         let overflows = "the shard's sum overflows";
         for share in &published.ahead {
@@ -382,12 +390,16 @@ impl State {
             return Err("the entitlement is paid already");
         }
         shard.take(at, amount);
-        let from = match (shard.void.clear(at), shard.decided.set(at)) {
+        let (void, undecided) = (shard.void.clear(at), shard.decided.set(at));
+        let from = match (void, undecided) {
             (true, _) => Account::Voided,
             (false, true) => Account::Free,
             (false, false) => Account::Reserved,
         };
         shard.busy.set(at);
+        if void && !undecided {
+            self.count_again(campaign, amount.into())?;
+        }
         for kind in [BitKind::Paid, BitKind::Void, BitKind::Busy] {
             self.pages.touch_bit(campaign, id, kind);
         }

@@ -3,11 +3,11 @@
 use alloy_primitives::B256;
 
 use crate::amount::Total;
-use crate::command::{Action, AppealAbout, Command, HoldTarget, Subject};
+use crate::command::{Action, Command, HoldTarget, Subject};
 use crate::ids::{CampaignId, DemandId, EntitlementId, Millis, Seq};
-use crate::log::entry::{
-    Commanded, Covered, Due, Evidence, GateSigned, HoldPlaced, Outcome, WordMask,
-};
+use crate::log::entry::{Commanded, Covered, Due, Evidence, GateSigned, HoldPlaced, Outcome, WordMask};
+
+use crate::refusal::Code;
 
 use super::State;
 use super::apply::Wrong;
@@ -19,6 +19,9 @@ use super::rules::{Approved, Gate, RuleSet, RulesPhase};
 impl State {
     pub(super) fn ordered(&mut self, ordered: &Commanded<Outcome>) -> Result<(), Wrong> {
         let command = &ordered.command;
+        self.check_fresh(command).map_err(|(code, _)| code.sentence())?;
+        self.check_order(command).map_err(Code::sentence)?;
+        self.check_outcome(ordered)?;
         match (&command.action, &ordered.outcome) {
             (Action::Hold { target }, Outcome::Held(placed)) => self.hold_placed(command, target, placed),
             (Action::ConfirmHold { hold }, Outcome::HoldExtended { until }) => {
@@ -55,18 +58,18 @@ impl State {
 
     /// What was spent of the mandate and the delegation a command names.
     pub(super) fn spend(&mut self, evidence: &Evidence, amount: Total) -> Result<(), Wrong> {
-        let add = |spent: &mut Spent| {
-            *spent = spent.plus(amount, &Default::default()).ok_or("the sum overflows")?;
-            Ok::<_, Wrong>(())
-        };
         if evidence.mandate != B256::ZERO {
-            add(&mut self.mandates.get_mut(&evidence.mandate).ok_or("there is no such mandate")?.spent)?;
+            let mandate = self.mandates.get_mut(&evidence.mandate).filter(|m| !m.ended);
+            let mandate = mandate.ok_or("there is no such mandate in force")?;
+            // Its limits are in its policies, which only a verifier reads.
+            mandate.spent = mandate.spent.plus(amount, &Default::default()).ok_or("the sum overflows")?;
             self.pages.touch(PageId::Mandate(evidence.mandate));
         }
         if evidence.delegation != B256::ZERO {
-            let delegation =
-                self.delegations.get_mut(&evidence.delegation).ok_or("there is no such delegation")?;
-            add(&mut delegation.spent)?;
+            let delegation = self.delegations.get_mut(&evidence.delegation).filter(|d| !d.ended);
+            let delegation = delegation.ok_or("there is no such delegation in force")?;
+            let spent = delegation.spent.plus(amount, &delegation.limits());
+            delegation.spent = spent.ok_or("the delegation's limits are used up")?;
             self.pages.touch(PageId::Delegation(evidence.delegation));
         }
         Ok(())
@@ -122,7 +125,10 @@ impl State {
             Action::ProposeRules(_) | Action::ApproveRules { .. } | Action::RetireRules { .. } => {
                 return self.rules_done(action, command);
             }
-            Action::DefineGate(_) | Action::Pause { .. } | Action::Resume { .. } | Action::SetLimit { .. } => {
+            Action::DefineGate(_)
+            | Action::Pause { .. }
+            | Action::Resume { .. }
+            | Action::SetLimit { .. } => {
                 return self.campaign_done(action, command);
             }
             _ => return Err("the command cannot have this outcome"),
@@ -155,7 +161,7 @@ impl State {
 
     fn rules_done(&mut self, action: &Action, command: &Command) -> Result<(), Wrong> {
         let (seq, by) = (self.seq, proposer(command));
-        let set_version = self.home_charter().map_or(0, |c| c.view.set_version);
+        let (set_version, approvers) = (self.set_version(), self.chartered(command));
         let Subject::Rules(name) = (match action {
             Action::ProposeRules(terms) => Subject::Rules(terms.hash()),
             other => other.subject(),
@@ -179,7 +185,7 @@ impl State {
                     approvals.clear();
                     *counted = set_version;
                 }
-                approvals.insert(by);
+                approvals.extend(approvers);
                 set.version = seq;
             }
             _ => {
@@ -222,7 +228,7 @@ impl State {
     }
 
     fn campaign_done(&mut self, action: &Action, command: &Command) -> Result<(), Wrong> {
-        let (seq, by) = (self.seq, proposer(command));
+        let (seq, by, now, alone) = (self.seq, proposer(command), self.recorded_at, self.is_alone(command));
         let id = action.queue();
         self.pages.touch(PageId::Campaign(id));
         self.pages.touch(PageId::Offices(id));
@@ -233,11 +239,16 @@ impl State {
                 campaign.gates.insert(terms.version, Gate { terms: terms.clone(), version: seq });
             }
             Action::Pause { until, .. } => {
-                campaign.pause = Some(Pause { by, until: *until });
+                campaign.pause_ended_early(now);
+                if alone {
+                    let used = campaign.paused_alone.entry(by).or_default();
+                    *used = used.saturating_add(until.saturating_sub(now));
+                }
+                campaign.pause = Some(Pause { by, alone, until: *until });
                 self.schedule(*until, Due::PauseEnds { campaign: id });
             }
             Action::Resume { .. } => {
-                campaign.pause = None;
+                campaign.pause_ended_early(now);
                 self.unschedule(&Due::PauseEnds { campaign: id });
             }
             Action::SetLimit { limit, .. } => campaign.decided.limit = *limit,
@@ -255,8 +266,14 @@ impl State {
         Ok(())
     }
 
-    fn hold_placed(&mut self, command: &Command, target: &HoldTarget, placed: &HoldPlaced) -> Result<(), Wrong> {
+    fn hold_placed(
+        &mut self,
+        command: &Command,
+        target: &HoldTarget,
+        placed: &HoldPlaced,
+    ) -> Result<(), Wrong> {
         let (seq, by) = (self.seq, proposer(command));
+        let confirmed_by = confirmer(self, command);
         if let HoldTarget::Campaign { campaign } = target {
             self.campaign_mut(*campaign)?.campaign_holds.insert(seq);
             self.pages.touch(PageId::Offices(*campaign));
@@ -274,7 +291,7 @@ impl State {
         let hold = Hold {
             target: target.clone(),
             placed_by: by,
-            confirmed_by: None,
+            confirmed_by,
             until: placed.until,
             version: seq,
             covers: placed.covers.clone(),
@@ -400,16 +417,12 @@ pub(crate) fn proposer(command: &Command) -> B256 {
     command.approvals.first().map_or(B256::ZERO, |a| a.authority)
 }
 
-pub(crate) fn millis(duration: std::time::Duration) -> Millis {
-    Millis::try_from(duration.as_millis()).unwrap_or(Millis::MAX)
+/// The institution that confirms a hold by signing it beside its placer.
+pub(crate) fn confirmer(state: &State, command: &Command) -> Option<B256> {
+    let by = proposer(command);
+    state.chartered(command).into_iter().find(|id| *id != by)
 }
 
-/// The campaign and entitlement an appeal is about, where it names one.
-pub(crate) fn appealed_entitlement(about: &AppealAbout) -> Option<(CampaignId, EntitlementId)> {
-    match about {
-        AppealAbout::Hold { .. } => None,
-        AppealAbout::Void { campaign, entitlement } | AppealAbout::Refusal { campaign, entitlement } => {
-            Some((*campaign, *entitlement))
-        }
-    }
+pub(crate) fn millis(duration: std::time::Duration) -> Millis {
+    Millis::try_from(duration.as_millis()).unwrap_or(Millis::MAX)
 }

@@ -7,7 +7,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 
 use super::State;
 use crate::amount::Total;
-use crate::command::{DelegationTerms, MandateTerms};
+use crate::command::{Command, DelegationTerms, MandateTerms};
 use crate::ids::Seq;
 
 /// Keys of an institution that stand in the log. Those of the Charter count besides, unless revoked here.
@@ -19,7 +19,7 @@ pub struct Authority {
     pub keys: BTreeSet<Bytes>,
     /// Keys that never count again, with the positions of their revocations.
     pub revoked: BTreeMap<Bytes, Seq>,
-    /// The position at which its keys or mandates last changed.
+    /// The position at which its keys last changed.
     pub version: Seq,
 }
 
@@ -47,6 +47,13 @@ pub struct Delegation {
     pub ended: bool,
     /// What was done under it.
     pub spent: Spent,
+}
+
+impl Delegation {
+    /// What its terms allow in all.
+    pub fn limits(&self) -> Limits {
+        Limits { amount: self.terms.amount_max, count: self.terms.count_max, each: None }
+    }
 }
 
 /// What was done under a mandate or a delegation.
@@ -83,15 +90,39 @@ impl Spent {
 impl State {
     /// The institution a key speaks for: of the Charter, or registered here. Revoked keys speak for nobody.
     pub fn authority_of(&self, signer: &[u8]) -> Option<B256> {
-        let registered = self.authorities.iter().find(|(_, a)| a.keys.contains(signer)).map(|(id, _)| *id);
-        let id = registered.or_else(|| self.home_charter()?.view.institution_of(signer))?;
-        let revoked = self.authorities.get(&id).is_some_and(|a| a.revoked.contains_key(signer));
-        (!revoked).then_some(id)
+        if self.authorities.values().any(|a| a.revoked.contains_key(signer)) {
+            return None;
+        }
+        // The Charter first: nobody takes a key that an institution will bring into the Charter by registering it before.
+        let chartered = self.home_charter().and_then(|c| c.view.institution_of(signer));
+        let registered = || self.authorities.iter().find(|(_, a)| a.keys.contains(signer)).map(|(id, _)| *id);
+        chartered.or_else(registered)
+    }
+
+    /// The Charter's set version: what was approved under another has lapsed.
+    pub fn set_version(&self) -> u64 {
+        self.home_charter().map_or(0, |c| c.view.set_version)
+    }
+
+    /// Institutions that the Charter needs to publish (M).
+    pub fn threshold(&self) -> u16 {
+        self.home_charter().map_or(1, |c| c.view.threshold.max(1))
+    }
+
+    /// The institutions of the Charter that signed a command, each once.
+    pub fn chartered(&self, command: &Command) -> BTreeSet<B256> {
+        command.approvals.iter().map(|a| a.authority).filter(|id| self.is_chartered(*id)).collect()
+    }
+
+    /// Whether fewer institutions stand behind a command than the Charter's threshold.
+    pub fn is_alone(&self, command: &Command) -> bool {
+        self.chartered(command).len() < usize::from(self.threshold())
     }
 
     /// Whether an institution stands in the Charter: only those count in its quorums.
     pub fn is_chartered(&self, authority: B256) -> bool {
-        self.home_charter().is_some_and(|c| c.view.institutions.iter().any(|i| i.id == authority))
+        authority != B256::ZERO
+            && self.home_charter().is_some_and(|c| c.view.institutions.iter().any(|i| i.id == authority))
     }
 
     /// The position at which an institution's keys last changed here; 0 for one that only the Charter knows. Changes of

@@ -12,7 +12,7 @@ use super::hold::{Decided, Pause};
 use super::round::Round;
 use super::rules::{Approved, Gate};
 use crate::command::{CampaignTerms, RoundMode};
-use crate::ids::{BatchNo, BlockRef, EntitlementId, RoundNo, Seq};
+use crate::ids::{BatchNo, BlockRef, EntitlementId, Millis, RoundNo, Seq};
 use crate::log::entry::ChainEvent;
 use crate::refusal::Code;
 
@@ -47,6 +47,8 @@ pub struct Campaign {
     pub decided: Decided,
     /// An institution's pause.
     pub pause: Option<Pause>,
+    /// How long each institution alone has paused it, in all (milliseconds).
+    pub paused_alone: BTreeMap<B256, Millis>,
     /// Unix seconds until which the Distributor itself pays nothing, finally.
     pub paused_on_chain: u64,
     /// Holds on the whole campaign, by their positions.
@@ -90,6 +92,7 @@ impl Campaign {
             ahead: BTreeMap::new(),
             decided: Decided::default(),
             pause: None,
+            paused_alone: BTreeMap::new(),
             paused_on_chain: 0,
             campaign_holds: BTreeSet::new(),
             held: BTreeMap::new(),
@@ -145,6 +148,22 @@ impl Campaign {
             None if self.pause.is_some() => Some(Code::Paused),
             None => None,
         }
+    }
+
+    /// How long an institution alone has paused the campaign in all, without what is left of its pause at `now`.
+    pub fn paused_alone_by(&self, by: B256, now: Millis) -> Millis {
+        let used = self.paused_alone.get(&by).copied().unwrap_or_default();
+        let left = self.pause.filter(|p| p.alone && p.by == by).map_or(0, |p| p.until.saturating_sub(now));
+        used.saturating_sub(left)
+    }
+
+    /// A pause ends before its time: what was left of it does not count against its institution.
+    pub(super) fn pause_ended_early(&mut self, now: Millis) {
+        if let Some(pause) = self.pause.filter(|p| p.alone) {
+            let used = self.paused_alone_by(pause.by, now);
+            self.paused_alone.insert(pause.by, used);
+        }
+        self.pause = None;
     }
 
     /// Whether batches may be planned: neither paused nor held as a whole.

@@ -69,6 +69,8 @@ pub struct Appeal {
 pub struct Pause {
     /// Who paused it.
     pub by: B256,
+    /// Whether fewer institutions than the Charter's threshold stood behind it.
+    pub alone: bool,
     /// It ends by itself then.
     pub until: Millis,
 }
@@ -85,8 +87,7 @@ pub struct Decided {
 impl Decided {
     /// Whether this much more may be decided.
     pub fn leaves_room(&self, amount: Total) -> bool {
-        self.limit.is_none_or(|limit| {
-            self.total.checked_add_total(amount).is_some_and(|total| total <= limit)
-        })
+        self.limit
+            .is_none_or(|limit| self.total.checked_add_total(amount).is_some_and(|total| total <= limit))
     }
 }

@@ -11,6 +11,7 @@ pub mod batch;
 pub mod bits;
 pub mod campaign;
 mod check;
+mod check_offices;
 pub mod cursor;
 pub mod due;
 pub mod funds;

@@ -87,10 +87,12 @@ pub enum BitKind {
     Busy,
     /// Finally paid.
     Paid,
+    /// Finally annulled on chain.
+    Annulled,
 }
 
 impl BitKind {
-    const ALL: [Self; 5] = [Self::Decided, Self::Void, Self::Held, Self::Busy, Self::Paid];
+    const ALL: [Self; 6] = [Self::Decided, Self::Void, Self::Held, Self::Busy, Self::Paid, Self::Annulled];
 }
 
 /// Hashes of unchanged pages, and which pages changed.
@@ -239,7 +241,8 @@ impl State {
             PageId::Revoked(uid) => self.revoked.get(uid).and_then(bytes),
             PageId::Appeal(at) => self.appeals.get(at).and_then(bytes),
             PageId::Offices(id) => campaign(id).and_then(|c| {
-                bytes(&(c.decided, c.pause, c.paused_on_chain, &c.campaign_holds, &c.gates, &c.gate_keys))
+                let pauses = (c.pause, &c.paused_alone, c.paused_on_chain);
+                bytes(&(c.decided, pauses, &c.campaign_holds, &c.gates, &c.gate_keys))
             }),
             PageId::Held(id, entitlement) => campaign(id)?.held.get(entitlement).and_then(bytes),
             PageId::HeldOnChain(id, round, word) => {
@@ -262,6 +265,7 @@ impl BitKind {
             Self::Held => &shard.held,
             Self::Busy => &shard.busy,
             Self::Paid => &shard.paid,
+            Self::Annulled => &shard.annulled,
         }
     }
 }

@@ -75,6 +75,8 @@ pub struct Shard {
     pub busy: Bits,
     /// Finally paid.
     pub paid: Bits,
+    /// Annulled on chain, finally: never payable again.
+    pub annulled: Bits,
     /// How many are decided or void: what a push of the whole shard leaves out.
     pub taken: u32,
     /// Their sum.

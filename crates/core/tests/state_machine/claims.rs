@@ -8,6 +8,7 @@ use sluice_core::refusal::Code;
 use sluice_core::state::funds::Account;
 use sluice_core::state::status::ClaimState;
 
+use crate::institutions::hold_person;
 use crate::world::{CLOSES, World, amount, campaign, refusal, sum};
 
 fn code(world: &mut World, claim: VerifiedClaim) -> Option<Code> {
@@ -55,7 +56,7 @@ fn each_refusal_is_reached() {
     assert_eq!(code(&mut world, claim), Some(Code::NotListed));
     for found in [Code::BadSignature, Code::WrongEntitlement, Code::BadRedirect] {
         let mut claim = world.claim(1);
-        claim.verdict = Err(found);
+        claim.verdict = Err(found.into());
         assert_eq!(code(&mut world, claim), Some(found), "what verification found is said");
     }
     let mut claim = world.claim(1);
@@ -101,7 +102,7 @@ fn a_round_that_is_not_open_decides_nothing() {
 
 #[test]
 fn a_gated_round_takes_no_claim_without_its_gate() {
-    let mut world = World::open(10, RoundMode::Gated);
+    let (mut world, _) = World::gated(10);
     let claim = world.claim(1);
     assert_eq!(code(&mut world, claim), Some(Code::GateMissing));
 }
@@ -198,26 +199,18 @@ fn closing_compares_when_a_claim_was_accepted_not_when_it_is_decided() {
 fn a_held_entitlement_is_decided_and_not_planned() {
     let mut world = World::new();
     world.create(campaign(1));
-    let terms = world.terms(campaign(1), 1, 10, RoundMode::Push);
-    let publish = world.command(sluice_core::command::Action::Publish(terms));
-    // A hold comes with the publish entry; the engine resolves persons, so the entry is made here.
-    let Body::RoundPublished(mut published) = world.submit(vec![publish]).pop().unwrap() else { panic!() };
-    published.held = vec![(2, amount(2))];
-    let mut held = World::new();
-    held.create(campaign(1));
-    let mut entry = world.log.last().unwrap().clone();
-    entry.body = Body::RoundPublished(published);
-    held.adopt(entry);
-    held.events(campaign(1), vec![ChainEvent::Funded { amount: sum(0..10) }]);
-    held.open_round(campaign(1), 1);
-    held.decide([2]);
-    held.push(0, 10);
-    assert_eq!(held.status(2), Some(ClaimState::Held));
-    assert_eq!(held.balance(Account::Reserved), sum(0..10).get(), "a push decides what is held, too");
-    let mut paid = held.settle();
+    world.order(&[1], hold_person(2));
+    world.publish(campaign(1), 10, RoundMode::Push);
+    world.events(campaign(1), vec![ChainEvent::Funded { amount: sum(0..10) }]);
+    world.open_round(campaign(1), 1);
+    world.decide([2]);
+    world.push(0, 10);
+    assert_eq!(world.status(2), Some(ClaimState::Held));
+    assert_eq!(world.balance(Account::Reserved), sum(0..10).get(), "a push decides what is held, too");
+    let mut paid = world.settle();
     paid.sort_unstable();
     assert_eq!(paid, [0, 1, 3, 4, 5, 6, 7, 8, 9]);
-    assert_eq!(held.status(2), Some(ClaimState::Held));
+    assert_eq!(world.status(2), Some(ClaimState::Held));
 }
 
 #[test]

@@ -30,26 +30,14 @@ fn void(indexes: &[u64]) -> Action {
     Action::Void { campaign: campaign(1), round: 1, indexes: indexes.to_vec() }
 }
 
-fn institutions(command: &mut VerifiedCommand, n: u16) {
-    command.verdict.as_mut().unwrap().institutions = n;
-}
-
 #[test]
 fn a_void_and_a_publication_need_the_threshold_and_a_push_one_institution() {
     let mut world = World::open(10, RoundMode::Push);
-    let mut one = signed(&mut world, void(&[1]));
-    institutions(&mut one, 1);
-    assert_eq!(code(&mut world, one), Some(Code::QuorumMissing));
+    assert_eq!(world.refused(&[1], void(&[1])), Some(Code::QuorumMissing));
     let terms = world.terms(campaign(1), 2, 10, RoundMode::Push);
-    let mut one = signed(&mut world, Action::Publish(terms));
-    institutions(&mut one, 1);
-    assert_eq!(code(&mut world, one), Some(Code::QuorumMissing));
-    let mut none = signed(&mut world, push(0, 1));
-    institutions(&mut none, 0);
-    assert_eq!(code(&mut world, none), Some(Code::QuorumMissing));
-    let mut one = signed(&mut world, push(0, 1));
-    institutions(&mut one, 1);
-    assert_eq!(code(&mut world, one), None);
+    assert_eq!(world.refused(&[1], Action::Publish(terms)), Some(Code::QuorumMissing));
+    assert_eq!(world.refused(&[], push(0, 1)), Some(Code::QuorumMissing));
+    assert_eq!(world.refused(&[1], push(0, 1)), None);
 }
 
 #[test]
@@ -149,8 +137,13 @@ fn a_round_whose_shards_do_not_sum_up_is_not_announced() {
     assert_eq!(code(&mut world, wrong), Some(Code::SnapshotMissing));
     let terms = world.terms(campaign(1), 2, 10, RoundMode::Push);
     let mut wrong = signed(&mut world, Action::Publish(terms));
-    wrong.verdict.as_mut().unwrap().listed =
-        Listed::Round { shard_totals: vec![sum(0..9), sum([9])], ahead: Vec::new() };
+    wrong.verdict.as_mut().unwrap().listed = Listed::Round {
+        shard_totals: vec![sum(0..9), sum([9])],
+        ahead: Vec::new(),
+        held: Vec::new(),
+        as_of: world.state().seq,
+        corrects: Vec::new(),
+    };
     assert_eq!(code(&mut world, wrong), Some(Code::SnapshotMissing));
 }
 

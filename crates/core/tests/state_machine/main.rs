@@ -14,6 +14,7 @@ mod commands;
 mod events;
 mod golden;
 mod guards;
+mod institutions;
 mod lookup;
 mod properties;
 mod simulation;

@@ -171,7 +171,7 @@ impl Simulation {
             let demand = ClaimDemand { round, index, recipient, to, amount, deadline, signature };
             let mut claim = self.world.claim_of(id, demand);
             match draw.below(30) {
-                0 => claim.verdict = Err(Code::BadSignature),
+                0 => claim.verdict = Err(Code::BadSignature.into()),
                 1 => claim.accepted_at = CLOSES * 2_000,
                 2 => claim.verdict.as_mut().unwrap().valid_until = 0,
                 _ => {}
@@ -198,9 +198,8 @@ impl Simulation {
     }
 
     fn order(&mut self, action: Action, draw: &mut Draw) {
-        let mut command = self.world.signed(action);
-        let facts = command.verdict.as_mut().unwrap();
-        facts.institutions = if draw.once_in(8) { 1 } else { 2 };
+        let by: &[u8] = if draw.once_in(8) { &[1] } else { &[1, 2] };
+        let command = self.world.by(by, action);
         self.waiting.push(Input::Command(command));
     }
 

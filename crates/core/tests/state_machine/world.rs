@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use alloy_primitives::{Address, B256, Bytes};
 use sluice_core::amount::{Amount, Total};
 use sluice_core::command::{Action, CampaignTerms, ClaimDemand, Command, RoundMode, RoundTerms};
-use sluice_core::decide::{ClaimVerdict, CommandFacts, Input, VerifiedClaim, VerifiedCommand};
+use sluice_core::decide::{ClaimVerdict, Input, VerifiedClaim, VerifiedCommand};
 use sluice_core::ids::{
     BlockRef, CampaignId, ContractRef, DemandId, EntitlementId, IntakeKey, Millis, ProjectId, StreamId,
 };
@@ -308,7 +308,13 @@ impl World {
             accepted_at: self.now,
             body_hash: sluice_core::command::Demand::Claim(claim.clone()).body_hash(),
             claim,
-            verdict: Ok(ClaimVerdict { signed_by: SignedBy::Key, looked_at: None, valid_until }),
+            verdict: Ok(ClaimVerdict {
+                signed_by: SignedBy::Key,
+                looked_at: None,
+                valid_until,
+                person: None,
+                gate: None,
+            }),
         }
     }
 
@@ -325,22 +331,20 @@ impl World {
 
     pub(crate) fn signed(&mut self, action: Action) -> VerifiedCommand {
         let id = action.queue();
-        let subject_version = self.state().seq;
         let listed = crate::lookup::listed(self.state(), &action);
-        let set_version = self.state().home_charter().unwrap().view.set_version;
-        VerifiedCommand {
-            key: self.key(id),
-            id: self.id(),
-            command: Command {
-                action,
-                subject_version,
-                reason: "because".into(),
-                valid_at: self.now,
-                deadline: self.now + 3_600_000,
-                approvals: Vec::new(),
-            },
-            verdict: Ok(CommandFacts { set_version, institutions: 2, looked_at: None, listed }),
-        }
+        let command = Command {
+            action,
+            subject_version: self.state().seq,
+            reason: "because".into(),
+            valid_at: self.now,
+            deadline: self.now + 3_600_000,
+            mandate: B256::ZERO,
+            delegation: B256::ZERO,
+            listed_at: None,
+            approvals: crate::institutions::approvals(&[1, 2]),
+        };
+        let verdict = Ok(crate::institutions::facts(self.state(), &command, listed));
+        VerifiedCommand { key: self.key(id), id: self.id(), command, verdict }
     }
 
     pub(crate) fn push_input(&mut self, from: u64, to: u64) -> Input {

@@ -47,7 +47,7 @@ fn action(action: &Action) -> Result<(), String> {
         }
         Action::GrantMandate(terms) => between("text", terms.text.len(), RULES_BYTES_MAX),
         Action::Delegate(terms) => {
-            between("actions", terms.actions.len(), Action::COUNT)?;
+            between("actions", terms.actions.len(), Action::NAMES.len())?;
             keys("vendor", std::slice::from_ref(&terms.vendor))
         }
         Action::ProposeRules(terms) => {

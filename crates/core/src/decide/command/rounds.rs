@@ -5,7 +5,7 @@ use crate::amount::{Amount, Total};
 use crate::command::{Action, RoundMode, RoundTerms};
 use crate::decide::{CommandFacts, Edge, Listed, VerifiedCommand};
 use crate::ids::{CampaignId, RoundNo};
-use crate::limits::{HOLD_ITEMS_MAX, SHARD};
+use crate::limits::SHARD;
 use crate::log::entry::{Body, Evidence, Pushed, RoundPublished, Voided};
 use crate::refusal::Code;
 use crate::state::State;
@@ -32,7 +32,8 @@ pub(super) fn decide(
         Action::Push { campaign, round, from, to } => {
             let (campaign, round) = known(state, *campaign, *round)?;
             let decided = push(campaign, round, facts, *from..*to)?;
-            Ok(decided.map(|decided| Body::Pushed(Pushed { command: commanded(input, evidence, ()), decided })))
+            Ok(decided
+                .map(|decided| Body::Pushed(Pushed { command: commanded(input, evidence, ()), decided })))
         }
         Action::Void { campaign, round, indexes } => {
             let (_, round) = known(state, *campaign, *round)?;
@@ -60,15 +61,14 @@ fn publish(
     if terms.round != campaign.next_round() {
         return Err(Code::RoundExists.into());
     }
-    gate_of(campaign, terms)?;
-    let Listed::Round { shard_totals, held, as_of, ahead } = &facts.listed else { return Ok(None) };
+    let Listed::Round { shard_totals, held, as_of, ahead, corrects } = &facts.listed else { return Ok(None) };
     // A hold placed or ended since the engine looked may cover other entitlements of this round.
-    if *as_of < state.persons_held_at {
+    if !(state.persons_held_at..=state.seq).contains(as_of) {
         return Ok(None);
     }
-    if held.len() > HOLD_ITEMS_MAX {
-        return Err(Code::TooMany.into());
-    }
+    let mut held = held.clone();
+    held.sort_by_key(|(hold, index, _)| (*hold, *index));
+    held.dedup_by_key(|(hold, index, _)| (*hold, *index));
     let sum = shard_totals.iter().try_fold(Total::ZERO, |sum, t| sum.checked_add_total(*t));
     if terms.count == 0 || shard_totals.len() as u64 != shards_of(terms.count) || sum != Some(terms.total) {
         return Err(Code::SnapshotMissing.into());
@@ -82,26 +82,16 @@ fn publish(
         // More became final since the amounts were looked up.
         return Ok(None);
     }
-    Ok(Some(Body::RoundPublished(RoundPublished {
+    let published = RoundPublished {
         command: commanded(input, evidence, ()),
         terms: terms.clone(),
         shard_totals: shard_totals.clone(),
-        held: held.clone(),
+        held,
         ahead: ahead.clone(),
-    })))
-}
-
-/// A gated round names a gate version that the log defined, and its hash; other rounds name none.
-fn gate_of(campaign: &Campaign, terms: &RoundTerms) -> Result<(), Refusal> {
-    let version = u16::try_from(terms.gate).map_err(|_| Code::UnknownGate)?;
-    match terms.mode {
-        RoundMode::Gated => {
-            let gate = campaign.gates.get(&version).ok_or(Code::UnknownGate)?;
-            if gate.terms.hash() == terms.rules_hash { Ok(()) } else { Err(Code::GateMismatch.into()) }
-        }
-        RoundMode::Push | RoundMode::Pull if version == 0 => Ok(()),
-        RoundMode::Push | RoundMode::Pull => Err(Code::GateMismatch.into()),
-    }
+        corrects: corrects.clone(),
+    };
+    state.check_published(&published)?;
+    Ok(Some(Body::RoundPublished(published)))
 }
 
 /// Per shard its number, how many entitlements are newly decided there, and their sum.
@@ -186,11 +176,7 @@ fn shard_share(
 }
 
 /// What a void annuls: those already paid refuse it, those already void are left out.
-fn void(
-    round: &Round,
-    indexes: &[u64],
-    amounts: &[Amount],
-) -> Result<Vec<(u64, Amount)>, Refusal> {
+fn void(round: &Round, indexes: &[u64], amounts: &[Amount]) -> Result<Vec<(u64, Amount)>, Refusal> {
     let ascending = indexes.windows(2).all(|w| w[0] < w[1]);
     let inside = indexes.last().is_some_and(|last| *last < round.terms.count);
     if !ascending || !inside || amounts.len() != indexes.len() {

@@ -5,16 +5,15 @@ use alloy_primitives::B256;
 
 use super::{Examined, Refusal};
 use crate::amount::Total;
-use crate::command::{Action, HoldTarget};
+use crate::command::{Action, Approval, Command, HoldTarget};
 use crate::decide::{CommandFacts, Listed, MandateSeen, VerifiedCommand};
 use crate::ids::Millis;
-use crate::limits::{HOLDS_ALONE_MAX, PAUSE_ALONE};
 use crate::log::entry::Evidence;
 use crate::refusal::Code;
 use crate::signing::address_signer;
 use crate::state::State;
-use crate::state::apply_offices::millis;
-use crate::state::authority::{Delegation, Limits, Mandate};
+use crate::state::authority::{Delegation, Mandate};
+use crate::state::hold::Hold;
 
 /// A command's right, found good but for the limits.
 pub(super) struct Standing<'a> {
@@ -33,12 +32,14 @@ impl Standing<'_> {
         if let Some((mandate, seen)) = self.mandate
             && mandate.spent.plus(amount, &seen.limits).is_none()
         {
-            return Err(Refusal { code: Code::MandateSpent, changed_at: None, policies: seen.policies.clone() });
+            return Err(Refusal {
+                code: Code::MandateSpent,
+                changed_at: None,
+                policies: seen.policies.clone(),
+            });
         }
         if let Some(delegation) = self.delegation {
-            let (terms, spent) = (&delegation.terms, &delegation.spent);
-            let limits = Limits { amount: terms.amount_max, count: terms.count_max, each: None };
-            spent.plus(amount, &limits).ok_or(Code::DelegationDenies)?;
+            delegation.spent.plus(amount, &delegation.limits()).ok_or(Code::DelegationDenies)?;
         }
         Ok(())
     }
@@ -61,20 +62,22 @@ pub(super) fn examine<'a>(
     now: Millis,
 ) -> Examined<Standing<'a>> {
     let command = &input.command;
-    let first = facts.signers.first().ok_or(Code::QuorumMissing)?.authority;
+    let first = signed_by(state, command, facts)?;
     let delegation = delegated(state, input, first, now)?;
     let Some(mandate) = mandated(state, input, facts, first)? else { return Ok(None) };
-    let chartered = facts.signers.iter().filter(|s| state.is_chartered(s.authority)).count();
-    let needs = needs(state, input, facts, now);
+    let needs = needs(state, command);
+    // Who signs for no institution of the Charter has no quorum behind it, whoever signs beside.
+    let chartered = if state.is_chartered(first) { state.chartered(command).len() } else { 0 };
     let stands = needs.institutions.is_some_and(|least| chartered >= usize::from(least.max(1)))
         || (needs.own == Some(first) && first != B256::ZERO)
         || (needs.mandate && mandate.is_some())
         || is_own_affair(state, input, facts);
     if !stands {
-        return Err(match (needs.institutions, needs.mandate) {
-            (Some(_), _) if chartered > 0 => Code::QuorumMissing,
-            (_, true) => Code::MandateMissing,
+        return Err(match (&command.action, needs.institutions) {
             _ if first == B256::ZERO => Code::NotPayee,
+            (Action::Release { .. }, _) => Code::NotPlacer,
+            (_, Some(_)) if chartered > 0 => Code::QuorumMissing,
+            _ if needs.mandate => Code::MandateMissing,
             _ => Code::NotAuthorized,
         }
         .into());
@@ -88,26 +91,47 @@ pub(super) fn examine<'a>(
     Ok(Some(Standing { evidence, mandate, delegation }))
 }
 
+/// In whose name a command is given: the first signer's. Whoever verified the signatures saw the keys that are in force
+/// here; that each speaks for the institution it signs for is asked again. Those who sign beside the first are institutions
+/// of the Charter: others add nothing.
+fn signed_by(state: &State, command: &Command, facts: &CommandFacts) -> Result<B256, Refusal> {
+    let first = command.approvals.first().ok_or(Code::QuorumMissing)?;
+    if !command.approvals.iter().map(|a| a.authority).eq(facts.signers.iter().map(|s| s.authority)) {
+        return Err(Code::NotAuthorized.into());
+    }
+    let speaks = |a: &Approval| state.authority_of(&a.signer) == Some(a.authority);
+    let by_other_right = command.delegation != B256::ZERO || first.authority == B256::ZERO;
+    let beside = command.approvals[1..].iter().all(|a| speaks(a) && state.is_chartered(a.authority));
+    if (by_other_right || speaks(first)) && beside {
+        Ok(first.authority)
+    } else {
+        Err(Code::NotAuthorized.into())
+    }
+}
+
 /// Who may give each command. What CONTRACTS.md's "Who it takes" names takes the same here.
-fn needs(state: &State, input: &VerifiedCommand, facts: &CommandFacts, now: Millis) -> Needs {
-    let (all, threshold) = state.home_charter().map_or((0, 1), |c| {
-        (u16::try_from(c.view.institutions.len()).unwrap_or(u16::MAX), c.view.threshold.max(1))
-    });
-    let three_quarters = (u32::from(all) * 3).div_ceil(4);
-    let three_quarters = u16::try_from(three_quarters).unwrap_or(u16::MAX).max(1);
+fn needs(state: &State, command: &Command) -> Needs {
+    let all = state.home_charter().map_or(0, |c| c.view.institutions.len());
+    let threshold = state.threshold();
+    let three_quarters = u16::try_from((all * 3).div_ceil(4)).unwrap_or(u16::MAX).max(1);
     let chartered = |institutions| Needs { institutions: Some(institutions), own: None, mandate: false };
     let or_mandate = |institutions| Needs { institutions: Some(institutions), own: None, mandate: true };
     let or_own = |institutions, own| Needs { institutions: Some(institutions), own, mandate: false };
-    match &input.command.action {
+    match &command.action {
         Action::Publish(_)
         | Action::Void { .. }
         | Action::RegisterAuthority(_)
         | Action::GrantMandate(_)
-        | Action::DefineGate(_) => chartered(threshold),
+        | Action::DefineGate(_)
+        | Action::Hold { target: HoldTarget::Campaign { .. } } => chartered(threshold),
         // A push pays only what M of N published for pushing, and a Distributor becomes a campaign only after M of N
         // registered it: for both one institution is enough.
         Action::CreateCampaign(_) | Action::Push { .. } | Action::ProposeRules(_) => or_mandate(1),
         Action::ApproveRules { .. } => chartered(1),
+        // Whose keys another adds speaks for itself no more: as a change of the Charter, that takes three quarters.
+        Action::ChangeKeys { authority, add, .. } if !add.is_empty() && state.is_chartered(*authority) => {
+            or_own(three_quarters, Some(*authority))
+        }
         Action::ChangeKeys { authority, .. } => or_own(threshold, Some(*authority)),
         Action::RevokeMandate { mandate } => {
             or_own(threshold, state.mandates.get(mandate).map(|m| m.terms.holder))
@@ -119,33 +143,26 @@ fn needs(state: &State, input: &VerifiedCommand, facts: &CommandFacts, now: Mill
         Action::ActivateRules { rules, .. } | Action::RetireRules { rules } => {
             or_own(threshold, state.rule_sets.get(rules).map(|r| r.terms.owner))
         }
-        Action::Hold { target: HoldTarget::Campaign { .. } } => chartered(threshold),
-        Action::Hold { .. } => or_mandate(if is_small(state, facts, now) { 1 } else { threshold }),
-        Action::ConfirmHold { .. } => or_mandate(1),
+        // How much one alone may hold or pause, and for how long, is asked where it is counted.
+        Action::Hold { .. } | Action::ConfirmHold { .. } | Action::Pause { .. } => or_mandate(1),
         Action::RenewHold { .. } => chartered(three_quarters),
-        Action::Release { hold } => or_own(three_quarters, state.holds.get(hold).map(|h| h.placed_by)),
-        Action::BindPerson { .. } | Action::RevokeAttestation { .. } | Action::SetLimit { .. } => {
-            or_mandate(threshold)
-        }
+        Action::Release { hold } => match state.holds.get(hold) {
+            // What M institutions placed together no single one of them ends.
+            Some(Hold { target: HoldTarget::Campaign { .. }, .. }) => chartered(threshold),
+            hold => or_own(three_quarters, hold.map(|h| h.placed_by)),
+        },
+        Action::BindPerson { .. }
+        | Action::RevokeAttestation { .. }
+        | Action::SetLimit { .. }
+        | Action::AnswerAppeal { .. } => or_mandate(threshold),
         Action::ChangePayee { .. } | Action::FileAppeal { .. } => {
             Needs { institutions: None, own: None, mandate: true }
         }
-        Action::AnswerAppeal { .. } => or_mandate(threshold),
-        Action::Pause { until, .. } => {
-            let short = until.saturating_sub(now) <= millis(PAUSE_ALONE);
-            or_mandate(if short { 1 } else { threshold })
-        }
         Action::Resume { campaign } => {
-            or_own(threshold, state.campaign(*campaign).and_then(|c| c.pause).map(|p| p.by))
+            let pause = state.campaign(*campaign).and_then(|c| c.pause).filter(|p| p.alone);
+            or_own(threshold, pause.map(|p| p.by))
         }
     }
-}
-
-/// Whether one institution alone may place this hold: few entitlements within 72 hours.
-fn is_small(state: &State, facts: &CommandFacts, now: Millis) -> bool {
-    let Listed::Covered { items, .. } = &facts.listed else { return true };
-    let by = facts.signers.first().map_or(B256::ZERO, |s| s.authority);
-    super::holds::used(state, by, now).held + items.len() as u64 <= HOLDS_ALONE_MAX
 }
 
 /// The mandate a command names: in force, the first signer's, and permitting it. `Some(None)` where it names none.
