@@ -15,6 +15,7 @@ import {
 } from "./interfaces/Types.sol";
 import {Notarized} from "./lib/Notarized.sol";
 import {Notary} from "./Notary.sol";
+import {Warden} from "./Warden.sol";
 import {Sequencers} from "./charter/Sequencers.sol";
 
 /// @title Charter: the constitution of one stream on one chain
@@ -35,6 +36,7 @@ contract Charter is Sequencers {
     }
 
     address public immutable notary = address(new Notary());
+    address public immutable warden = address(new Warden());
 
     mapping(bytes32 id => Change) private _changes;
     mapping(address distributor => bool) public isRegistered;

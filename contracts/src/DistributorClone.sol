@@ -26,19 +26,20 @@ contract DistributorClone is Settlement {
         return abi.decode(Clones.fetchCloneArgs(address(this)), (DistributorTerms));
     }
 
-    /// @dev The `word`-th 32-byte word of the terms, which stand at the end of the clone's code.
-    function _word(uint256 word) private view onlyClone returns (uint256 value) {
+    /// @dev The `word`-th 32-byte word of the terms, which stand at the end of the clone's code. Whoever moves money or
+    /// asks for terms reads the token or the Charter, and that is where the implementation refuses.
+    function _word(uint256 word) private view returns (uint256 value) {
         assembly ("memory-safe") {
             extcodecopy(address(), 0x00, add(0x2d, shl(5, word)), 0x20)
             value := mload(0x00)
         }
     }
 
-    function _token() internal view override returns (address) {
+    function _token() internal view override onlyClone returns (address) {
         return address(uint160(_word(0)));
     }
 
-    function _charter() internal view override returns (address) {
+    function _charter() internal view override onlyClone returns (address) {
         return address(uint160(_word(1)));
     }
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.30;
 
-import {ICharter} from "./interfaces/ICharter.sol";
 import {IDistributor} from "./interfaces/IDistributor.sol";
 import {
     Approval,
@@ -15,27 +14,22 @@ import {
     SparseWord
 } from "./interfaces/Types.sol";
 import {Actions} from "./lib/Actions.sol";
+import {Counted} from "./lib/Counted.sol";
 
 /// @title Notary: what each action's signatures are over, and whose it takes
-/// @notice A Charter deploys its Notary. For every function that takes an `Approval`, Charter and Distributors ask the
+/// @notice A Charter deploys its Notary. For every function that takes an `Approval` (those of a Warden apart), Charter and Distributors ask the
 /// function of the same name here, with the very calldata they were called with; it rebuilds the typed struct, with the
 /// asking contract as `distributor`, and has the Charter count the institutions. It holds nothing and changes nothing;
 /// it is a contract of its own only to keep the two others small (EIP-170).
 /// @dev Each function returns the action's struct hash and the institutions that signed, as a bitmap.
-contract Notary {
+contract Notary is Counted {
     /// @dev Deepest tree: 4·2^40 entitlements are more than will ever be, and shifts stay far from overflow.
     uint256 private constant MAX_DEPTH = 40;
     /// @dev Longest list location in bytes: it is signed, emitted and never stored.
     uint256 private constant MAX_URI = 512;
 
-    ICharter private immutable CHARTER;
-
     /// @notice The signatures bind another count of phase changes: they were given for another situation.
     error StalePhaseCounter(uint64 given, uint64 current);
-
-    constructor() {
-        CHARTER = ICharter(msg.sender);
-    }
 
     function publish(uint256 roundNo, RoundTerms calldata t, Approval calldata approval)
         external
@@ -184,16 +178,6 @@ contract Notary {
 
     function cancelChange(bytes32 change, Approval calldata approval) external view returns (bytes32, uint256) {
         return _require(Quorum.THIRD, abi.encode(Actions.CANCEL_CHANGE, change), approval);
-    }
-
-    /// @dev Appends what every action ends in and has the Charter count.
-    function _require(Quorum quorum, bytes memory fields, Approval calldata approval)
-        private
-        view
-        returns (bytes32 action, uint256 institutions)
-    {
-        action = keccak256(bytes.concat(fields, abi.encode(approval.setVersion, approval.deadline)));
-        institutions = CHARTER.requireQuorum(quorum, action, approval);
     }
 
     function _checkTerms(uint256 roundNo, RoundTerms calldata t) private pure {

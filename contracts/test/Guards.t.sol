@@ -21,12 +21,12 @@ contract GuardsTest is Base {
         uint256 r = opened(t, Mode.PUSH);
         uint256 i = pick % t.count;
         uint256 capacity = 4 * 2 ** t.depth;
-        uint256 shifted = i + capacity * within(times, 1, type(uint64).max);
+        uint256 shifted = i + capacity * within(times, 1, type(uint32).max);
         bytes memory refusal = abi.encodeWithSelector(IDistributor.IndexOutOfRange.selector, shifted);
 
         vm.prank(person(i));
         vm.expectRevert(refusal);
-        dist.claim(r, shifted, t.bucket(i), t.proof(i));
+        dist.claim(r, uint64(shifted), t.bucket(i), t.proof(i));
 
         Redirect[] memory items = new Redirect[](1);
         items[0] = Redirect(r, shifted, address(0xd), FAR, "", t.bucket(i), t.proof(i));
@@ -78,7 +78,7 @@ contract GuardsTest is Base {
     {
         vm.prank(person(6));
         vm.expectPartialRevert(why);
-        dist.claim(r, i, bucket, proof);
+        dist.claim(r, uint64(i), bucket, proof);
     }
 
     function test_settleRefusesWrongShapes() public {
@@ -143,6 +143,27 @@ contract GuardsTest is Base {
         vm.prank(address(0));
         vm.expectRevert(abi.encodeWithSelector(IDistributor.NotPayable.selector, r, 7));
         dist.claim(r, 7, t.bucket(7), t.proof(7));
+    }
+
+    /// @notice Not even if it could sign: here the token is a wallet too.
+    function test_forbiddenRecipientsCannotSignTheirClaims() public {
+        bytes32[] memory entries = new bytes32[](1);
+        entries[0] = TestTree.entry(address(token), 5e18);
+        TestTree.Tree memory t = TestTree.build(entries);
+        uint256 r = opened(t, Mode.PULL);
+        vm.etch(address(token), address(new ContractWallet()).code);
+        ContractWallet(address(token)).approve(claimDigest(r, 0, address(token), address(0xd), 5e18, FAR), true);
+        ContractWallet(address(token)).approve(claimDigest(r, 0, address(token), address(token), 5e18, FAR), true);
+        bytes memory refusal = abi.encodeWithSelector(IDistributor.NotPayable.selector, r, 0);
+        vm.expectRevert(refusal);
+        dist.claimTo(r, 0, t.bucket(0), t.proof(0), address(0xd), FAR, "");
+        vm.expectRevert(refusal);
+        dist.claimFor(r, 0, t.bucket(0), t.proof(0), FAR, "");
+        Redirect[] memory items = new Redirect[](1);
+        items[0] = Redirect(r, 0, address(0xd), FAR, "", t.bucket(0), t.proof(0));
+        vm.prank(lane);
+        vm.expectRevert(refusal);
+        dist.settleTo(1, 1, 0, items, new GateWord[](0));
     }
 
     function test_neverMoreThanTotal() public {
@@ -210,7 +231,7 @@ contract GuardsTest is Base {
         Redirect[] memory items = new Redirect[](1);
         items[0] = redirect(t, gated, 0, address(0xd));
         vm.prank(lane);
-        vm.expectPartialRevert(IDistributor.WrongMode.selector);
+        vm.expectPartialRevert(IDistributor.NotApproved.selector);
         dist.settleTo(1, 1, 0, items, new GateWord[](0));
         vm.prank(person(0));
         vm.expectRevert(refusal);

@@ -126,7 +126,7 @@ contract Actors is Base {
         uint256 r = _round(pickRound);
         uint256 index = shift % 4 == 0 ? i + 512 * (1 + shift % 5) : i;
         vm.prank(person(i));
-        try dist.claim(r, index, tree.bucket(i), tree.proof(i)) {
+        try dist.claim(r, uint64(index), tree.bucket(i), tree.proof(i)) {
             ++successes;
             if (index != i) ++breaches;
         } catch {}

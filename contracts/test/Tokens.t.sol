@@ -196,7 +196,7 @@ contract TokensTest is Base {
     }
 
     function _claimCall(Redirect memory i, uint256 kind) private pure returns (bytes memory) {
-        if (kind == 0) return abi.encodeCall(IDistributor.claim, (i.roundNo, i.index, i.bucket, i.proof));
+        if (kind == 0) return abi.encodeCall(IDistributor.claim, (i.roundNo, uint64(i.index), i.bucket, i.proof));
         if (kind == 1) {
             return abi.encodeCall(
                 IDistributor.claimFor, (i.roundNo, i.index, i.bucket, i.proof, i.deadline, i.signature)

@@ -94,6 +94,20 @@ contract VectorsTest is Checks {
         }
     }
 
+    /// @notice Paths of any length, far longer than the vectors' trees: the climb is unrolled, so every level is its own.
+    function testFuzz_climb(uint256 length, uint256 position, bytes32 seed) public view {
+        bytes memory bucket = abi.encode(seed, 1, 2, 3);
+        bytes32[] memory path = new bytes32[](within(length, 0, 40));
+        bytes32 node = keccak256(bucket);
+        position = within(position, 0, 2 ** path.length - 1);
+        for (uint256 i; i < path.length; ++i) {
+            path[i] = keccak256(abi.encode(seed, i));
+            bool right = position >> i & 1 == 1;
+            node = keccak256(right ? bytes.concat(path[i], node) : bytes.concat(node, path[i]));
+        }
+        eq(tree_.rangeRoot(bucket, 0, position, path), node, "climbed");
+    }
+
     /// @notice Any mask over any small list: proven with exactly the missing siblings, refused with one more or less.
     function testFuzz_sparse(uint256 mask, uint16 size, uint256 pick) public view {
         uint256 count = within(size, 1, 700);

@@ -49,11 +49,24 @@ abstract contract Payments is Ledger {
         bytes32[4] calldata bucket,
         bytes32[] calldata proof
     ) internal view returns (address recipient, uint96 amount) {
+        uint256 entry = _proveWord(r, depth, index, bucket, proof);
+        return (address(uint160(entry >> 96)), uint96(entry));
+    }
+
+    /// @dev The same, as the word it stands in.
+    function _proveWord(
+        Round storage r,
+        uint256 depth,
+        uint256 index,
+        bytes32[4] calldata bucket,
+        bytes32[] calldata proof
+    ) internal view returns (uint256 entry) {
         if (index >= uint256(4) << depth) revert IndexOutOfRange(index);
         if (proof.length != depth) revert BadProofLength(proof.length, depth);
         if (BucketTree.climb(BucketTree.leaf(bucket), index >> 2, proof) != r.root) revert BadProof();
-        uint256 entry = uint256(bucket[index & 3]);
-        return (address(uint160(entry >> 96)), uint96(entry));
+        assembly ("memory-safe") {
+            entry := calldataload(add(bucket, shl(5, and(index, 3))))
+        }
     }
 
     function _requireInTree(uint256 depth, uint256 word, uint256 mask) private pure {

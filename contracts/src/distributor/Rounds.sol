@@ -3,7 +3,8 @@ pragma solidity 0.8.30;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {ICharter} from "../interfaces/ICharter.sol";
-import {Approval, Phase, RoundState, RoundTerms, SparseWord} from "../interfaces/Types.sol";
+import {IWarden} from "../interfaces/IWarden.sol";
+import {Approval, Mode, Phase, RoundState, RoundTerms, SparseWord} from "../interfaces/Types.sol";
 import {Entries} from "../lib/Entries.sol";
 import {HAS_VOIDS, WAS_PAUSED, pack} from "../lib/Hot.sol";
 import {Notarized} from "../lib/Notarized.sol";
@@ -17,6 +18,12 @@ abstract contract Rounds is Payments {
         if (roundNo != next) revert WrongRound(roundNo, next);
         if (t.closesAt <= block.timestamp + _openingDelay()) revert BadRound("closes before it may open");
         _requireApproval();
+        if (t.mode == Mode.GATED) {
+            // From here on a payment may take the version's rules for the round's.
+            GateKey storage gate = _gates[t.gate];
+            bool fits = gate.account != address(0) && gate.rulesHash == t.rulesHash;
+            if (!fits) revert BadRound("its gate version is not installed for its rules");
+        }
 
         if (_campaign.firstLive == 0) _campaign.firstLive = 1;
         if (next - _campaign.firstLive >= MAX_LIVE_ROUNDS) revert BadRound("too many rounds are live: sweep some");
@@ -25,7 +32,7 @@ abstract contract Rounds is Payments {
         Round storage r = _rounds[roundNo];
         r.root = t.root;
         r.hot = pack(t.total, t.closesAt, t.opensAt, t.gate, t.depth, t.mode);
-        if (_campaign.pausedUntil > 0) r.hot = r.hot.withFlag(WAS_PAUSED);
+        if (_campaign.pausedUntil | _campaign.heldUntil > 0) r.hot = r.hot.withFlag(WAS_PAUSED);
         r.cold = Cold({
             total: t.total,
             voided: 0,
@@ -115,7 +122,10 @@ abstract contract Rounds is Payments {
         RoundState state = r.hot.state();
         if (state != RoundState.SWEPT) {
             _requireState(roundNo, r.hot, RoundState.OPEN);
-            uint64 at = _closing(r) + _grace();
+            uint256 lastEnd = _requireNothingHeld(roundNo);
+            // Whom a hold kept from being paid has the whole grace after its end.
+            uint256 closed = _closing(r);
+            uint64 at = uint64(closed > lastEnd ? closed : lastEnd) + _grace();
             if (block.timestamp < at) revert TooEarly(at);
             _end(r, RoundState.SWEPT);
         }
@@ -124,6 +134,14 @@ abstract contract Rounds is Payments {
         uint256 amount = balance > kept ? balance - kept : 0;
         emit Swept(roundNo, amount);
         _sendRefund(amount);
+    }
+
+    /// @return lastEnd when the last hold on the round ended, seconds
+    function _requireNothingHeld(uint256 roundNo) private view returns (uint256 lastEnd) {
+        uint256 holds;
+        (holds, lastEnd) = IWarden(ICharter(_charter()).warden()).holdsOn(address(this), roundNo);
+        if (holds != 0) revert HoldsStand(roundNo, holds);
+        if (_campaign.heldUntil > block.timestamp) revert Paused(_campaign.heldUntil);
     }
 
     function withdraw(uint256 amount, uint256, Approval calldata) external guarded {

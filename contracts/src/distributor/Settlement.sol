@@ -6,11 +6,11 @@ import {GateWord, Mode, Redirect, SparseWord} from "../interfaces/Types.sol";
 import {BucketTree} from "../lib/BucketTree.sol";
 import {Entries} from "../lib/Entries.sol";
 import {Hot} from "../lib/Hot.sol";
-import {Claims} from "./Claims.sol";
+import {Gates} from "./Gates.sol";
 
 /// @notice Batches: in ACTIVE from a lane of the current epoch's sequencer with the next batch number, in EXIT from
 /// anyone.
-abstract contract Settlement is Claims {
+abstract contract Settlement is Gates {
     function settle(
         uint64 epoch,
         uint64 batchNo,
@@ -34,16 +34,24 @@ abstract contract Settlement is Claims {
         guarded
     {
         bool exit = _beginBatch(epoch, batchNo, logRoot);
-        Tally memory tally;
-        for (uint256 i; i < chunks.length; ++i) {
-            SparseWord calldata chunk = chunks[i];
-            Round storage r = _rounds[chunk.roundNo];
-            _requirePaying(chunk.roundNo, r.hot, exit);
-            if (r.hot.mode() == Mode.GATED) revert WrongMode(chunk.roundNo, Mode.GATED);
-            _proveChunk(r, r.hot.depth(), chunk);
-            _payWord(tally, chunk.roundNo, r, chunk.word, chunk.mask, chunk.mask, chunk.words);
+        GateWord[] calldata none;
+        assembly ("memory-safe") {
+            none.offset := 0
+            none.length := 0
         }
-        _requireSomePaid(tally);
+        _payChunks(chunks, none, false, exit);
+    }
+
+    function settleGated(
+        uint64 epoch,
+        uint64 batchNo,
+        bytes32 logRoot,
+        SparseWord[] calldata chunks,
+        GateWord[] calldata gates
+    ) external guarded {
+        bool exit = _beginBatch(epoch, batchNo, logRoot);
+        if (gates.length != chunks.length) revert BadInputLength(gates.length, chunks.length);
+        _payChunks(chunks, gates, true, exit);
     }
 
     function settleTo(
@@ -55,7 +63,31 @@ abstract contract Settlement is Claims {
     ) external guarded {
         bool exit = _beginBatch(epoch, batchNo, logRoot);
         Tally memory tally;
+        Gate memory gate;
+        for (uint256 i; i < gates.length; ++i) {
+            _look(gate, _rounds[gates[i].roundNo].hot);
+            _verifyGate(gate, gates[i]);
+        }
         for (uint256 i; i < items.length; ++i) _redirect(tally, items[i], gates, exit);
+        _requireSomePaid(tally);
+    }
+
+    function _payChunks(SparseWord[] calldata chunks, GateWord[] calldata gates, bool gated, bool exit) private {
+        Tally memory tally;
+        Gate memory gate;
+        for (uint256 i; i < chunks.length; ++i) {
+            SparseWord calldata chunk = chunks[i];
+            Round storage r = _rounds[chunk.roundNo];
+            Hot hot = r.hot;
+            _requirePaying(chunk.roundNo, hot, exit);
+            if ((hot.mode() == Mode.GATED) != gated) revert WrongMode(chunk.roundNo, hot.mode());
+            if (gated) {
+                _look(gate, hot);
+                _requireGate(gate, chunk.roundNo, chunk.word, chunk.mask, gates[i]);
+            }
+            _proveChunk(r, hot.depth(), chunk);
+            _payWord(tally, chunk.roundNo, r, chunk.word, chunk.mask, chunk.mask, chunk.words);
+        }
         _requireSomePaid(tally);
     }
 
@@ -103,12 +135,12 @@ abstract contract Settlement is Claims {
 
     /// @dev Pays one redirected entitlement, or says why not and goes on: a wallet that takes its signature back, or a
     /// claim paid meanwhile, must not stop the others. What the sequencer itself could get wrong reverts.
-    function _redirect(Tally memory tally, Redirect calldata item, GateWord[] calldata, bool exit) private {
+    function _redirect(Tally memory tally, Redirect calldata item, GateWord[] calldata gates, bool exit) private {
         uint256 roundNo = item.roundNo;
         Round storage r = _rounds[roundNo];
         Hot hot = r.hot;
         _requirePaying(roundNo, hot, exit);
-        if (hot.mode() == Mode.GATED) revert WrongMode(roundNo, Mode.GATED);
+        if (hot.mode() == Mode.GATED) _requireAnyGate(roundNo, item.index, gates);
         (address recipient, uint96 amount) = _proveEntry(r, hot.depth(), item.index, item.bucket, item.proof);
         if (_isForbidden(recipient)) revert NotPayable(roundNo, item.index);
 
@@ -128,6 +160,16 @@ abstract contract Settlement is Claims {
             emit ItemSkipped(roundNo, item.index, reason);
             if (tally.firstReason.length == 0) tally.firstReason = reason;
         }
+    }
+
+    /// @dev Whether one of the gate's words, all of them verified, covers an entitlement.
+    function _requireAnyGate(uint256 roundNo, uint256 index, GateWord[] calldata gates) private pure {
+        (uint256 word, uint256 bit) = (index >> 8, 1 << (index & 0xff));
+        for (uint256 i; i < gates.length; ++i) {
+            GateWord calldata g = gates[i];
+            if (g.roundNo == roundNo && g.word == word && g.mask & bit != 0) return;
+        }
+        revert NotApproved(roundNo, word, bit);
     }
 
     function _refusal(Redirect calldata item, address recipient, uint96 amount)

@@ -180,6 +180,9 @@ interface ICharter {
     /// @notice The contract that knows what each action's signatures are over and whose it takes.
     function notary() external view returns (address);
 
+    /// @notice The contract that keeps holds and what few institutions may do of them: see IWarden.
+    function warden() external view returns (address);
+
     /// @notice The time constants.
     function timers() external view returns (Timers memory);
 

@@ -85,6 +85,16 @@ interface IDistributor {
     error AlreadyUsed(bytes32 action);
     /// @notice The campaign's own token is never rescued.
     error OwnToken();
+    /// @notice The gate's word does not cover all of these entitlements.
+    error NotApproved(uint256 round, uint256 word, uint256 mask);
+    /// @notice The gate's word has expired.
+    error GateExpired(uint64 expiry);
+    /// @notice The gate version is disabled until then, seconds.
+    error GateOff(uint16 gateVersion, uint64 until);
+    /// @notice The signature is not that of the round's gate version over this word.
+    error BadGateSignature(uint16 gateVersion);
+    /// @notice Holds stand on the round: end them first.
+    error HoldsStand(uint256 round, uint256 holds);
 
     /// @notice A round was published; `terms` as signed.
     event RoundPublished(uint256 indexed round, RoundTerms terms, uint64 publishedAt);
@@ -112,6 +122,30 @@ interface IDistributor {
     event Withdrawn(uint256 amount);
     /// @notice A foreign token went to the refund address.
     event Rescued(address indexed token, uint256 amount);
+    /// @notice A gate version is installed, for good.
+    event GateInstalled(uint16 indexed gateVersion, bytes signer, bytes32 rulesHash);
+    /// @notice A gate version does not count until then, seconds; a time that is past: it counts again.
+    event GateDisabled(uint16 indexed gateVersion, uint64 until, uint256 institutions);
+    /// @notice Entitlements are held, at least until `until`, seconds. `institutions` is who signed, as a bitmap.
+    event HoldPlaced(
+        uint256 indexed hold,
+        uint256 indexed round,
+        uint256 indexed word,
+        uint256 mask,
+        uint64 until,
+        uint256 institutions,
+        bytes32 reason
+    );
+    /// @notice A hold was confirmed or renewed.
+    event HoldConfirmed(uint256 indexed hold, uint64 until, uint256 institutions);
+    /// @notice A hold ended: released by `institutions`, or lapsed if that is zero.
+    event HoldEnded(
+        uint256 indexed hold, uint256 indexed round, uint256 indexed word, uint256 mask, uint256 institutions
+    );
+    /// @notice The whole campaign is held until then, seconds, the exit included.
+    event CampaignHeld(uint64 until, uint256 institutions);
+    /// @notice Payments are paused until then, seconds; in EXIT they go on.
+    event PauseSet(uint64 until, uint256 institutions);
 
     /// @notice Publishes the next round. Takes M. Rounds count from 1.
     function publish(uint256 roundNo, RoundTerms calldata terms, Approval calldata approval) external;
@@ -148,6 +182,16 @@ interface IDistributor {
     /// @notice Pays chosen entitlements of PUSH and PULL rounds to their recipients.
     function settleSparse(uint64 epoch, uint64 batchNo, bytes32 logRoot, SparseWord[] calldata chunks) external;
 
+    /// @notice Pays chosen entitlements of GATED rounds to their recipients.
+    /// @param gates the gate's word for each chunk, in the same order
+    function settleGated(
+        uint64 epoch,
+        uint64 batchNo,
+        bytes32 logRoot,
+        SparseWord[] calldata chunks,
+        GateWord[] calldata gates
+    ) external;
+
     /// @notice Pays entitlements where their recipients signed. An item whose claim is not valid now is skipped.
     /// @param gates for items of GATED rounds: a gate's words that cover them; empty otherwise
     function settleTo(
@@ -159,9 +203,11 @@ interface IDistributor {
     ) external;
 
     /// @notice Pays the caller its own entitlement.
+    /// @dev `index` is a uint64 here because that makes the selector the second lowest: the compiler looks selectors up
+    /// in ascending order, and each one passed costs 22 gas.
     /// @param bucket the four words of the bucket that holds it
     /// @param proof depth sibling hashes, from the bucket up
-    function claim(uint256 roundNo, uint256 index, bytes32[4] calldata bucket, bytes32[] calldata proof) external;
+    function claim(uint256 roundNo, uint64 index, bytes32[4] calldata bucket, bytes32[] calldata proof) external;
 
     /// @notice Pays a recipient that signed `Claim` with to = recipient. Anyone may carry it.
     function claimFor(
@@ -183,6 +229,61 @@ interface IDistributor {
         uint64 deadline,
         bytes calldata signature
     ) external;
+
+    /// @notice Pays an entitlement of a GATED round that its gate approved: to the calling recipient itself (then the
+    /// recipient's signature is not looked at), else where the recipient signed.
+    function claimAttested(
+        uint256 roundNo,
+        uint256 index,
+        bytes32[4] calldata bucket,
+        bytes32[] calldata proof,
+        address to,
+        uint64 deadline,
+        bytes calldata signature,
+        GateWord calldata gate
+    ) external;
+
+    /// @notice Installs a gate version for good. Takes M. A new key is a new version; rounds keep theirs.
+    /// @param gateVersion 1 to 65,535, not used before
+    /// @param signer the gate's key (ERC-7913), which is not a sequencer's
+    function installGate(uint16 gateVersion, bytes calldata signer, bytes32 rulesHash, Approval calldata approval)
+        external;
+
+    /// @notice Lets a gate version not count until `until`, seconds. One institution alone, in ACTIVE only: 72 hours in
+    /// all; M: 30 days, and to an earlier time; ceil(3N/4): 30 days more.
+    /// @param nonce any number not used before with the same fields (here and in what follows)
+    function disableGate(uint16 gateVersion, uint64 until, uint256 nonce, Approval calldata approval) external;
+
+    /// @notice Holds unpaid entitlements of one word; those paid, void or held drop out. One institution alone, in
+    /// ACTIVE only: 72 hours, 256 entitlements in any 72 hours, each once. M: 30 days, a second time ceil(3N/4).
+    /// @param reason hash of the reason, which is not on chain
+    /// @return id of the hold
+    function hold(
+        uint256 roundNo,
+        uint256 word,
+        uint256 mask,
+        bytes32 reason,
+        uint256 nonce,
+        Approval calldata approval
+    ) external returns (uint256 id);
+
+    /// @notice Lets a hold by one institution last 30 days from its beginning: another institution, outside ACTIVE M.
+    /// Renews one that lasts as long for 30 days from now: ceil(3N/4).
+    function confirmHold(uint256 id, uint256 nonce, Approval calldata approval) external;
+
+    /// @notice Ends a hold. The institution that placed it, as long as nobody confirmed it; else M.
+    function release(uint256 id, uint256 nonce, Approval calldata approval) external;
+
+    /// @notice Ends a hold that has expired. Anyone.
+    function lapse(uint256 id) external;
+
+    /// @notice Holds the whole campaign until `until`, seconds, the exit included. Takes M, for 30 days; ceil(3N/4) for
+    /// 30 days more. A time that is past ends it.
+    function holdCampaign(uint64 until, uint256 nonce, Approval calldata approval) external;
+
+    /// @notice Stops settlements and claims until `until`, seconds, except in EXIT. One institution alone may only
+    /// lengthen, by 24 hours in any 30 days; M may order 30 days, again and again, and end it.
+    function pause(uint64 until, uint256 nonce, Approval calldata approval) external;
 
     /// @notice Annuls unpaid entitlements and frees their money. Takes M, in EXIT ceil(3N/4). The signatures are over
     /// (round, word, mask); words and proof only prove the amounts. Reverts if any of them is paid or void.
@@ -237,6 +338,9 @@ interface IDistributor {
 
     /// @notice Until when payments are paused, seconds; 0 or past means they are not.
     function pausedUntil() external view returns (uint64);
+
+    /// @notice Until when the whole campaign is held, seconds; 0 or past means it is not.
+    function heldUntil() external view returns (uint64);
 
     /// @notice The fixed terms of this deployment.
     function terms() external view returns (DistributorTerms memory);

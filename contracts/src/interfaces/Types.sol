@@ -226,14 +226,54 @@ struct Redirect {
     bytes32[] proof;
 }
 
-/// @notice A gate's signed statement that the entitlements in `mask` may be paid.
+/// @notice A gate's signed statement that the entitlements in `mask` may be paid: the masks of one word only grow. The
+/// gate signs `Gate(round,gateVersion,word,mask,rulesHash,asOfSeq,expiry)`; version and rules are the round's own.
+/// @param asOfSeq position of the log up to which the gate had looked
+/// @param expiry last second at which it may serve
 struct GateWord {
     uint256 roundNo;
-    uint16 gateVersion;
     uint256 word;
     uint256 mask;
-    bytes32 rulesHash;
     uint64 asOfSeq;
     uint64 expiry;
     bytes signature;
+}
+
+/// @notice A gate version as stored; all zero if it is not installed. Times in seconds.
+/// @param signer its key (ERC-7913), any kind
+/// @param rulesHash the rule sets it stands for: only rounds with the same may name it
+/// @param disabledUntil nothing is paid on its word until then
+struct GateView {
+    bytes signer;
+    bytes32 rulesHash;
+    uint64 installedAt;
+    uint64 disabledUntil;
+}
+
+/// @notice What a Warden answers a Distributor. What the question has no use for is zero.
+/// @param until end of the hold or stop, seconds, never before now
+/// @param institutions who signed, as a bitmap
+struct Ruling {
+    uint256 id;
+    uint256 roundNo;
+    uint256 word;
+    uint256 mask;
+    uint256 until;
+    uint256 institutions;
+}
+
+/// @notice A hold as stored. Times in seconds.
+/// @param mask what it holds of the word; 0 once it has ended
+/// @param expiresAt from then on anyone may end it; until somebody does, it holds
+/// @param placedBy the institutions that signed it, as a bitmap under `setVersion`
+/// @param firm placed by M or confirmed by a second institution
+struct HoldView {
+    uint256 roundNo;
+    uint256 word;
+    uint256 mask;
+    uint64 placedAt;
+    uint64 expiresAt;
+    uint32 placedBy;
+    uint64 setVersion;
+    bool firm;
 }

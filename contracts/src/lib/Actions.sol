@@ -45,10 +45,6 @@ library Actions {
     bytes32 internal constant RESUME =
         keccak256("Resume(uint64 phaseCounter,uint256 nonce,uint64 setVersion,uint64 deadline)");
 
-    // Signed structs of functions that come next; fixed now, so that signers and tools need not change.
-    bytes32 internal constant RECOVER = keccak256(
-        "Recover(uint64 epoch,uint64 phaseCounter,uint256 nonce,uint64 setVersion,uint64 deadline)"
-    );
     bytes32 internal constant HOLD = keccak256(
         "Hold(address distributor,uint256 round,uint256 word,uint256 mask,bytes32 reason,uint256 nonce,uint64 setVersion,uint64 deadline)"
     );
@@ -69,6 +65,10 @@ library Actions {
     );
     bytes32 internal constant DISABLE_GATE = keccak256(
         "DisableGate(address distributor,uint16 gateVersion,uint64 until,uint256 nonce,uint64 setVersion,uint64 deadline)"
+    );
+    // Signed struct of a function that comes next; fixed now, so that signers and tools need not change.
+    bytes32 internal constant RECOVER = keccak256(
+        "Recover(uint64 epoch,uint64 phaseCounter,uint256 nonce,uint64 setVersion,uint64 deadline)"
     );
     /// @dev In the Distributor's domain, signed by a gate's key.
     bytes32 internal constant GATE = keccak256(

@@ -52,41 +52,46 @@ library BucketTree {
     }
 
     /// @notice Root reached from `node`, the `position`-th of its level, along `path`.
-    function climb(bytes32 node, uint256 position, bytes32[] calldata path) internal pure returns (bytes32) {
-        return climb(node, position, path, 0);
-    }
-
-    /// @notice As `climb`, along `path[from:]`.
-    function climb(bytes32 node, uint256 position, bytes32[] calldata path, uint256 from)
-        internal
-        pure
-        returns (bytes32 root)
-    {
+    function climb(bytes32 node, uint256 position, bytes32[] calldata path) internal pure returns (bytes32 root) {
         assembly ("memory-safe") {
+            // The level's bit of the position stands at 0x20: it is the node's place in the scratch space.
+            function parent(child, place, sibling) -> hash {
+                let side := and(place, 0x20)
+                mstore(side, child)
+                mstore(xor(side, 0x20), sibling)
+                hash := keccak256(0x00, 0x40)
+            }
             root := node
-            let at := add(path.offset, shl(5, from))
-            let end := add(path.offset, shl(5, path.length))
-            // The present level's bit of the position is kept at 0x20: it is the node's place in the scratch space.
-            // Two levels a turn, after one alone if their number is odd.
+            let at := path.offset
+            let left := path.length
             position := shl(5, position)
-            if and(sub(end, at), 0x20) {
-                let side := and(position, 0x20)
-                mstore(side, root)
-                mstore(xor(side, 0x20), calldataload(at))
-                root := keccak256(0x00, 0x40)
+            // Unrolled, because turns would cost half as much as the hashes: eight levels a turn, after those that do
+            // not fill one.
+            for {} and(left, 3) {} {
+                root := parent(root, position, calldataload(at))
                 position := shr(1, position)
                 at := add(at, 0x20)
+                left := sub(left, 1)
             }
-            for {} lt(at, end) { at := add(at, 0x40) } {
-                let side := and(position, 0x20)
-                mstore(side, root)
-                mstore(xor(side, 0x20), calldataload(at))
-                root := keccak256(0x00, 0x40)
-                side := and(shr(1, position), 0x20)
-                mstore(side, root)
-                mstore(xor(side, 0x20), calldataload(add(at, 0x20)))
-                root := keccak256(0x00, 0x40)
-                position := shr(2, position)
+            if and(left, 4) {
+                root := parent(root, position, calldataload(at))
+                root := parent(root, shr(1, position), calldataload(add(at, 0x20)))
+                root := parent(root, shr(2, position), calldataload(add(at, 0x40)))
+                root := parent(root, shr(3, position), calldataload(add(at, 0x60)))
+                position := shr(4, position)
+                at := add(at, 0x80)
+            }
+            for { left := shr(3, left) } left { left := sub(left, 1) } {
+                root := parent(root, position, calldataload(at))
+                root := parent(root, shr(1, position), calldataload(add(at, 0x20)))
+                root := parent(root, shr(2, position), calldataload(add(at, 0x40)))
+                root := parent(root, shr(3, position), calldataload(add(at, 0x60)))
+                root := parent(root, shr(4, position), calldataload(add(at, 0x80)))
+                root := parent(root, shr(5, position), calldataload(add(at, 0xa0)))
+                root := parent(root, shr(6, position), calldataload(add(at, 0xc0)))
+                root := parent(root, shr(7, position), calldataload(add(at, 0xe0)))
+                position := shr(8, position)
+                at := add(at, 0x100)
             }
         }
     }
@@ -170,6 +175,6 @@ library BucketTree {
         if (proof.length < used || proof.length - used != depth - level) return bytes32(0);
         // One mark is left: the node's place in its level is the mark's bit number over the span.
         uint256 position = Math.log2(buckets) >> (2 + level) | word << (levels - level);
-        return climb(root, position, proof, used);
+        return climb(root, position, proof[used:]);
     }
 }

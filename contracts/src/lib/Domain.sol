@@ -16,6 +16,17 @@ library Domain {
 
     /// @notice What is signed: keccak256(0x1901 ‖ separator ‖ struct hash).
     function digest(address verifier, bytes32 structHash) internal view returns (bytes32) {
-        return keccak256(abi.encodePacked(hex"1901", separator(verifier), structHash));
+        return digestIn(separator(verifier), structHash);
+    }
+
+    /// @notice The same, with a separator at hand.
+    function digestIn(bytes32 separator_, bytes32 structHash) internal pure returns (bytes32 hash) {
+        assembly ("memory-safe") {
+            let scratch := mload(0x40)
+            mstore(scratch, hex"1901")
+            mstore(add(scratch, 0x02), separator_)
+            mstore(add(scratch, 0x22), structHash)
+            hash := keccak256(scratch, 0x42)
+        }
     }
 }

@@ -31,10 +31,19 @@ library Signatures {
         if (signer.length < 20) return false;
         address account = address(bytes20(signer));
         if (signer.length == 20) return isValid(account, digest, signature);
-        if (account.code.length == 0) return false;
+        return isValid(account, signer[20:], digest, signature);
+    }
+
+    /// @notice Whether the holder of `key` consented, as its ERC-7913 verifier sees it.
+    function isValid(address verifier, bytes memory key, bytes32 digest, bytes calldata signature)
+        internal
+        view
+        returns (bool)
+    {
+        if (verifier.code.length == 0) return false;
         return _ask(
-            account,
-            abi.encodeCall(IERC7913SignatureVerifier.verify, (signer[20:], digest, signature)),
+            verifier,
+            abi.encodeCall(IERC7913SignatureVerifier.verify, (key, digest, signature)),
             IERC7913SignatureVerifier.verify.selector
         );
     }

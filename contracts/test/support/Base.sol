@@ -3,6 +3,7 @@ pragma solidity 0.8.30;
 
 import {ICharter} from "../../src/interfaces/ICharter.sol";
 import {IDistributor} from "../../src/interfaces/IDistributor.sol";
+import {IWarden} from "../../src/interfaces/IWarden.sol";
 import {
     Approval,
     AuthoritySignature,
@@ -32,6 +33,8 @@ abstract contract Base is Checks {
     uint256 internal constant PERSON = 0xbe0000;
     uint256 internal constant START = 1_800_000_000;
     uint64 internal constant FAR = 4_000_000_000;
+    uint256 internal constant GATE_KEY = 0x9a7e;
+    bytes32 internal constant RULES = keccak256("rules");
     uint64 internal constant DELAY = 3600;
     uint64 internal constant TERM = 30 days;
     uint64 internal constant GRACE = 10 days;
@@ -46,6 +49,7 @@ abstract contract Base is Checks {
     address internal stranger = address(0x57);
 
     ICharter internal charter;
+    IWarden internal warden;
     IDistributor internal dist;
     OddToken internal token;
     uint64 internal batch;
@@ -54,6 +58,7 @@ abstract contract Base is Checks {
         vm.warp(START);
         token = new OddToken();
         charter = ICharter(vm.deployCode("Charter.sol:Charter", abi.encode(founding())));
+        warden = IWarden(charter.warden());
         dist = deploy(ClaimPolicy.ALWAYS);
         vm.prank(control);
         charter.takeEpoch(1);
@@ -179,7 +184,7 @@ abstract contract Base is Checks {
         r.depth = uint8(t.depth);
         r.count = uint64(t.count);
         r.total = uint128(t.total);
-        r.rulesHash = keccak256("rules");
+        r.rulesHash = RULES;
         r.opensAt = now_();
         r.closesAt = now_() + TERM;
         r.mode = mode;
@@ -188,8 +193,11 @@ abstract contract Base is Checks {
         r.listHash = keccak256("list");
     }
 
+    /// @dev GATED rounds name gate version 1, whose key is GATE_KEY unless a test installed another.
     function publish(TestTree.Tree memory t, Mode mode) internal returns (uint256 roundNo) {
         roundNo = dist.roundCount() + 1;
+        bool missing = warden.gateOf(address(dist), 1).installedAt == 0;
+        if (mode == Mode.GATED && missing) installGate(1, abi.encodePacked(vm.addr(GATE_KEY)), 3);
         RoundTerms memory terms = termsFor(t, mode);
         dist.publish(roundNo, terms, approve(publishFields(dist, roundNo, terms), 3));
     }
@@ -200,6 +208,14 @@ abstract contract Base is Checks {
         token.mint(address(dist), t.total);
         pass(DELAY);
         dist.open(roundNo);
+    }
+
+    function installFields(uint16 version, bytes memory signer, bytes32 rules) internal view returns (bytes memory) {
+        return abi.encode(Actions.INSTALL_GATE, address(dist), version, keccak256(signer), rules);
+    }
+
+    function installGate(uint16 version, bytes memory signer, uint256 count) internal {
+        dist.installGate(version, signer, RULES, approve(installFields(version, signer, RULES), count));
     }
 
     // -- payments ------------------------------------------------------------------------------------------------
@@ -242,7 +258,7 @@ abstract contract Base is Checks {
 
     function claim(TestTree.Tree memory t, uint256 roundNo, uint256 index) internal {
         vm.prank(person(index));
-        dist.claim(roundNo, index, t.bucket(index), t.proof(index));
+        dist.claim(roundNo, uint64(index), t.bucket(index), t.proof(index));
     }
 
     function void(TestTree.Tree memory t, uint256 roundNo, uint256 word, uint256 mask) internal {

@@ -61,7 +61,15 @@ const PUBLISH = {
 const CLAIM = {
   Claim: 'uint256 round,uint256 index,address recipient,address to,uint96 amount,uint64 deadline'.split(',').map(field),
 };
+const GATE = {
+  Gate: 'uint256 round,uint16 gateVersion,uint256 word,uint256 mask,bytes32 rulesHash,uint64 asOfSeq,uint64 expiry'.split(',').map(field),
+};
+const INSTALL_GATE = {
+  InstallGate: 'address distributor,uint16 gateVersion,bytes signer,bytes32 rulesHash,uint64 setVersion,uint64 deadline'.split(',').map(field),
+};
 const FAR = 4_000_000_000n;
+/** Rules of every round of the bench: as costly in calldata as any hash. */
+const RULES = keccak256(toUtf8Bytes('rules'));
 
 export class Campaign {
   /** Deploys everything. `lane` settles. */
@@ -119,11 +127,11 @@ export class Campaign {
       depth: DEPTH,
       count: 4n << BigInt(DEPTH),
       total: 10n ** 29n,
-      rulesHash: '0x' + '00'.repeat(32),
+      rulesHash: RULES,
       opensAt: now,
       closesAt: now + 10_000_000n,
       mode,
-      gate: 0,
+      gate: mode === 2 ? 1 : 0,
       supersedes: 0n,
       listUri: '',
       listHash: '0x' + '00'.repeat(32),
@@ -160,6 +168,39 @@ export class Campaign {
     return this.#batch('settleSparse', [
       chunks.map(([word, mask]) => ({ roundNo: round, word, mask, ...tree.sparse(word, mask) })),
     ]);
+  }
+
+  /** Installs gate version 1 with a key of the bench. */
+  async installGate() {
+    this.gate = wallet('gate');
+    const fields = { gateVersion: 1, signer: this.gate.address, rulesHash: RULES };
+    const message = { distributor: this.distributor, ...fields, setVersion: 1, deadline: FAR };
+    const signature = await this.authority.signTypedData(domain(this.charter), INSTALL_GATE, message);
+    const approval = { setVersion: 1, deadline: FAR, signatures: [{ signer: this.authority.address, signature }] };
+    await this.#send(this.deployer, 'installGate', [1, this.gate.address, RULES, approval]);
+  }
+
+  /** What the gate signs over a word, as of a position of the log as high as a large one gets. */
+  async #gateWord(round, word, mask) {
+    const content = { word, mask, asOfSeq: 123_456_789n, expiry: FAR };
+    const message = { round, gateVersion: 1, rulesHash: RULES, ...content };
+    return { roundNo: round, ...content, signature: await this.gate.signTypedData(domain(this.distributor), GATE, message) };
+  }
+
+  async settleGated(round, tree, chunks) {
+    const gates = await Promise.all(chunks.map(([word, mask]) => this.#gateWord(round, word, mask)));
+    return this.#batch('settleGated', [
+      chunks.map(([word, mask]) => ({ roundNo: round, word, mask, ...tree.sparse(word, mask) })),
+      gates,
+    ]);
+  }
+
+  async claimAttested(round, tree, index) {
+    const recipient = tree.entries[index].address;
+    await this.chain.fund(recipient);
+    const { bucket, proof } = tree.entry(index);
+    const gate = await this.#gateWord(round, index >> 8, 1n << BigInt(index & 255));
+    return this.#send(recipient, 'claimAttested', [round, index, bucket, proof, recipient, 0, '0x', gate]);
   }
 
   async settleTo(round, tree, items) {

@@ -16,8 +16,8 @@ use crate::ids::{CampaignId, ContractRef, DemandId, Millis, ProjectId, RoundNo, 
 pub use action::Action;
 pub use list::{ListPlace, list_tree};
 pub use office::{
-    AppealAbout, AuthorityTerms, DelegationTerms, GateTerms, HoldTarget, MandateTerms, RulesTerms, Subject,
-    lineage_id,
+    AcceptedAttestation, AppealAbout, AuthorityTerms, DelegationTerms, GateTerms, HoldTarget, MandateTerms,
+    RulesTerms, Subject, lineage_id,
 };
 
 /// A demand as it was accepted; the body of an intake row.

@@ -74,6 +74,8 @@ pub const LANES_MAX: usize = 16;
 
 /// Blocks the watcher asks logs of at once; bisected when the provider refuses.
 pub const LOG_BLOCKS_MAX: u64 = 500;
+/// Final blocks of campaigns new to the log that one look reads: two requests, then everything else has its turn.
+pub const CATCH_UP_BLOCKS_MAX: u64 = 1_000;
 /// The cursor is written at least every so many blocks even when nothing happened, so that a restart reads little.
 pub const CURSOR_BLOCKS_MAX: u64 = 256;
 /// The deepest un-final stretch the watcher keeps; a longer one means finality has stopped, and settlement waits.

@@ -61,21 +61,6 @@ impl Default for GasModel {
 }
 
 impl GasModel {
-    /// The same calls with a token whose transfers cost more: every item scaled by `percent`.
-    pub fn scaled(self, percent: u64) -> Self {
-        let scale = |gas: u64| gas * percent / 100;
-        Self {
-            base: self.base,
-            dense_item: scale(self.dense_item),
-            dense_rest: self.dense_rest,
-            sparse_item: scale(self.sparse_item),
-            sparse_word: self.sparse_word,
-            redirect_item: scale(self.redirect_item),
-            gate_word: self.gate_word,
-            most: self.most,
-        }
-    }
-
     /// Gas a batch is planned within.
     fn budget(&self) -> u64 {
         let one = self.base + (self.sparse_word + self.sparse_item).max(self.redirect_item);
@@ -103,7 +88,9 @@ impl GasModel {
                     items * self.sparse_item + words.len() as u64 * (self.sparse_word + self.gate_word)
                 }
                 // Each may stand in a word of its own, and need its gate's signature.
-                BatchForm::Redirected { claims } => claims.len() as u64 * (self.redirect_item + self.gate_word),
+                BatchForm::Redirected { claims } => {
+                    claims.len() as u64 * (self.redirect_item + self.gate_word)
+                }
             }
     }
 }
@@ -173,8 +160,7 @@ pub fn next_number(campaign: &Campaign) -> u64 {
 
 fn redirected(campaign: &Campaign, gas: &GasModel) -> Option<Content> {
     let item = gas.redirect_item + gas.gate_word;
-    let most =
-        BATCH_REDIRECTS_MAX.min(usize::try_from(gas.budget().saturating_sub(gas.base) / item).ok()?);
+    let most = BATCH_REDIRECTS_MAX.min(usize::try_from(gas.budget().saturating_sub(gas.base) / item).ok()?);
     let claims: Vec<_> = campaign
         .redirected
         .iter()

@@ -53,13 +53,6 @@ pub struct Facts {
     pub bytes: Bytes,
 }
 
-impl Group {
-    /// The position of the first entry.
-    pub fn first_seq(&self) -> Option<Seq> {
-        self.entries.first().map(|e| e.seq)
-    }
-}
-
 impl Decider {
     /// A decider at the head of the committed log.
     pub fn new(state: State, tree: Frontier, epoch: Epoch) -> Self {
@@ -96,7 +89,9 @@ impl Decider {
             match decide(&self.state, &input, now) {
                 Decision::Entry(body) => {
                     self.push(*body, now, &mut entries, &mut postings)?;
-                    facts.extend(input.facts().map(|bytes| Facts { seq: self.state.seq, bytes: bytes.clone() }));
+                    facts.extend(
+                        input.facts().map(|bytes| Facts { seq: self.state.seq, bytes: bytes.clone() }),
+                    );
                 }
                 Decision::Again => again.push(input),
                 Decision::Nothing => {}

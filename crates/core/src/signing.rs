@@ -60,7 +60,12 @@ pub fn claim_digest(claim: &ClaimDemand, distributor: ContractRef) -> B256 {
 
 /// The digest one institution signs for this command under the stream's home Charter: the command's own struct, or the
 /// list's in which it stands. `None` if its place in the list cannot be.
-pub fn command_digest(command: &Command, id: DemandId, authority: B256, charter: ContractRef) -> Option<B256> {
+pub fn command_digest(
+    command: &Command,
+    id: DemandId,
+    authority: B256,
+    charter: ContractRef,
+) -> Option<B256> {
     let hash = match &command.listed_at {
         None => command_hash(command, id, authority),
         Some(place) => CommandList {
@@ -76,7 +81,14 @@ pub fn command_digest(command: &Command, id: DemandId, authority: B256, charter:
 }
 
 /// The digest of a list of commands: what is signed once for all of them.
-pub fn list_digest(root: B256, count: u32, list: DemandId, deadline: u64, authority: B256, charter: ContractRef) -> B256 {
+pub fn list_digest(
+    root: B256,
+    count: u32,
+    list: DemandId,
+    deadline: u64,
+    authority: B256,
+    charter: ContractRef,
+) -> B256 {
     let id = FixedBytes(list.0.into_bytes());
     digest(CommandList { authority, id, root, count, deadline }.eip712_hash_struct(), charter)
 }

@@ -18,16 +18,18 @@ use sluice_core::state::ChainSeen;
 use sluice_core::state::status::ClaimState;
 use sluice_store::{IntakeRow, IntakeWriter, Store};
 use tokio::sync::{Notify, watch};
-use tokio::task::JoinHandle;
+
+mod tasks;
 
 use crate::clock::DatabaseClock;
 use crate::error::EngineError;
 use crate::follower::{Follower, Outcome};
 use crate::intake::{Intake, SubmitError, Submitted};
-use crate::settlement::LaneStatus;
+use crate::settlement::{LaneStatus, paused};
 use crate::snapshots::Snapshots;
 use crate::standby::{ChainSettings, Standby};
 use crate::verify::Verifier;
+use tasks::{Part, Tasks};
 
 /// How often a node says that it lives.
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(5);
@@ -87,7 +89,7 @@ struct Inner {
     lanes: Arc<Mutex<Vec<LaneStatus>>>,
     leading: Arc<AtomicU64>,
     failed: watch::Receiver<Option<Arc<EngineError>>>,
-    tasks: Mutex<Vec<JoinHandle<()>>>,
+    tasks: tokio::sync::Mutex<Option<Tasks>>,
 }
 
 /// What is known of a demand.
@@ -119,8 +121,11 @@ pub struct NodeStatus {
     pub waiting: usize,
     /// Settlement accounts, as far as this node leads.
     pub lanes: Vec<LaneStatus>,
-    /// How far each chain was read.
+    /// How far each chain was read, as the log says; up to `CURSOR_BLOCKS_MAX` blocks behind where nothing happens.
     pub chains: BTreeMap<ChainId, ChainSeen>,
+    /// Chains on which blocks have stopped becoming final, with the length of the un-final stretch: settlement is paused
+    /// there.
+    pub paused: BTreeMap<ChainId, u64>,
     /// Rounds whose snapshot is missing here: while there are any the node is not ready.
     pub missing_snapshots: usize,
 }
@@ -179,21 +184,32 @@ impl Node {
             lanes: Arc::clone(&lanes),
             leading: Arc::clone(&leading),
         };
-        let (fail, failed) = watch::channel(None);
-        let tasks = vec![
-            tokio::spawn(writer.run()),
-            tokio::spawn(async move {
-                let error = standby.run().await;
-                fail.send_replace(Some(Arc::new(error)));
-            }),
-            tokio::spawn(heartbeats(store.clone(), id, Arc::clone(&clock), Arc::clone(&leading))),
-        ];
-        let tasks = Mutex::new(tasks);
+        standby.check_charters().await?;
+        let heartbeats = heartbeats(store.clone(), id, Arc::clone(&clock), Arc::clone(&leading));
+        let tasks = Tasks::start([
+            (
+                "intake writer",
+                Box::pin(async {
+                    writer.run().await;
+                    None
+                }) as Part,
+            ),
+            ("standby", Box::pin(async { Some(standby.run().await) })),
+            (
+                "heartbeat",
+                Box::pin(async {
+                    heartbeats.await;
+                    None
+                }),
+            ),
+        ]);
+        let failed = tasks.failed();
+        let tasks = tokio::sync::Mutex::new(Some(tasks));
         let inner = Inner { config, id, store, follower, snapshots, intake, lanes, leading, failed, tasks };
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Resolves when the process must exit: fenced, or its state contradicts the log.
+    /// Resolves when the process must exit: fenced, its state contradicts the log, or one of its parts ended or panicked.
     pub async fn failed(&self) -> Arc<EngineError> {
         let mut failed = self.inner.failed.clone();
         match failed.wait_for(Option::is_some).await {
@@ -213,11 +229,8 @@ impl Node {
         if tokio::time::timeout(STOP_WITHIN, waiting).await.is_err() {
             tracing::warn!("demands under way were left to their clients, who ask again by id");
         }
-        let tasks = std::mem::take(&mut *self.inner.tasks.lock().expect("no panic inside"));
-        for task in tasks {
-            task.abort();
-            // An aborted task's end is no news.
-            let _ = task.await;
+        if let Some(tasks) = self.inner.tasks.lock().await.take() {
+            tasks.stop().await;
         }
         self.inner.store.close().await;
     }
@@ -358,6 +371,7 @@ impl Node {
             waiting: inner.intake.room().len(),
             lanes: inner.lanes.lock().expect("no panic inside").clone(),
             chains: state.chains.clone(),
+            paused: state.chains.iter().filter_map(|(id, c)| Some((*id, paused(c)?))).collect(),
             missing_snapshots,
         })
     }

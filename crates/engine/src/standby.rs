@@ -9,7 +9,7 @@ use std::time::Duration;
 use sluice_chain::signer::Account;
 use sluice_chain::{At, Chain};
 use sluice_core::fees::FeePolicy;
-use sluice_core::ids::{ChainId, Epoch, NodeId, StreamId};
+use sluice_core::ids::{ChainId, ContractRef, Epoch, NodeId, StreamId};
 use sluice_core::limits::{GROUP_INPUTS_MAX, LEASE};
 use sluice_core::log::entry::{Body, EpochBegan};
 use sluice_store::{LeaderSession, Store};
@@ -25,7 +25,7 @@ use crate::sequencer::{Observations, Sequencer};
 use crate::settlement::{Accounts, LaneStatus, Settlement};
 use crate::snapshots::Snapshots;
 use crate::verify::Verifier;
-use crate::watcher::Watcher;
+use crate::watcher::{Watcher, wrong_charter};
 
 /// How often a follower reads the log and looks whether it should lead.
 const FOLLOW_EVERY: Duration = Duration::from_millis(50);
@@ -86,6 +86,9 @@ impl Standby {
                 Err(error) => error,
             };
             self.leading.store(0, Ordering::SeqCst);
+            if let Some(wrong) = self.wrong_charter() {
+                return wrong;
+            }
             match error.class() {
                 Class::Exit => return error,
                 _ => tracing::warn!(
@@ -98,6 +101,41 @@ impl Standby {
         }
     }
 
+    /// A Charter in the configuration that contradicts the log: this node must not lead, and nobody but its operator can
+    /// mend it.
+    pub(crate) fn wrong_charter(&self) -> Option<EngineError> {
+        self.follower.read(|state| {
+            self.chains.iter().find_map(|(id, settings)| {
+                wrong_charter(state, ContractRef { chain_id: *id, address: settings.charter })
+            })
+        })
+    }
+
+    /// Whether a Charter stands where the configuration says that the other chains have theirs. The home chain's is read
+    /// before anything else; without one the log has no beginning.
+    ///
+    /// # Errors
+    /// [`EngineError::Config`] with the chain and the field. A chain that cannot be reached now is looked at again when
+    /// this node leads.
+    pub(crate) async fn check_charters(&self) -> Result<(), EngineError> {
+        if let Some(wrong) = self.wrong_charter() {
+            return Err(wrong);
+        }
+        for (id, settings) in self.chains.iter().filter(|(id, _)| **id != self.home) {
+            let Err(error) = settings.chain.constitution(settings.charter, At::Latest).await else {
+                continue;
+            };
+            if matches!(error.class(), sluice_chain::Class::Final | sluice_chain::Class::Bug) {
+                let address = settings.charter;
+                return Err(EngineError::Config(format!(
+                    "chains.{id}.charter: {address} is no Charter: {error}"
+                )));
+            }
+            tracing::warn!(chain = id, error = %error, "the Charter could not be read");
+        }
+        Ok(())
+    }
+
     /// Applies the log as it grows; stands for election now and then.
     async fn follow_until_elected(&self) -> Result<(LeaderSession, Epoch), EngineError> {
         let mut session = None;
@@ -105,6 +143,9 @@ impl Standby {
         let mut above: Option<(tokio::time::Instant, Epoch)> = None;
         loop {
             while self.follower.catch_up(&self.store).await? {}
+            if let Some(wrong) = self.wrong_charter() {
+                return Err(wrong);
+            }
             if looked.is_none_or(|at| at.elapsed() >= ELECT_EVERY) {
                 looked = Some(tokio::time::Instant::now());
                 let at_least = match above.filter(|(at, _)| at.elapsed() < CHAINS_EVERY) {

@@ -6,18 +6,17 @@ mod commands;
 mod covered;
 mod listed;
 mod registered;
+mod shape;
 mod signers;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use alloy_primitives::{Address, B256};
-use sluice_core::command::{Accepted, ClaimDemand, Command, Demand, RoundTerms};
+use sluice_core::command::{Accepted, ClaimDemand, Demand, RoundTerms};
 use sluice_core::decide::{ClaimVerdict, Input, VerifiedClaim, VerifiedCommand};
 use sluice_core::ids::{BlockRef, CampaignId, ChainId, ContractRef, Millis, RoundNo};
-use sluice_core::limits::{
-    APPROVALS_MAX, LOOKUP_VALID, LOOKUPS_MAX, REASON_BYTES_MAX, SHARD, SIGNATURE_BYTES_MAX, VOID_ITEMS_MAX,
-};
+use sluice_core::limits::{LOOKUP_VALID, LOOKUPS_MAX, SIGNATURE_BYTES_MAX};
 use sluice_core::log::entry::SignedBy;
 use sluice_core::refusal::Code;
 use sluice_core::signing::claim_digest;
@@ -30,6 +29,8 @@ use crate::error::EngineError;
 use crate::follower::Follower;
 use crate::recover::signer_of;
 use crate::snapshots::Snapshots;
+
+pub use shape::check_shape;
 
 /// Verifies demands. Cheap to clone; look-ups on chain share one bound.
 #[derive(Clone, Debug)]
@@ -182,34 +183,6 @@ impl Verifier {
 
     fn chain(&self, id: ChainId) -> Result<&sluice_chain::Chain, EngineError> {
         self.chains.get(&id).ok_or_else(|| EngineError::Config(format!("chain {id} is not configured here")))
-    }
-}
-
-/// The bounds of a command, each with the field it names.
-///
-/// # Errors
-/// With a sentence naming the field and what would be right.
-pub fn check_shape(command: &Command) -> Result<(), String> {
-    if command.reason.len() > REASON_BYTES_MAX {
-        return Err(format!("reason: at most {REASON_BYTES_MAX} bytes"));
-    }
-    if command.approvals.is_empty() || command.approvals.len() > APPROVALS_MAX {
-        return Err(format!("approvals: between 1 and {APPROVALS_MAX}"));
-    }
-    if command.approvals.iter().any(|a| a.signature.len() > SIGNATURE_BYTES_MAX || a.signer.len() < 20) {
-        return Err(format!(
-            "approvals: a signer has at least 20 bytes, a signature at most {SIGNATURE_BYTES_MAX}"
-        ));
-    }
-    match &command.action {
-        Action::Void { indexes, .. } if indexes.is_empty() || indexes.len() > VOID_ITEMS_MAX => {
-            Err(format!("indexes: between 1 and {VOID_ITEMS_MAX}"))
-        }
-        Action::CreateCampaign(terms) if terms.name.is_empty() || terms.name.len() > 200 => {
-            Err("name: between 1 and 200 bytes".into())
-        }
-        Action::Publish(terms) if terms.list_uri.len() > 2_000 => Err("list_uri: at most 2000 bytes".into()),
-        _ => Ok(()),
     }
 }
 

@@ -1,15 +1,16 @@
 //! The watcher: what a chain says, as entries. The cursor moves in the same append as the entries it yields; a block
 //! that vanished is taken back by the inverse entries; only the configured finality makes anything final.
 
+mod cursor;
 mod translate;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sluice_chain::events::{BlockEvents, Watched};
 use sluice_chain::{At, Chain};
 use sluice_core::amount::Amount;
-use sluice_core::ids::{BlockRef, CampaignId, ChainId, EntitlementId};
-use sluice_core::limits::{GROUP_INPUTS_MAX, LOG_BLOCKS_MAX};
+use sluice_core::ids::{BlockRef, CampaignId, ChainId, ContractRef, EntitlementId};
+use sluice_core::limits::{CATCH_UP_BLOCKS_MAX, GROUP_INPUTS_MAX, LOG_BLOCKS_MAX};
 use sluice_core::log::entry::{
     BatchAt, BatchFinal, Body, ChainCursor, CharterRead, EpochOnChain, EventsAt, EventsFinal,
 };
@@ -20,6 +21,9 @@ use crate::error::EngineError;
 use crate::follower::Follower;
 use crate::sequencer::Observations;
 use crate::snapshots::Snapshots;
+use cursor::must_record;
+
+pub(crate) use cursor::wrong_charter;
 
 /// Observations of one append: half a group, so that the rest is left for demands.
 const APPEND_MAX: usize = GROUP_INPUTS_MAX / 2;
@@ -36,6 +40,20 @@ pub struct Watcher {
     charter_read_at: u64,
     /// Whether this chain's Charter founds the stream.
     home: bool,
+    /// How far was read beyond the log's cursor.
+    ahead: Option<Ahead>,
+    /// The next block to read of campaigns that are new to the log.
+    catching_up: BTreeMap<CampaignId, u64>,
+}
+
+/// Blocks read beyond the log's cursor in this term: they yielded nothing, so nothing was written. Lost, they are read
+/// again and yield nothing again.
+#[derive(Clone, Copy, Debug)]
+struct Ahead {
+    /// The log's cursor from which they were read; beyond another one they mean nothing.
+    from: BlockRef,
+    seen: BlockRef,
+    finalized: BlockRef,
 }
 
 /// A campaign on this chain, as far as the watcher needs it.
@@ -56,7 +74,17 @@ impl Watcher {
         observations: Observations,
         home: bool,
     ) -> Self {
-        Self { chain, charter, follower, snapshots, observations, charter_read_at: 0, home }
+        Self {
+            chain,
+            charter,
+            follower,
+            snapshots,
+            observations,
+            charter_read_at: 0,
+            home,
+            ahead: None,
+            catching_up: BTreeMap::new(),
+        }
     }
 
     /// One look at the chain; returns how many entries it yielded.
@@ -69,13 +97,16 @@ impl Watcher {
             return Ok(0);
         }
         let head = self.chain.head().await?;
-        let Some(seen) = self.seen() else {
+        let Some(mut seen) = self.seen() else {
             return self.begin(head.finalized).await;
         };
         match self.chain.block_ref(seen.seen.number).await? {
             Some(block) if block == seen.seen => {}
             // Only another block at that height is a reorganisation.
-            Some(_) => return self.rewind(seen).await,
+            Some(_) => match self.step_back(seen).await? {
+                Some(before) => seen = before,
+                None => return self.rewind(seen).await,
+            },
             // The node is behind: it will come. One that is further and lacks the block has a hole, which it must mend.
             None => {
                 if head.latest.number > seen.seen.number {
@@ -101,7 +132,15 @@ impl Watcher {
         self.chain.id()
     }
 
+    /// How far the chain was read: as the log says or, while blocks yield nothing, further.
     fn seen(&self) -> Option<ChainSeen> {
+        let recorded = self.recorded()?;
+        let ahead = self.ahead.filter(|ahead| ahead.from == recorded.seen);
+        Some(ahead.map_or(recorded, |a| ChainSeen { seen: a.seen, finalized: a.finalized, ..recorded }))
+    }
+
+    /// How far the log says the chain was read.
+    fn recorded(&self) -> Option<ChainSeen> {
         self.follower.read(|state| state.chains.get(&self.id()).copied())
     }
 
@@ -131,6 +170,27 @@ impl Watcher {
                 })
                 .collect()
         })
+    }
+
+    /// After a reorganisation of blocks that yielded nothing there is nothing to take back: reading goes on from the last
+    /// final block or the log's cursor, whichever is later. `None` if the cursor itself, or a final block, vanished.
+    async fn step_back(&mut self, seen: ChainSeen) -> Result<Option<ChainSeen>, EngineError> {
+        let Some(recorded) = self.recorded().filter(|recorded| recorded.seen != seen.seen) else {
+            return Ok(None);
+        };
+        let stands =
+            if seen.finalized.number > recorded.seen.number { seen.finalized } else { recorded.seen };
+        if self.chain.block_ref(stands.number).await? != Some(stands) {
+            return Ok(None);
+        }
+        tracing::info!(
+            chain = self.id(),
+            from = seen.seen.number,
+            to = stands.number,
+            "empty blocks were reorganised"
+        );
+        self.ahead = Some(Ahead { from: recorded.seen, seen: stands, finalized: seen.finalized });
+        Ok(Some(ChainSeen { seen: stands, ..seen }))
     }
 
     /// Takes back what stands in blocks that vanished, and goes back to the last final block: what is still there is
@@ -166,26 +226,45 @@ impl Watcher {
         Ok(yielded + self.append(bodies).await?)
     }
 
-    /// Reads the contracts of campaigns that are new to the log from their deployment up to the cursor.
+    /// Reads the contracts of campaigns that are new to the log from their deployment up to the cursor. Up to the last
+    /// final block that may take many looks, so that an old Distributor holds up nobody else; what may still vanish is
+    /// read in one, with the cursor it joins.
     async fn catch_up_new_campaigns(&mut self, seen: ChainSeen) -> Result<usize, EngineError> {
-        let mut yielded = 0;
-        for new in self.campaigns().into_iter().filter(|c| !c.caught_up) {
-            let mut from = new.deployed_at;
+        let new: Vec<OnChain> = self.campaigns().into_iter().filter(|c| !c.caught_up).collect();
+        self.catching_up.retain(|id, _| new.iter().any(|c| c.watched.campaign == *id));
+        let (mut yielded, mut left) = (0, CATCH_UP_BLOCKS_MAX);
+        for new in new {
+            let campaign = new.watched.campaign;
+            let mut from = self.catching_up.get(&campaign).copied().unwrap_or(new.deployed_at);
             while from <= seen.seen.number {
-                let to = (from + LOG_BLOCKS_MAX - 1).min(seen.seen.number);
+                let is_final = from <= seen.finalized.number;
+                if is_final && left == 0 {
+                    tracing::info!(chain = self.id(), %campaign, read = from - 1, of = seen.seen.number,
+                        "a campaign's past is being read");
+                    // There is more to do at once.
+                    return Ok(yielded.max(1));
+                }
+                let end = if is_final { seen.finalized.number } else { seen.seen.number };
+                let most = if is_final { left.min(LOG_BLOCKS_MAX) } else { LOG_BLOCKS_MAX };
+                let to = (from + most - 1).min(end);
                 let read = self.chain.events(from, to, &[new.watched], None).await?;
                 for bodies in self.translate(&[new.watched], read.blocks)? {
                     yielded += self.append(bodies).await?;
                 }
+                if is_final {
+                    left = left.saturating_sub(to + 1 - from);
+                    self.catching_up.insert(campaign, to + 1);
+                }
                 from = to + 1;
             }
-            let cursor = self.cursor(seen.seen, seen.finalized, vec![new.watched.campaign]);
+            let cursor = self.cursor(seen.seen, seen.finalized, vec![campaign]);
             yielded += self.append(vec![cursor]).await?;
         }
         Ok(yielded)
     }
 
-    /// Reads the next stretch of blocks; its entries and the cursor stand in one append.
+    /// Reads the next stretch of blocks; its entries and the cursor stand in one append. Where there are none, the cursor
+    /// is not written either, unless something waits for it.
     async fn read_on(
         &mut self,
         seen: ChainSeen,
@@ -224,8 +303,13 @@ impl Watcher {
         }
         let is_final = if finalized.number <= reached.number { finalized } else { reached };
         let is_final = if is_final.number < seen.finalized.number { seen.finalized } else { is_final };
-        if bodies.is_empty() && reached == seen.seen && is_final == seen.finalized {
-            return Ok(0);
+        let Some(recorded) = self.recorded() else { return Ok(0) };
+        if bodies.is_empty() {
+            let moved = ChainSeen { seen: reached, finalized: is_final, ..recorded };
+            if !self.follower.read(|state| must_record(state, self.id(), recorded, moved)) {
+                self.ahead = Some(Ahead { from: recorded.seen, seen: reached, finalized: is_final });
+                return Ok(0);
+            }
         }
         bodies.push(self.cursor(reached, is_final, Vec::new()));
         self.append(bodies).await
@@ -285,7 +369,10 @@ impl Watcher {
         if finalized.number <= self.charter_read_at && self.charter_read_at > 0 {
             return Ok(0);
         }
-        let charter = sluice_core::ids::ContractRef { chain_id: self.id(), address: self.charter };
+        let charter = ContractRef { chain_id: self.id(), address: self.charter };
+        if let Some(error) = self.follower.read(|state| wrong_charter(state, charter)) {
+            return Err(error);
+        }
         let read = self.chain.constitution(self.charter, At::Block(finalized)).await?;
         let epoch = self.chain.epoch(self.charter, At::Block(finalized)).await?;
         let (known_view, known_epoch) = self.follower.read(|s| {

@@ -148,9 +148,11 @@ async fn taking_the_epoch_keeps_to_the_fee_policy_and_is_raised_at_its_nonce() {
     let control = world.sequencers[0].0.address();
     let first = eventually("the epoch is asked for", || waiting_of(&world, control)).await;
     assert_eq!(first.tip, 3 * GWEI, "the configured tip");
-    // Far above what was offered, so that only a replacement can be mined.
-    let raised = eventually("it is outbid", || async {
+    // Far above what was offered, so that only a replacement can be mined. Then no more blocks, so that it waits.
+    for _ in 0..4 {
         base_fee(&world, 50 * GWEI).await;
+    }
+    let raised = eventually("it is outbid", || async {
         waiting_of(&world, control).await.filter(|now| now.max_fee > first.max_fee)
     })
     .await;

@@ -25,6 +25,7 @@ use sluice_core::command::Demand;
 use sluice_core::fees::FeePolicy;
 use sluice_core::ids::{DemandId, EntitlementId};
 use sluice_core::log::entry::{BatchForm, Body};
+use sluice_core::log::merkle::leaf_hash;
 use sluice_core::refusal::Code;
 use sluice_engine::follower::Follower;
 use sluice_engine::sequencer::Observations;
@@ -192,7 +193,8 @@ async fn a_position_is_taken_once_and_an_old_epoch_appends_nothing() {
 fn row(stored: &sluice_store::StoredEntry, epoch: u64, seq: u64) -> LogRow {
     let mut entry = stored.decode().expect("an entry");
     (entry.epoch, entry.seq) = (epoch, seq);
-    LogRow::of(&entry)
+    let bytes = entry.encode();
+    LogRow { kind: entry.body.kind(), leaf: leaf_hash(&bytes), entry: bytes, intake: entry.body.intake() }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

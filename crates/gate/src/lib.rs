@@ -2,3 +2,5 @@
 //! passed in.
 
 pub mod attestation;
+pub mod mandate;
+pub mod rules;

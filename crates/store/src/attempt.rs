@@ -7,7 +7,6 @@ use uuid::Uuid;
 use crate::Store;
 use crate::columns::{from_bigint, from_bytea, to_bigint};
 use crate::error::Result;
-use crate::limits::LIST_MAX;
 
 /// A signed transaction that carries a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,17 +45,6 @@ fn attempt((seq, campaign, batch, chain, lane, nonce, hash, raw): Columns) -> Re
 }
 
 impl Store {
-    /// The attempts of a batch, in the order in which they were signed.
-    ///
-    /// # Errors
-    /// [`crate::Error::Unavailable`].
-    pub async fn attempts_of(&self, campaign: CampaignId, batch: BatchNo) -> Result<Vec<Attempt>> {
-        let sql = "SELECT seq, campaign, batch, chain, lane, nonce, hash, raw FROM attempt
-                   WHERE campaign = $1 AND batch = $2 ORDER BY seq LIMIT $3";
-        let query = sqlx::query_as(sql).bind(campaign.0).bind(to_bigint("batch", batch)?).bind(LIST_MAX);
-        self.fetch_all("read a batch's attempts", query).await?.into_iter().map(attempt).collect()
-    }
-
     /// What was last signed at a nonce of a settlement account.
     ///
     /// # Errors

@@ -177,7 +177,7 @@ pub enum AppendError {
         /// The group's first position.
         first: Seq,
     },
-    /// It may have been written. Take a new epoch, then ask [`crate::Store::resolve_unknown`].
+    /// It may have been written. Take a new epoch, then read the log: what is not there then never will be.
     #[error("whether the append was written is not known: {0}")]
     Unknown(#[source] sqlx::Error),
     /// A row with this key exists. Duplicates are found before the append, so this is a bug; nothing was written.

@@ -96,23 +96,6 @@ impl Store {
         self.fetch_optional("find a demand by its id", query).await?.map(row).transpose()
     }
 
-    /// The row of a place.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
-    pub async fn intake_by_key(&self, key: IntakeKey) -> Result<Option<IntakeRow>> {
-        let sql = concat!(
-            "SELECT ",
-            columns!(),
-            " FROM intake t WHERE t.campaign = $1 AND t.node = $2 AND t.n = $3"
-        );
-        let query = sqlx::query_as(sql)
-            .bind(key.campaign.0)
-            .bind(to_integer("node", key.node)?)
-            .bind(to_bigint("intake number", key.n)?);
-        self.fetch_optional("find a demand by its place", query).await?.map(row).transpose()
-    }
-
     /// The next rows above each cursor, at most `limit_each` of one, ascending by `n` within one. No backlog stands
     /// before another's rows.
     ///

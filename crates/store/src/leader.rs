@@ -107,17 +107,24 @@ impl LeaderSession {
         let next = at_least.max(standing.as_ref().map_or(0, |head| head.epoch) + 1);
         let now = match standing {
             Some(standing) => self.succeed(&standing, holder, lease, next).await?,
-            None if self.try_lock(next).await? => self.found(holder, lease, next).await?,
+            None if self.try_lock(next).await? => {
+                let now = self.found(holder, lease, next).await?;
+                self.keep(next, now).await?
+            }
             None => None,
         };
         match now {
             Some(now) => self.begin(now, next, lease).await.map(Some),
-            None => {
-                // Whether or not this session locked it; nobody must find it taken later.
-                self.unlock(next).await?;
-                Ok(None)
-            }
+            None => Ok(None),
         }
+    }
+
+    /// Gives back the lock of an epoch that was locked and not taken: nobody must find it held later.
+    async fn keep(&mut self, epoch: Epoch, taken: Option<Millis>) -> Result<Option<Millis>> {
+        if taken.is_none() {
+            self.unlock(epoch).await?;
+        }
+        Ok(taken)
     }
 
     /// Extends the lease when nothing is appended; returns the database's clock.
@@ -127,20 +134,6 @@ impl LeaderSession {
     pub async fn renew(&mut self) -> Result<Millis, AppendError> {
         let term = self.term.ok_or(Error::NoEpoch)?;
         self.set_lease(term, term.lease).await
-    }
-
-    /// Gives the lease back and ends the session: a planned hand-over. The epoch stays until somebody takes the next.
-    ///
-    /// # Errors
-    /// [`AppendError::Fenced`] when the epoch is over already.
-    pub async fn release(mut self) -> Result<(), AppendError> {
-        let term = self.term.ok_or(Error::NoEpoch)?;
-        self.set_lease(term, Duration::ZERO).await?;
-        if let Some(conn) = self.conn.take() {
-            // The server ends the session either way; a lost good-bye changes nothing.
-            let _ = within(LEADER_ANSWER_TIMEOUT, conn.close()).await;
-        }
-        Ok(())
     }
 
     async fn set_lease(&mut self, mut term: Term, lease: Duration) -> Result<Millis, AppendError> {
@@ -180,7 +173,8 @@ impl LeaderSession {
         let gone = self.try_lock(standing.epoch).await?;
         let may = gone || standing.own || standing.lapsed;
         let taken = if may && self.try_lock(next).await? {
-            self.replace(standing, gone, holder, lease, next).await?
+            let now = self.replace(standing, gone, holder, lease, next).await?;
+            self.keep(next, now).await?
         } else {
             None
         };

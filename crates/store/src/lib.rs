@@ -29,7 +29,7 @@ pub use error::{AppendError, Class, Error, Result};
 pub use intake::{Cursor, IntakeOutcome, IntakeRow, IntakeWriter, NewIntake};
 pub use leader::{Append, Appended, LeaderSession, Taken};
 pub use limits::{APPEND_BYTES_MAX, APPEND_ROWS_MAX, ATTESTATIONS_GROUP_MAX};
-pub use log::{Head, LogRow, Resolution, StoredEntry};
+pub use log::{Head, LogRow, StoredEntry};
 pub use node::Node;
 pub use project::{ApiKey, ApiKeyId, Project};
 pub use snapshot::StoredSnapshot;

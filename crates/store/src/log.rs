@@ -22,14 +22,6 @@ pub struct LogRow {
     pub intake: Option<IntakeKey>,
 }
 
-impl LogRow {
-    /// The row of an entry.
-    pub fn of(entry: &Entry) -> Self {
-        let bytes = entry.encode();
-        Self { kind: entry.body.kind(), leaf: leaf_hash(&bytes), entry: bytes, intake: entry.body.intake() }
-    }
-}
-
 /// An entry as it stands in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredEntry {
@@ -78,17 +70,6 @@ pub struct Head {
     pub seq: Seq,
     /// The database's clock.
     pub now: Millis,
-}
-
-/// What became of an append whose answer was lost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Resolution {
-    /// It is in the log.
-    Mine,
-    /// It is not in the log and never will be.
-    Lost,
-    /// It is not in the log, but its epoch is still in force, so it may yet arrive. Take a new epoch and ask again.
-    Open,
 }
 
 /// A row of the log as it is read.
@@ -242,35 +223,5 @@ impl Store {
             return Err(Error::Corrupt { what: "log", reason });
         }
         Ok(first)
-    }
-
-    /// What became of an append whose answer was lost: `seq` and `leaf` of any of its entries (it is in the log whole
-    /// or not at all), and the epoch it was sent under. Conclusive once that epoch is over.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
-    pub async fn resolve_unknown(
-        &self,
-        stream: StreamId,
-        seq: Seq,
-        leaf: &Hash,
-        epoch: Epoch,
-    ) -> Result<Resolution> {
-        // One snapshot for both: if it shows a higher epoch it shows every append under the lower one, because the
-        // takeover waited for their lock.
-        let sql = "SELECT h.epoch, l.epoch, l.leaf
-                   FROM head h LEFT JOIN log l ON l.stream = $1 AND l.seq = $2 WHERE h.stream = $1";
-        let query =
-            sqlx::query_as(sql).bind(to_integer("stream", stream.0)?).bind(to_bigint("position", seq)?);
-        let row: Option<(i64, Option<i64>, Option<Vec<u8>>)> =
-            self.fetch_optional("learn what became of an append", query).await?;
-        let Some((head, written_under, written)) = row else { return Ok(Resolution::Lost) };
-        let epoch = to_bigint("epoch", epoch)?;
-        Ok(match (written_under, written) {
-            (Some(under), Some(written)) if under == epoch && written == leaf => Resolution::Mine,
-            (Some(_), _) => Resolution::Lost,
-            (None, _) if head > epoch => Resolution::Lost,
-            (None, _) => Resolution::Open,
-        })
     }
 }

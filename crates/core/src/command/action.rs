@@ -5,8 +5,8 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AppealAbout, AuthorityTerms, CampaignTerms, DelegationTerms, GateTerms, HoldTarget, MandateTerms, RoundTerms,
-    RulesTerms, Subject,
+    AppealAbout, AuthorityTerms, CampaignTerms, DelegationTerms, GateTerms, HoldTarget, MandateTerms,
+    RoundTerms, RulesTerms, Subject,
 };
 use crate::amount::Total;
 use crate::ids::{CampaignId, Millis, RoundNo, Seq};
@@ -232,8 +232,9 @@ impl Action {
             | Self::ProposeRules(_)
             | Self::FileAppeal { .. } => Subject::New,
             Self::Publish(terms) => Subject::Campaign(terms.campaign),
-            Self::Push { campaign, round, .. }
-            | Self::Void { campaign, round, .. } => Subject::Round(*campaign, *round),
+            Self::Push { campaign, round, .. } | Self::Void { campaign, round, .. } => {
+                Subject::Round(*campaign, *round)
+            }
             // A hold is the safe direction: it is never too late for what changed meanwhile.
             Self::Hold { .. } => Subject::New,
             Self::ChangeKeys { authority, .. } => Subject::Authority(*authority),
@@ -241,15 +242,14 @@ impl Action {
             Self::RevokeMandate { mandate } => Subject::Mandate(*mandate),
             Self::Delegate(terms) => Subject::Authority(terms.authority),
             Self::RevokeDelegation { delegation } => Subject::Delegation(*delegation),
-            Self::ApproveRules { rules } | Self::ActivateRules { rules, .. } | Self::RetireRules { rules } => {
-                Subject::Rules(*rules)
-            }
+            Self::ApproveRules { rules }
+            | Self::ActivateRules { rules, .. }
+            | Self::RetireRules { rules } => Subject::Rules(*rules),
             Self::DefineGate(terms) => Subject::Campaign(terms.campaign),
-            Self::BindPerson { person, .. }
-            | Self::ChangePayee { person, .. } => Subject::Person(*person),
-            Self::Pause { campaign, .. }
-            | Self::Resume { campaign }
-            | Self::SetLimit { campaign, .. } => Subject::Campaign(*campaign),
+            Self::BindPerson { person, .. } | Self::ChangePayee { person, .. } => Subject::Person(*person),
+            Self::Pause { campaign, .. } | Self::Resume { campaign } | Self::SetLimit { campaign, .. } => {
+                Subject::Campaign(*campaign)
+            }
             Self::ConfirmHold { hold } | Self::RenewHold { hold } | Self::Release { hold } => {
                 Subject::Hold(*hold)
             }

@@ -85,7 +85,10 @@ mod tests {
                 assert_ne!(place.root(keccak256(b"another item")), Some(root));
                 let longer = ListPlace { path: [path.clone(), vec![root]].concat(), ..place.clone() };
                 assert_eq!(longer.root(items[at as usize]), None);
-                assert_ne!(ListPlace { at: (at + 1) % count.max(2), ..place }.root(items[at as usize]), Some(root));
+                assert_ne!(
+                    ListPlace { at: (at + 1) % count.max(2), ..place }.root(items[at as usize]),
+                    Some(root)
+                );
             }
         }
     }

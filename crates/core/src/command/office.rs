@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::amount::Total;
-use crate::refusal::Code;
 use crate::ids::{CampaignId, DemandId, EntitlementId, Millis, Seq};
+use crate::refusal::Code;
 
 /// An institution outside the Charter, with its keys. It counts in no quorum; it does what its mandates allow.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
@@ -106,10 +106,19 @@ pub struct GateTerms {
     pub version: u16,
     /// Lineages of rule sets, each owned by an institution. All must permit.
     pub rule_sets: Vec<B256>,
-    /// Which attestations count: each the canonical bytes of an allow-list entry; the gate crate reads them.
-    pub accepts: Vec<Bytes>,
+    /// Which attestations count.
+    pub attestations: Vec<AcceptedAttestation>,
     /// The gate's key, as ERC-7913 signer bytes.
     pub signer: Bytes,
+}
+
+/// A kind of attestation that a gate accepts.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+pub struct AcceptedAttestation {
+    /// Under which name rules see it.
+    pub name: String,
+    /// The canonical bytes of its allow-list entry; the gate crate reads them.
+    pub accepts: Bytes,
 }
 
 impl GateTerms {

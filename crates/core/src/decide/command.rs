@@ -5,7 +5,6 @@ mod rounds;
 mod standing;
 
 use super::{CommandFacts, Decision, VerifiedCommand};
-use standing::Standing;
 use crate::amount::{Amount, Total};
 use crate::command::{Action, Command, Demand};
 use crate::ids::{CampaignId, Millis, Seq};
@@ -14,20 +13,23 @@ use crate::log::entry::{Appealed, Body, CommandRefused, Commanded, Evidence, Out
 use crate::refusal::Code;
 use crate::state::State;
 use crate::state::apply_offices::{millis, proposer};
+use standing::Standing;
 
 pub(super) fn decide(state: &State, input: &VerifiedCommand, now: Millis) -> Decision {
     match examine(state, input, now) {
         Ok(Some(body)) => Decision::entry(body),
         Ok(None) => Decision::Again,
-        Err(Refusal { code, changed_at, policies }) => Decision::entry(Body::CommandRefused(CommandRefused {
-            intake: input.key,
-            id: input.id,
-            body_hash: Demand::Command(input.command.clone()).body_hash().into(),
-            code,
-            changed_at,
-            authority: proposer(&input.command),
-            policies,
-        })),
+        Err(Refusal { code, changed_at, policies }) => {
+            Decision::entry(Body::CommandRefused(CommandRefused {
+                intake: input.key,
+                id: input.id,
+                body_hash: Demand::Command(input.command.clone()).body_hash().into(),
+                code,
+                changed_at,
+                authority: proposer(&input.command),
+                policies,
+            }))
+        }
     }
 }
 
@@ -110,7 +112,13 @@ fn act(
 }
 
 /// One institution alone pauses for 24 hours in all (CONTRACTS.md), and never cuts another's pause short.
-fn pause(state: &State, command: &Command, campaign: CampaignId, until: Millis, now: Millis) -> Result<(), Refusal> {
+fn pause(
+    state: &State,
+    command: &Command,
+    campaign: CampaignId,
+    until: Millis,
+    now: Millis,
+) -> Result<(), Refusal> {
     let campaign = state.campaign(campaign).ok_or(Code::UnknownCampaign)?;
     if until <= now || until - now > millis(PAUSE_MAX) {
         return Err(Code::PauseTooLong.into());
@@ -137,7 +145,9 @@ fn amount_of(body: &Body) -> Result<Total, Refusal> {
         Body::Pushed(pushed) => {
             pushed.decided.iter().try_fold(Total::ZERO, |sum, (.., more)| sum.checked_add_total(*more))
         }
-        Body::Voided(voided) => voided.items.iter().try_fold(Total::ZERO, |sum, (_, amount)| add(sum, *amount)),
+        Body::Voided(voided) => {
+            voided.items.iter().try_fold(Total::ZERO, |sum, (_, amount)| add(sum, *amount))
+        }
         Body::Ordered(Commanded { outcome: Outcome::Held(placed), .. }) => {
             placed.covers.iter().try_fold(Total::ZERO, |sum, covered| add(sum, covered.amount))
         }

@@ -4,8 +4,8 @@
 use alloy_primitives::{B256, FixedBytes, U256, keccak256};
 use alloy_sol_types::SolStruct;
 
-use crate::command::{Action, AppealAbout, Command, HoldTarget};
 use super::structs::*;
+use crate::command::{Action, AppealAbout, Command, HoldTarget};
 use crate::ids::DemandId;
 
 /// The fields that every command's struct shares, around its own.
@@ -68,11 +68,9 @@ pub fn command_hash(command: &Command, id: DemandId, authority: B256) -> B256 {
             name: terms.name.clone(),
             signers: terms.signers.clone(),
         }),
-        Action::ChangeKeys { authority: of, add, revoke } => hash!(ChangeKeysCommand {
-            changed: *of,
-            added: add.clone(),
-            revoked: revoke.clone(),
-        }),
+        Action::ChangeKeys { authority: of, add, revoke } => {
+            hash!(ChangeKeysCommand { changed: *of, added: add.clone(), revoked: revoke.clone() })
+        }
         Action::GrantMandate(terms) => hash!(GrantMandateCommand {
             holder: terms.holder,
             policies: String::from_utf8_lossy(&terms.text).into_owned(),
@@ -102,7 +100,8 @@ pub fn command_hash(command: &Command, id: DemandId, authority: B256) -> B256 {
             campaign: campaign(terms.campaign),
             gateVersion: terms.version,
             ruleSets: terms.rule_sets.clone(),
-            accepts: terms.accepts.clone(),
+            attestations: terms.attestations.iter().map(|a| a.name.clone()).collect(),
+            accepts: terms.attestations.iter().map(|a| a.accepts.clone()).collect(),
             signer: terms.signer.clone(),
         }),
         Action::Hold { target: HoldTarget::Entitlements { campaign: of, round, indexes } } => {
@@ -112,7 +111,9 @@ pub fn command_hash(command: &Command, id: DemandId, authority: B256) -> B256 {
                 indexes: indexes.clone(),
             })
         }
-        Action::Hold { target: HoldTarget::Person { person } } => hash!(HoldPersonCommand { person: *person }),
+        Action::Hold { target: HoldTarget::Person { person } } => {
+            hash!(HoldPersonCommand { person: *person })
+        }
         Action::Hold { target: HoldTarget::Campaign { campaign: of } } => {
             hash!(HoldCampaignCommand { campaign: campaign(*of) })
         }
@@ -121,7 +122,9 @@ pub fn command_hash(command: &Command, id: DemandId, authority: B256) -> B256 {
         Action::Release { hold } => hash!(ReleaseCommand { hold: *hold }),
         Action::BindPerson { person, payee } => hash!(BindPersonCommand { person: *person, payee: *payee }),
         Action::ChangePayee { person, payee } => hash!(ChangePayeeCommand { person: *person, payee: *payee }),
-        Action::Pause { campaign: of, until } => hash!(PauseCommand { campaign: campaign(*of), until: *until }),
+        Action::Pause { campaign: of, until } => {
+            hash!(PauseCommand { campaign: campaign(*of), until: *until })
+        }
         Action::Resume { campaign: of } => hash!(ResumeCommand { campaign: campaign(*of) }),
         Action::SetLimit { campaign: of, limit } => hash!(SetLimitCommand {
             campaign: campaign(*of),
@@ -140,18 +143,28 @@ fn appeal_hash(command: &Command, id: DemandId, authority: B256, about: &AppealA
     match about {
         AppealAbout::Hold { hold } => hashed!(command, id, authority, AppealHoldCommand { hold: *hold }),
         AppealAbout::Void { campaign: of, entitlement } => {
-            hashed!(command, id, authority, AppealVoidCommand {
-                campaign: campaign(*of),
-                round: U256::from(entitlement.round),
-                index: entitlement.index,
-            })
+            hashed!(
+                command,
+                id,
+                authority,
+                AppealVoidCommand {
+                    campaign: campaign(*of),
+                    round: U256::from(entitlement.round),
+                    index: entitlement.index,
+                }
+            )
         }
         AppealAbout::Refusal { campaign: of, entitlement } => {
-            hashed!(command, id, authority, AppealRefusalCommand {
-                campaign: campaign(*of),
-                round: U256::from(entitlement.round),
-                index: entitlement.index,
-            })
+            hashed!(
+                command,
+                id,
+                authority,
+                AppealRefusalCommand {
+                    campaign: campaign(*of),
+                    round: U256::from(entitlement.round),
+                    index: entitlement.index,
+                }
+            )
         }
     }
 }

@@ -240,6 +240,7 @@ sol! {
         bytes16 campaign;
         uint16 gateVersion;
         bytes32[] ruleSets;
+        string[] attestations;
         bytes[] accepts;
         bytes signer;
         bytes32 mandate;

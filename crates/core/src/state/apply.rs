@@ -5,7 +5,8 @@ use crate::amount::{Amount, Total};
 use crate::ids::{CampaignId, EntitlementId, IntakeKey, Seq};
 use crate::limits::SHARD;
 use crate::log::entry::{
-    Body, CharterRead, ClaimDecided, ClaimRefused, Commanded, Due, Entry, Outcome, Pushed, RoundPublished, Voided,
+    Body, CharterRead, ClaimDecided, ClaimRefused, Commanded, Due, Entry, Outcome, Pushed, RoundPublished,
+    Voided,
 };
 use crate::refusal::Code;
 
@@ -423,5 +424,8 @@ pub(crate) fn range_mask(word: u64, low: u64, high: u64) -> u64 {
 
 /// The sum of listed amounts.
 pub(super) fn sum(amounts: impl Iterator<Item = Amount>) -> Result<Total, Wrong> {
-    amounts.into_iter().try_fold(Total::ZERO, |sum, amount| sum.checked_add(amount)).ok_or("the sum overflows")
+    amounts
+        .into_iter()
+        .try_fold(Total::ZERO, |sum, amount| sum.checked_add(amount))
+        .ok_or("the sum overflows")
 }

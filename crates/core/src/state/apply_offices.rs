@@ -5,9 +5,7 @@ use alloy_primitives::B256;
 use crate::amount::Total;
 use crate::command::{Action, Command, HoldTarget, Subject};
 use crate::ids::{CampaignId, DemandId, EntitlementId, Millis, Seq};
-use crate::log::entry::{
-    Commanded, Covered, Due, Evidence, GateSigned, HoldPlaced, Outcome, WordMask,
-};
+use crate::log::entry::{Commanded, Covered, Due, Evidence, GateSigned, HoldPlaced, Outcome, WordMask};
 
 use crate::refusal::Code;
 
@@ -127,7 +125,10 @@ impl State {
             Action::ProposeRules(_) | Action::ApproveRules { .. } | Action::RetireRules { .. } => {
                 return self.rules_done(action, command);
             }
-            Action::DefineGate(_) | Action::Pause { .. } | Action::Resume { .. } | Action::SetLimit { .. } => {
+            Action::DefineGate(_)
+            | Action::Pause { .. }
+            | Action::Resume { .. }
+            | Action::SetLimit { .. } => {
                 return self.campaign_done(action, command);
             }
             _ => return Err("the command cannot have this outcome"),
@@ -265,7 +266,12 @@ impl State {
         Ok(())
     }
 
-    fn hold_placed(&mut self, command: &Command, target: &HoldTarget, placed: &HoldPlaced) -> Result<(), Wrong> {
+    fn hold_placed(
+        &mut self,
+        command: &Command,
+        target: &HoldTarget,
+        placed: &HoldPlaced,
+    ) -> Result<(), Wrong> {
         let (seq, by) = (self.seq, proposer(command));
         let confirmed_by = confirmer(self, command);
         if let HoldTarget::Campaign { campaign } = target {

@@ -121,7 +121,8 @@ impl State {
 
     /// Whether an institution stands in the Charter: only those count in its quorums.
     pub fn is_chartered(&self, authority: B256) -> bool {
-        authority != B256::ZERO && self.home_charter().is_some_and(|c| c.view.institutions.iter().any(|i| i.id == authority))
+        authority != B256::ZERO
+            && self.home_charter().is_some_and(|c| c.view.institutions.iter().any(|i| i.id == authority))
     }
 
     /// The position at which an institution's keys last changed here; 0 for one that only the Charter knows. Changes of

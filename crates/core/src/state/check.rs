@@ -7,8 +7,8 @@ use crate::command::RoundMode;
 use crate::ids::EntitlementId;
 use crate::limits::{BATCH_WORDS_MAX, BATCHES_IN_FLIGHT_MAX, GATE_WORDS_MAX};
 use crate::log::entry::{
-    AttemptSigned, BatchForm, BatchMined, BatchPlanned, BatchReplanned, EventsFinal, GateSigned, ReplanGround,
-    Skipped, WordMask,
+    AttemptSigned, BatchForm, BatchMined, BatchPlanned, BatchReplanned, EventsFinal, GateSigned,
+    ReplanGround, Skipped, WordMask,
 };
 
 use super::State;
@@ -110,7 +110,9 @@ impl State {
         if !campaign.gates.contains_key(&signed.version) || signed.words.len() > GATE_WORDS_MAX {
             return Err("the gate is not defined, or signed too many words at once");
         }
-        if signed.words.is_empty() || !signed.words.windows(2).all(|w| (w[0].round, w[0].word) < (w[1].round, w[1].word)) {
+        if signed.words.is_empty()
+            || !signed.words.windows(2).all(|w| (w[0].round, w[0].word) < (w[1].round, w[1].word))
+        {
             return Err("its words are out of order");
         }
         for word in &signed.words {
@@ -119,8 +121,10 @@ impl State {
                 return Err("the round asks for another gate");
             }
             let inside = word.word <= round.terms.count / 256;
-            let (shard, place) =
-                inside.then(|| round.shard_at(word.word * 256)).flatten().ok_or("the word lies outside the round")?;
+            let (shard, place) = inside
+                .then(|| round.shard_at(word.word * 256))
+                .flatten()
+                .ok_or("the word lies outside the round")?;
             let (decided, void) = (shard.decided.word256(place / 256), shard.void.word256(place / 256));
             let last = campaign.approved.get(&(word.round, word.word));
             for part in 0..4 {

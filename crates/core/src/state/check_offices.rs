@@ -49,7 +49,9 @@ impl State {
     pub(crate) fn check_order(&self, command: &Command) -> Result<(), Code> {
         let by = proposer(command);
         match &command.action {
-            Action::CreateCampaign(_) | Action::Publish(_) | Action::Push { .. } | Action::Void { .. } => Ok(()),
+            Action::CreateCampaign(_) | Action::Publish(_) | Action::Push { .. } | Action::Void { .. } => {
+                Ok(())
+            }
             Action::RegisterAuthority(terms) => self.check_registration(terms),
             Action::ChangeKeys { authority, add, revoke } => self.check_keys(*authority, add, revoke),
             Action::GrantMandate(terms) => {
@@ -72,7 +74,9 @@ impl State {
             | Action::ActivateRules { .. }
             | Action::RetireRules { .. } => self.check_rules(command),
             Action::DefineGate(terms) => self.check_gate(terms),
-            Action::Pause { .. } | Action::Resume { .. } | Action::SetLimit { .. } => self.check_campaign(command),
+            Action::Pause { .. } | Action::Resume { .. } | Action::SetLimit { .. } => {
+                self.check_campaign(command)
+            }
             Action::Hold { target } => self.check_target(target),
             Action::ConfirmHold { hold } => {
                 let hold = self.holds.get(hold).ok_or(Code::UnknownHold)?;
@@ -81,7 +85,9 @@ impl State {
             Action::RenewHold { hold } | Action::Release { hold } => {
                 given(self.holds.contains_key(hold), Code::UnknownHold)
             }
-            Action::BindPerson { person, payee } => given(!person.is_zero() && !payee.is_zero(), Code::UnknownPerson),
+            Action::BindPerson { person, payee } => {
+                given(!person.is_zero() && !payee.is_zero(), Code::UnknownPerson)
+            }
             Action::ChangePayee { person, payee } => {
                 given(self.persons.contains_key(person) && !payee.is_zero(), Code::UnknownPerson)
             }
@@ -132,7 +138,8 @@ impl State {
                 .is_some_and(|m| !m.ended && m.terms.holder == terms.authority);
         given(holds_it, Code::MandateMissing)?;
         let name = |name: &String| Action::NAMES.contains(&&**name) && !NOT_DELEGABLE.contains(&&**name);
-        let named = (1..=Action::NAMES.len()).contains(&terms.actions.len()) && terms.actions.iter().all(name);
+        let named =
+            (1..=Action::NAMES.len()).contains(&terms.actions.len()) && terms.actions.iter().all(name);
         // In the signed struct the nil campaign stands for all of them, and the greatest numbers for no limit.
         let signable = terms.campaign != Some(CampaignId::default())
             && terms.amount_max.is_none_or(|most| most.get() != u128::MAX)
@@ -167,7 +174,8 @@ impl State {
                 given(enough, Code::QuorumMissing)
             }
             Action::RetireRules { rules } => {
-                let in_force = matches!(known(rules)?.phase, RulesPhase::Scheduled { .. } | RulesPhase::InForce);
+                let in_force =
+                    matches!(known(rules)?.phase, RulesPhase::Scheduled { .. } | RulesPhase::InForce);
                 given(in_force, Code::RulesPhase)
             }
             _ => Err(Code::NotAuthorized),
@@ -186,8 +194,8 @@ impl State {
         // The key in the Distributor is the one that pays; a definition with another would approve nobody.
         let other_key = campaign.gate_keys.get(&terms.version).is_some_and(|key| *key != terms.signer);
         given(!defined && !other_key && !terms.signer.is_empty(), Code::GateMismatch)?;
-        let long = terms.accepts.iter().any(|bytes| bytes.len() > GATE_ACCEPT_BYTES_MAX);
-        let many = terms.rule_sets.len() > GATE_RULE_SETS_MAX || terms.accepts.len() > GATE_ACCEPTS_MAX;
+        let long = terms.attestations.iter().any(|a| a.accepts.len() > GATE_ACCEPT_BYTES_MAX);
+        let many = terms.rule_sets.len() > GATE_RULE_SETS_MAX || terms.attestations.len() > GATE_ACCEPTS_MAX;
         given(!long && !many, Code::TooMany)
     }
 
@@ -211,7 +219,9 @@ impl State {
                 given(inside && indexes.windows(2).all(|w| w[0] < w[1]), Code::BadRange)
             }
             HoldTarget::Person { person } => given(!person.is_zero(), Code::UnknownPerson),
-            HoldTarget::Campaign { campaign } => given(self.campaign(*campaign).is_some(), Code::UnknownCampaign),
+            HoldTarget::Campaign { campaign } => {
+                given(self.campaign(*campaign).is_some(), Code::UnknownCampaign)
+            }
         }
     }
 
@@ -292,14 +302,18 @@ impl State {
     fn check_held(&self, command: &Command, target: &HoldTarget, placed: &HoldPlaced) -> Result<(), Wrong> {
         let ids: Vec<_> = placed.covers.iter().map(|c| (c.campaign, c.entitlement)).collect();
         let meant = match target {
-            HoldTarget::Entitlements { campaign, round, indexes } => ids
-                .iter()
-                .all(|(c, id)| c == campaign && id.round == *round && indexes.binary_search(&id.index).is_ok()),
+            HoldTarget::Entitlements { campaign, round, indexes } => ids.iter().all(|(c, id)| {
+                c == campaign && id.round == *round && indexes.binary_search(&id.index).is_ok()
+            }),
             HoldTarget::Person { .. } => true,
             HoldTarget::Campaign { .. } => ids.is_empty(),
         };
         let ascending = ids.windows(2).all(|w| w[0] < w[1]);
-        if !meant || !ascending || ids.len() > HOLD_ITEMS_MAX || !placed.covers.iter().all(|c| self.is_owed(c)) {
+        if !meant
+            || !ascending
+            || ids.len() > HOLD_ITEMS_MAX
+            || !placed.covers.iter().all(|c| self.is_owed(c))
+        {
             return Err("the hold covers what it does not name, or what is not owed");
         }
         given(placed.in_flight == self.in_flight_of(&placed.covers), "the hold names other batches")?;
@@ -323,11 +337,17 @@ impl State {
         let gate = campaign.gates.get(&version).ok_or("there is no such gate")?;
         let in_force = gate.terms.rule_sets.iter().map(|id| self.rules_in_force(*id).unwrap_or_default());
         given(in_force.eq(claim.evidence.rule_sets.iter().copied()), "its rule sets are not those in force")?;
-        self.gate_permits(round, &claim.evidence.rule_sets, &claim.evidence.attestations).map_err(Code::sentence)
+        self.gate_permits(round, &claim.evidence.rule_sets, &claim.evidence.attestations)
+            .map_err(Code::sentence)
     }
 
     /// Whether rule sets and attestations can permit a payment of a gated round at all.
-    pub(crate) fn gate_permits(&self, round: &Round, rules: &[B256], attestations: &[B256]) -> Result<(), Code> {
+    pub(crate) fn gate_permits(
+        &self,
+        round: &Round,
+        rules: &[B256],
+        attestations: &[B256],
+    ) -> Result<(), Code> {
         given(round.terms.mode == RoundMode::Gated, Code::WrongMode)?;
         given(!rules.contains(&B256::ZERO), Code::RulesNotInForce)?;
         given(attestations.iter().all(|uid| !self.revoked.contains_key(uid)), Code::AttestationRefused)
@@ -339,9 +359,8 @@ impl State {
         self.check_mode(terms)?;
         self.check_corrects(terms, &published.corrects)?;
         given(published.held.len() <= HOLD_ITEMS_MAX, Code::TooMany)?;
-        let person = |hold: &Seq| {
-            self.holds.get(hold).is_some_and(|h| matches!(h.target, HoldTarget::Person { .. }))
-        };
+        let person =
+            |hold: &Seq| self.holds.get(hold).is_some_and(|h| matches!(h.target, HoldTarget::Person { .. }));
         let inside = published.held.iter().all(|(hold, index, _)| person(hold) && *index < terms.count);
         let ascending = published.held.windows(2).all(|w| (w[0].0, w[0].1) < (w[1].0, w[1].1));
         given(inside && ascending, Code::UnknownHold)

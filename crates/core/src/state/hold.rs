@@ -87,8 +87,7 @@ pub struct Decided {
 impl Decided {
     /// Whether this much more may be decided.
     pub fn leaves_room(&self, amount: Total) -> bool {
-        self.limit.is_none_or(|limit| {
-            self.total.checked_add_total(amount).is_some_and(|total| total <= limit)
-        })
+        self.limit
+            .is_none_or(|limit| self.total.checked_add_total(amount).is_some_and(|total| total <= limit))
     }
 }

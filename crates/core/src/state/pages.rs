@@ -92,8 +92,7 @@ pub enum BitKind {
 }
 
 impl BitKind {
-    const ALL: [Self; 6] =
-        [Self::Decided, Self::Void, Self::Held, Self::Busy, Self::Paid, Self::Annulled];
+    const ALL: [Self; 6] = [Self::Decided, Self::Void, Self::Held, Self::Busy, Self::Paid, Self::Annulled];
 }
 
 /// Hashes of unchanged pages, and which pages changed.

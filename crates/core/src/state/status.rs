@@ -100,7 +100,8 @@ impl Campaign {
             });
         }
         let on_chain = self.held_on_chain.get(&(id.round, id.index / 256));
-        let held_on_chain = on_chain.is_some_and(|w| w[(id.index % 256 / 64) as usize] >> (id.index % 64) & 1 == 1);
+        let held_on_chain =
+            on_chain.is_some_and(|w| w[(id.index % 256 / 64) as usize] >> (id.index % 64) & 1 == 1);
         if shard.held.get(at) || held_on_chain || !self.campaign_holds.is_empty() {
             return Some(ClaimState::Held);
         }

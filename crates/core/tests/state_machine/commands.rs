@@ -137,14 +137,13 @@ fn a_round_whose_shards_do_not_sum_up_is_not_announced() {
     assert_eq!(code(&mut world, wrong), Some(Code::SnapshotMissing));
     let terms = world.terms(campaign(1), 2, 10, RoundMode::Push);
     let mut wrong = signed(&mut world, Action::Publish(terms));
-    wrong.verdict.as_mut().unwrap().listed =
-        Listed::Round {
-            shard_totals: vec![sum(0..9), sum([9])],
-            ahead: Vec::new(),
-            held: Vec::new(),
-            as_of: world.state().seq,
-            corrects: Vec::new(),
-        };
+    wrong.verdict.as_mut().unwrap().listed = Listed::Round {
+        shard_totals: vec![sum(0..9), sum([9])],
+        ahead: Vec::new(),
+        held: Vec::new(),
+        as_of: world.state().seq,
+        corrects: Vec::new(),
+    };
     assert_eq!(code(&mut world, wrong), Some(Code::SnapshotMissing));
 }
 

@@ -93,7 +93,12 @@ fn commanded<T>(action: Action, outcome: T) -> Commanded<T> {
         deadline: 11,
         mandate: b(4),
         delegation: b(5),
-        listed_at: Some(ListPlace { list: DemandId(Uuid::from_u128(0x115)), count: 3, at: 2, path: vec![b(0x53)] }),
+        listed_at: Some(ListPlace {
+            list: DemandId(Uuid::from_u128(0x115)),
+            count: 3,
+            at: 2,
+            path: vec![b(0x53)],
+        }),
         approvals: vec![approval],
     };
     Commanded { intake: key(), id: demand(), command, evidence: evidence(), outcome }

@@ -3,8 +3,8 @@
 
 use alloy_primitives::{Address, B256, Bytes};
 use sluice_core::command::{
-    Action, Approval, AuthorityTerms, Command, DelegationTerms, GateTerms, HoldTarget, MandateTerms, RoundMode,
-    RulesTerms,
+    Action, Approval, AuthorityTerms, Command, DelegationTerms, GateTerms, HoldTarget, MandateTerms,
+    RoundMode, RulesTerms,
 };
 use sluice_core::decide::{
     CommandFacts, GateVerdict, Input, Listed, MandateSeen, SignerSeen, VerifiedClaim, VerifiedCommand,
@@ -38,13 +38,18 @@ pub(crate) fn person(n: u64) -> B256 {
 
 pub(crate) fn approvals(by: &[u8]) -> Vec<Approval> {
     by.iter()
-        .map(|n| Approval { authority: institution(*n), signer: signer(*n), signature: Bytes::from(vec![9; 65]) })
+        .map(|n| Approval {
+            authority: institution(*n),
+            signer: signer(*n),
+            signature: Bytes::from(vec![9; 65]),
+        })
         .collect()
 }
 
 /// What is established of a command whose signatures are good, as State knows the keys.
 pub(crate) fn facts(state: &State, command: &Command, listed: Listed) -> CommandFacts {
-    let seen = |a: &Approval| SignerSeen { authority: a.authority, key_version: state.key_version(a.authority) };
+    let seen =
+        |a: &Approval| SignerSeen { authority: a.authority, key_version: state.key_version(a.authority) };
     CommandFacts {
         set_version: state.set_version(),
         signers: command.approvals.iter().map(seen).collect(),
@@ -55,7 +60,9 @@ pub(crate) fn facts(state: &State, command: &Command, listed: Listed) -> Command
 }
 
 pub(crate) fn hold_of(indexes: &[u64]) -> Action {
-    Action::Hold { target: HoldTarget::Entitlements { campaign: campaign(1), round: 1, indexes: indexes.to_vec() } }
+    Action::Hold {
+        target: HoldTarget::Entitlements { campaign: campaign(1), round: 1, indexes: indexes.to_vec() },
+    }
 }
 
 pub(crate) fn hold_person(n: u64) -> Action {
@@ -63,11 +70,15 @@ pub(crate) fn hold_person(n: u64) -> Action {
 }
 
 pub(crate) fn rules(owner: u8, text: &str) -> RulesTerms {
-    RulesTerms { owner: institution(owner), lineage: "adults".into(), text: Bytes::from(text.as_bytes().to_vec()) }
+    RulesTerms {
+        owner: institution(owner),
+        lineage: "adults".into(),
+        text: Bytes::from(text.as_bytes().to_vec()),
+    }
 }
 
 pub(crate) fn gate(version: u16, rule_sets: Vec<B256>) -> GateTerms {
-    GateTerms { campaign: campaign(1), version, rule_sets, accepts: Vec::new(), signer: signer(0x6a) }
+    GateTerms { campaign: campaign(1), version, rule_sets, attestations: Vec::new(), signer: signer(0x6a) }
 }
 
 pub(crate) fn delegation(by: u8, mandate: B256) -> DelegationTerms {
@@ -203,7 +214,10 @@ impl World {
         let lineages = &self.known().gates[&1].terms.rule_sets;
         GateVerdict {
             gate: 1,
-            rule_sets: lineages.iter().map(|id| self.state().rules_in_force(*id).unwrap_or_default()).collect(),
+            rule_sets: lineages
+                .iter()
+                .map(|id| self.state().rules_in_force(*id).unwrap_or_default())
+                .collect(),
             policies: vec!["adults".into()],
             attestations: Vec::new(),
             as_of: self.state().seq,
@@ -221,6 +235,10 @@ impl World {
             expiry: CLOSES * 10,
             signature: Bytes::from(vec![3; 65]),
         };
-        GateSigned { campaign: campaign(1), version: 1, words: words(1, indexes).into_iter().map(mask).collect() }
+        GateSigned {
+            campaign: campaign(1),
+            version: 1,
+            words: words(1, indexes).into_iter().map(mask).collect(),
+        }
     }
 }

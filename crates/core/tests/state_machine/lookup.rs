@@ -4,8 +4,8 @@ use alloy_primitives::Address;
 use sluice_core::amount::Amount;
 use sluice_core::command::{Action, AppealAbout, HoldTarget, RoundTerms};
 use sluice_core::decide::{Edge, Listed};
-use sluice_core::limits::SHARD;
 use sluice_core::ids::{EntitlementId, Seq};
+use sluice_core::limits::SHARD;
 use sluice_core::log::entry::{AheadShare, Covered};
 use sluice_core::state::State;
 

@@ -35,6 +35,18 @@ impl Draw {
     }
 }
 
+/// The calls of a token whose transfers cost more: every item scaled by `percent`.
+fn scaled(percent: u64) -> GasModel {
+    let gas = GasModel::default();
+    let scale = |gas: u64| gas * percent / 100;
+    GasModel {
+        dense_item: scale(gas.dense_item),
+        sparse_item: scale(gas.sparse_item),
+        redirect_item: scale(gas.redirect_item),
+        ..gas
+    }
+}
+
 /// What a block did, for the chain's own memory.
 #[derive(Clone)]
 struct Block {
@@ -64,7 +76,7 @@ pub(crate) struct Simulation {
 
 impl Simulation {
     pub(crate) fn new(counts: [u64; 2], gas_percent: u64) -> Self {
-        let gas = GasModel::default().scaled(gas_percent);
+        let gas = scaled(gas_percent);
         let mut sim = Self {
             world: World::new(),
             auditor: Auditor::with_gas(gas),

@@ -126,6 +126,7 @@ pub(super) fn encode(
             });
             Ok(calls::settle_sparse(head, &chunks.collect::<Result<Vec<_>, EngineError>>()?))
         }
+        BatchForm::Gated => Err(EngineError::Incident("nothing encodes a gated batch yet".into())),
         BatchForm::Redirected { claims } => {
             let items = claims.iter().map(|(id, seq)| {
                 let snapshot = lists.snapshot(snapshots, id.round)?;

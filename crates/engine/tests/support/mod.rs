@@ -10,6 +10,7 @@
 
 mod chain;
 pub mod proxy;
+pub mod term;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;

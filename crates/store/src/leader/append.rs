@@ -1,12 +1,11 @@
 //! The append: one statement that fences, inserts everything a group yields, and is its own transaction.
 
-use std::collections::BTreeMap;
 use std::time::Instant;
 
-use sluice_core::ids::{CampaignId, Millis, Seq};
+use sluice_core::ids::{Millis, Seq};
 use sluice_core::limits::PARTITION_ROWS;
 use sluice_core::log::merkle::Tile;
-use sluice_core::state::funds::{Account, Posting};
+use sluice_core::state::funds::Posting;
 use sqlx::Postgres;
 use sqlx::postgres::PgArguments;
 use sqlx::query::QueryAs;
@@ -25,7 +24,8 @@ pub struct Append {
     pub first: Seq,
     /// The entries, in order; at least one, at most [`APPEND_ROWS_MAX`].
     pub rows: Vec<LogRow>,
-    /// What the entries moved. They are summed per campaign and account and stored at the group's last position.
+    /// What the entries moved: one sum per campaign and account, stored at the group's last position. The table's key
+    /// refuses two, its trigger sums that are not zero per campaign.
     pub postings: Vec<Posting>,
     /// The transactions of the group's `AttemptSigned` entries.
     pub attempts: Vec<Attempt>,
@@ -80,8 +80,8 @@ impl LeaderSession {
     /// Appends a group under this session's epoch, and extends the lease when it is time.
     ///
     /// # Errors
-    /// [`AppendError::Unknown`] means that it may be in the log: the session has ended, nobody is answered, and
-    /// [`crate::Store::resolve_unknown`] tells after a new epoch was taken. After every other error it is not.
+    /// [`AppendError::Unknown`] means that it may be in the log: the session has ended, nobody is answered, and the log
+    /// itself tells after a new epoch was taken. After every other error it is not.
     pub async fn append(&mut self, append: &Append) -> Result<Appended, AppendError> {
         let mut term = self.term.ok_or(Error::NoEpoch)?;
         append.check_bounds()?;
@@ -129,21 +129,6 @@ impl Append {
         }
         Ok(())
     }
-
-    /// The group's movements, one amount per campaign and account, without those that cancel out.
-    fn net_postings(&self) -> Result<BTreeMap<(CampaignId, Account), i128>> {
-        let mut net = BTreeMap::new();
-        for posting in &self.postings {
-            let sum: &mut i128 = net.entry((posting.campaign, posting.account)).or_default();
-            *sum = sum.checked_add(posting.delta).ok_or_else(|| Error::OutOfRange {
-                what: "posting",
-                value: posting.delta.unsigned_abs(),
-                max: i128::MAX.unsigned_abs(),
-            })?;
-        }
-        net.retain(|_, sum| *sum != 0);
-        Ok(net)
-    }
 }
 
 /// An append as arrays, one per column.
@@ -153,7 +138,6 @@ struct Rows<'a> {
     last: i64,
     intake_nodes: Vec<Option<i32>>,
     intake_numbers: Vec<Option<i64>>,
-    postings: BTreeMap<(CampaignId, Account), i128>,
     attempts: AttemptNumbers,
     tile_numbers: Vec<i64>,
     tile_hashes: Vec<Vec<u8>>,
@@ -187,7 +171,6 @@ impl<'a> Rows<'a> {
             intake_numbers: (append.rows.iter().map(intake))
                 .map(|key| key.map(|key| to_bigint("intake number", key.n)).transpose())
                 .collect::<Result<_>>()?,
-            postings: append.net_postings()?,
             attempts,
             tile_numbers: append
                 .tiles
@@ -205,7 +188,7 @@ impl<'a> Rows<'a> {
         renewal: bool,
     ) -> Result<QueryAs<'_, Postgres, (bool, i64), PgArguments>> {
         let rows = &self.append.rows;
-        let attempts = &self.append.attempts;
+        let (attempts, postings) = (&self.append.attempts, &self.append.postings);
         let lease = if renewal { Some(to_millis("lease", term.lease)?) } else { None };
         Ok(sqlx::query_as(APPEND)
             .bind(stream)
@@ -218,9 +201,9 @@ impl<'a> Rows<'a> {
             .bind(&self.intake_nodes)
             .bind(&self.intake_numbers)
             .bind(self.last)
-            .bind(self.postings.keys().map(|(campaign, _)| campaign.0).collect::<Vec<_>>())
-            .bind(self.postings.keys().map(|(_, account)| *account as i16).collect::<Vec<_>>())
-            .bind(self.postings.values().map(i128::to_string).collect::<Vec<_>>())
+            .bind(postings.iter().map(|posting| posting.campaign.0).collect::<Vec<_>>())
+            .bind(postings.iter().map(|posting| posting.account as i16).collect::<Vec<_>>())
+            .bind(postings.iter().map(|posting| posting.delta.to_string()).collect::<Vec<_>>())
             .bind(&self.attempts.seq)
             .bind(attempts.iter().map(|attempt| attempt.campaign.0).collect::<Vec<_>>())
             .bind(&self.attempts.batch)

@@ -3,7 +3,7 @@
 use alloy_primitives::{Address, B256};
 use sluice_core::ids::{IntakeKey, StreamId};
 use sluice_core::log::entry::{Body, Due, Entry};
-use sluice_core::log::merkle::{Frontier, Tile, TileId};
+use sluice_core::log::merkle::{Frontier, Tile, TileId, leaf_hash};
 use sluice_core::state::funds::{Account, Posting};
 use sluice_store::{APPEND_ROWS_MAX, Append, AppendError, Attempt, Class, Error, LogRow};
 use sqlx::AssertSqlSafe;
@@ -13,6 +13,11 @@ use crate::support::{LONG, STREAM, campaign, database, group, log_row};
 fn entry(seq: u64, epoch: u64) -> Entry {
     let due = Due::RoundCloses { campaign: campaign(1), round: 1 };
     Entry { stream: STREAM, seq, epoch, recorded_at: 1_700_000_000_000, body: Body::Due(due) }
+}
+
+fn row_of(entry: &Entry) -> LogRow {
+    let bytes = entry.encode();
+    LogRow { kind: entry.body.kind(), leaf: leaf_hash(&bytes), entry: bytes, intake: entry.body.intake() }
 }
 
 fn attempt(seq: u64, nonce: u64, mark: u8) -> Attempt {
@@ -37,14 +42,14 @@ async fn entries_come_back_as_they_were_written() {
     let db = database().await;
     let (mut session, taken) = db.leader("leader", LONG).await;
     let entries: Vec<Entry> = (1..=10).map(|seq| entry(seq, taken.epoch)).collect();
-    let rows = entries.iter().map(LogRow::of).collect();
+    let rows = entries.iter().map(row_of).collect();
     let appended = session.append(&Append { first: 1, rows, ..Append::default() }).await.unwrap();
     assert!(appended.now >= taken.now);
     let read = db.store.read_log(STREAM, 4, 3).await.unwrap();
     let decoded: Vec<_> = read.iter().map(|row| row.decode().unwrap()).collect();
     assert_eq!(decoded, entries[4..7]);
     assert_eq!(db.store.read_log(StreamId(1), 0, 10).await.unwrap(), []);
-    let leaves: Vec<_> = entries[2..5].iter().map(|entry| LogRow::of(entry).leaf).collect();
+    let leaves: Vec<_> = entries[2..5].iter().map(|entry| row_of(entry).leaf).collect();
     assert_eq!(db.store.leaf_hashes(STREAM, 3, 6).await.unwrap(), leaves);
 }
 
@@ -52,8 +57,7 @@ async fn entries_come_back_as_they_were_written() {
 async fn a_row_that_disagrees_with_its_entry_is_not_decoded() {
     let db = database().await;
     let (mut session, taken) = db.leader("leader", LONG).await;
-    let mut rows =
-        vec![LogRow::of(&entry(1, taken.epoch)), LogRow::of(&entry(9, taken.epoch)), log_row("junk", 3)];
+    let mut rows = vec![row_of(&entry(1, taken.epoch)), row_of(&entry(9, taken.epoch)), log_row("junk", 3)];
     rows[0].leaf[0] ^= 1;
     session.append(&Append { first: 1, rows, ..Append::default() }).await.unwrap();
     for row in db.store.read_log(STREAM, 0, 10).await.unwrap() {
@@ -89,11 +93,8 @@ async fn a_group_carries_its_postings_attempts_and_tiles() {
     let append = Append {
         postings: vec![
             posting(Account::Funded, -1_000),
-            posting(Account::Free, 1_000),
-            posting(Account::Free, -(1 << 120)),
+            posting(Account::Free, 1_000 - (1 << 120)),
             posting(Account::Reserved, 1 << 120),
-            posting(Account::Paid, 5),
-            posting(Account::Paid, -5),
         ],
         attempts: vec![attempt(2, 0, 0xaa), attempt(3, 0, 0xbb)],
         tiles: vec![tile.clone()],
@@ -115,9 +116,10 @@ async fn a_group_carries_its_postings_attempts_and_tiles() {
         "one row per account that moved, at the group's last position"
     );
 
-    assert_eq!(db.store.attempts_of(campaign(1), 0).await.unwrap(), append.attempts);
+    for attempt in &append.attempts {
+        assert_eq!(db.store.attempt_by_hash(attempt.hash).await.unwrap().as_ref(), Some(attempt));
+    }
     assert_eq!(db.store.raw_of(B256::repeat_byte(0xbb)).await.unwrap(), Some(vec![0xbb; 300]));
-    assert_eq!(db.store.attempt_by_hash(B256::repeat_byte(0xaa)).await.unwrap().unwrap().seq, 2);
     assert_eq!(db.store.raw_of(B256::ZERO).await.unwrap(), None);
     assert_eq!(db.store.tile(STREAM, TileId { level: 1, n: 0 }).await.unwrap(), Some(tile.clone()));
     assert_eq!(db.store.tile(STREAM, TileId { level: 1, n: 1 }).await.unwrap(), None);
@@ -137,6 +139,11 @@ async fn nothing_of_a_group_is_written_when_a_part_is_refused() {
     let AppendError::Failed(Error::Refused { constraint, .. }) = &error else { panic!("{error}") };
     assert_eq!(constraint, "posting_balances");
 
+    let twice = [posting(Account::Free, 1), posting(Account::Free, 1), posting(Account::Funded, -2)];
+    let unsummed = Append { postings: twice.to_vec(), ..group("x", 2, 1) };
+    let error = session.append(&unsummed).await.unwrap_err();
+    assert!(matches!(error, AppendError::Conflict { .. }) && error.class() == Class::Bug, "{error}");
+
     let repeated = Append { attempts: vec![attempt(2, 5, 1)], ..group("x", 2, 1) };
     let error = session.append(&repeated).await.unwrap_err();
     assert!(matches!(error, AppendError::Conflict { .. }) && error.class() == Class::Bug, "{error}");
@@ -146,7 +153,9 @@ async fn nothing_of_a_group_is_written_when_a_part_is_refused() {
     assert!(matches!(error, AppendError::Failed(Error::Refused { .. })), "{error}");
 
     assert_eq!(db.store.head(STREAM).await.unwrap().unwrap().seq, 1);
-    assert_eq!(db.store.attempts_of(campaign(1), 0).await.unwrap().len(), 1);
+    let mut raw = db.raw().await;
+    let attempts: i64 = sqlx::query_scalar("SELECT count(*) FROM attempt").fetch_one(&mut raw).await.unwrap();
+    assert_eq!(attempts, 1);
     session.append(&group("x", 2, 1)).await.unwrap();
 }
 

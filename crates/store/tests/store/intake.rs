@@ -48,7 +48,6 @@ async fn a_group_is_numbered_in_its_order_per_campaign() {
     assert_eq!((row.place, row.estimate_ms), (3, 250));
     assert_eq!(row.decide_by, row.accepted_at + 60_000);
     assert_eq!(db.store.intake_by_id(a, id(7)).await.unwrap().as_ref(), Some(row));
-    assert_eq!(db.store.intake_by_key(row.key).await.unwrap().as_ref(), Some(row));
     assert_eq!(db.store.intake_by_id(b, id(7)).await.unwrap(), None);
     assert_eq!(accepted(&writer.append(vec![new_intake(b, id(1), b"body")]).await.unwrap()[0]).key.n, 3);
 }

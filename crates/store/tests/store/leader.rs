@@ -79,17 +79,6 @@ async fn a_holder_that_comes_back_takes_over_from_itself() {
 }
 
 #[tokio::test]
-async fn a_handover_needs_no_waiting() {
-    let db = database().await;
-    let (mut old, _) = db.leader("old", LONG).await;
-    old.append(&group("old", 1, 5)).await.unwrap();
-    old.renew().await.unwrap();
-    let mut new = candidate(&db).await;
-    old.release().await.unwrap();
-    assert_eq!(new.take_epoch("new", LONG, 0).await.unwrap().unwrap().seq, 5);
-}
-
-#[tokio::test]
 async fn a_session_without_an_epoch_cannot_append() {
     let db = database().await;
     let mut session = candidate(&db).await;

@@ -6,6 +6,7 @@ mod append;
 mod faults;
 mod intake;
 mod leader;
+mod notices;
 mod proxy;
 mod records;
 mod schema;

@@ -52,7 +52,8 @@ fn listed(state: &State, facts: &CommandFacts, target: &HoldTarget) -> Option<Ve
     items.dedup_by_key(|c| (c.campaign, c.entitlement));
     let whole = match target {
         HoldTarget::Entitlements { campaign, round, indexes } => {
-            let meant = indexes.iter().map(|index| (*campaign, EntitlementId { round: *round, index: *index }));
+            let meant =
+                indexes.iter().map(|index| (*campaign, EntitlementId { round: *round, index: *index }));
             items.iter().map(|c| (c.campaign, c.entitlement)).eq(meant)
         }
         // Rounds announced after the engine looked may owe the person something, too.

@@ -32,7 +32,8 @@ pub(super) fn decide(
         Action::Push { campaign, round, from, to } => {
             let (campaign, round) = known(state, *campaign, *round)?;
             let decided = push(campaign, round, facts, *from..*to)?;
-            Ok(decided.map(|decided| Body::Pushed(Pushed { command: commanded(input, evidence, ()), decided })))
+            Ok(decided
+                .map(|decided| Body::Pushed(Pushed { command: commanded(input, evidence, ()), decided })))
         }
         Action::Void { campaign, round, indexes } => {
             let (_, round) = known(state, *campaign, *round)?;
@@ -175,11 +176,7 @@ fn shard_share(
 }
 
 /// What a void annuls: those already paid refuse it, those already void are left out.
-fn void(
-    round: &Round,
-    indexes: &[u64],
-    amounts: &[Amount],
-) -> Result<Vec<(u64, Amount)>, Refusal> {
+fn void(round: &Round, indexes: &[u64], amounts: &[Amount]) -> Result<Vec<(u64, Amount)>, Refusal> {
     let ascending = indexes.windows(2).all(|w| w[0] < w[1]);
     let inside = indexes.last().is_some_and(|last| *last < round.terms.count);
     if !ascending || !inside || amounts.len() != indexes.len() {

@@ -32,7 +32,11 @@ impl Standing<'_> {
         if let Some((mandate, seen)) = self.mandate
             && mandate.spent.plus(amount, &seen.limits).is_none()
         {
-            return Err(Refusal { code: Code::MandateSpent, changed_at: None, policies: seen.policies.clone() });
+            return Err(Refusal {
+                code: Code::MandateSpent,
+                changed_at: None,
+                policies: seen.policies.clone(),
+            });
         }
         if let Some(delegation) = self.delegation {
             delegation.spent.plus(amount, &delegation.limits()).ok_or(Code::DelegationDenies)?;
@@ -98,7 +102,11 @@ fn signed_by(state: &State, command: &Command, facts: &CommandFacts) -> Result<B
     let speaks = |a: &Approval| state.authority_of(&a.signer) == Some(a.authority);
     let by_other_right = command.delegation != B256::ZERO || first.authority == B256::ZERO;
     let beside = command.approvals[1..].iter().all(|a| speaks(a) && state.is_chartered(a.authority));
-    if (by_other_right || speaks(first)) && beside { Ok(first.authority) } else { Err(Code::NotAuthorized.into()) }
+    if (by_other_right || speaks(first)) && beside {
+        Ok(first.authority)
+    } else {
+        Err(Code::NotAuthorized.into())
+    }
 }
 
 /// Who may give each command. What CONTRACTS.md's "Who it takes" names takes the same here.

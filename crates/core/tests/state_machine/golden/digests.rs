@@ -20,7 +20,9 @@ fn alone(action: Action) -> Command {
 }
 
 pub(super) fn lines() -> String {
-    let mut text = "# EIP-712 digest of every command, signed alone: its name, then what institution 06… signs.\n".to_owned();
+    let mut text =
+        "# EIP-712 digest of every command, signed alone: its name, then what institution 06… signs.\n"
+            .to_owned();
     for (name, action) in actions() {
         let digest = command_digest(&alone(action), demand(), b(6), charter()).unwrap();
         text += &format!("{name} {}\n", hex::encode(digest));

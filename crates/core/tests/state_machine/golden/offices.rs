@@ -3,12 +3,11 @@
 use alloy_primitives::Bytes;
 use sluice_core::amount::Total;
 use sluice_core::command::{
-    Action, AppealAbout, AuthorityTerms, DelegationTerms, GateTerms, HoldTarget, MandateTerms, RulesTerms,
+    AcceptedAttestation, Action, AppealAbout, AuthorityTerms, DelegationTerms, GateTerms, HoldTarget,
+    MandateTerms, RulesTerms,
 };
 use sluice_core::ids::CampaignId;
-use sluice_core::log::entry::{
-    Appealed, Body, Covered, Due, GateMask, GateSigned, HoldPlaced, Outcome,
-};
+use sluice_core::log::entry::{Appealed, Body, Covered, Due, GateMask, GateSigned, HoldPlaced, Outcome};
 use sluice_core::state::hold::HoldUse;
 
 use super::{a, amount, b, campaign_terms, commanded, e, id, round_terms};
@@ -63,7 +62,10 @@ fn rules() -> Vec<(&'static str, Action)> {
         campaign: id(),
         version: 7,
         rule_sets: vec![b(0x65), b(0x66)],
-        accepts: vec![Bytes::from_static(b"eas")],
+        attestations: vec![AcceptedAttestation {
+            name: "residency".into(),
+            accepts: Bytes::from_static(b"eas"),
+        }],
         signer: key(0x6a),
     };
     vec![
@@ -134,7 +136,9 @@ pub(super) fn actions() -> Vec<(&'static str, Action)> {
 pub(super) fn ordered() -> Vec<(&'static str, Body)> {
     let done = institutions().into_iter().chain(rules()).chain(affairs());
     let done = done.map(|(name, action)| (name, action, Outcome::Done));
-    done.chain(told()).map(|(name, action, outcome)| (name, Body::Ordered(commanded(action, outcome)))).collect()
+    done.chain(told())
+        .map(|(name, action, outcome)| (name, Body::Ordered(commanded(action, outcome))))
+        .collect()
 }
 
 pub(super) fn due() -> Vec<(&'static str, Body)> {

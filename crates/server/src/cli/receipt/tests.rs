@@ -37,6 +37,8 @@ fn receipt() -> Receipt {
         body_hash: B256::repeat_byte(1),
         code: Code::Stale,
         changed_at: Some(41),
+        authority: B256::ZERO,
+        policies: Vec::new(),
     };
     let body = Body::CommandRefused(refused);
     let entry =
