@@ -44,7 +44,7 @@ contract HoldsTest is Gated {
     function _refusedClaim(TestTree.Tree memory t, uint256 r, uint256 i) private {
         vm.prank(person(i));
         vm.expectRevert(abi.encodeWithSelector(IDistributor.Held.selector, r, i));
-        dist.claim(r, i, t.bucket(i), t.proof(i));
+        dist.claim(r, uint64(i), t.bucket(i), t.proof(i));
     }
 
     function test_heldInAGatedRound() public {

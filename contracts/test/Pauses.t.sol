@@ -23,7 +23,7 @@ contract PausesTest is Gated {
     function _refusedClaim(TestTree.Tree memory t, uint256 r, uint256 i, bytes memory why) private {
         vm.prank(person(i));
         vm.expectRevert(why);
-        dist.claim(r, i, t.bucket(i), t.proof(i));
+        dist.claim(r, uint64(i), t.bucket(i), t.proof(i));
     }
 
     function test_stopsEverythingThatPays() public {

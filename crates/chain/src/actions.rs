@@ -11,7 +11,7 @@ use sluice_core::log::entry::WordMask;
 use sluice_core::signing::domain;
 
 use crate::bindings::actions as typed;
-use crate::calls::Approvals;
+use crate::calls::{Approvals, GateContent};
 use crate::decode::{gate, mask_word};
 use crate::error::ChainError;
 use crate::signer::{Account, KeyError};
@@ -110,6 +110,75 @@ pub enum ChainAction {
         /// The change's id.
         change: B256,
     },
+    /// Install a gate version, for good. Takes M.
+    InstallGate {
+        /// Where.
+        distributor: Address,
+        /// Its number, 1 to 65,535.
+        version: u64,
+        /// The gate's key, as ERC-7913 signer bytes.
+        signer: Bytes,
+        /// The rule sets it stands for.
+        rules_hash: B256,
+    },
+    /// Let a gate version not count for a time. Takes one institution for 72 hours, once; M for longer, or to end it.
+    DisableGate {
+        /// Where.
+        distributor: Address,
+        /// Which.
+        version: u64,
+        /// Unix seconds; one that is past ends it.
+        until: u64,
+        /// Any number not used before with the same fields; here and below.
+        nonce: u64,
+    },
+    /// Hold entitlements of one word. Takes one institution for 72 hours, M for 30 days.
+    Hold {
+        /// Where.
+        distributor: Address,
+        /// Which.
+        mask: WordMask,
+        /// Hash of the reason.
+        reason: B256,
+        /// See above.
+        nonce: u64,
+    },
+    /// Let a hold last 30 days: a second institution; 30 days more: ceil(3N/4).
+    ConfirmHold {
+        /// Where.
+        distributor: Address,
+        /// The hold's id.
+        hold: u64,
+        /// See above.
+        nonce: u64,
+    },
+    /// End a hold: who placed it alone, else M.
+    Release {
+        /// Where.
+        distributor: Address,
+        /// The hold's id.
+        hold: u64,
+        /// See above.
+        nonce: u64,
+    },
+    /// Hold the whole campaign, the exit included. Takes M.
+    HoldCampaign {
+        /// Where.
+        distributor: Address,
+        /// Unix seconds; one that is past ends it.
+        until: u64,
+        /// See above.
+        nonce: u64,
+    },
+    /// Stop payments, except in EXIT. Takes one institution for 24 hours in any 30 days, M for longer, or to end it.
+    Pause {
+        /// Where.
+        distributor: Address,
+        /// Unix seconds; one that is past ends it.
+        until: u64,
+        /// See above.
+        nonce: u64,
+    },
 }
 
 impl ChainAction {
@@ -186,6 +255,42 @@ impl ChainAction {
                 revoke: revoke,
             }),
             Self::CancelChange { change } => digest!(CancelChange { change: change }),
+            Self::InstallGate { distributor, version, signer, rules_hash } => digest!(InstallGate {
+                distributor: distributor,
+                gateVersion: gate(version)?,
+                signer: signer,
+                rulesHash: rules_hash,
+            }),
+            Self::DisableGate { distributor, version, until, nonce } => digest!(DisableGate {
+                distributor: distributor,
+                gateVersion: gate(version)?,
+                until: until,
+                nonce: U256::from(nonce),
+            }),
+            Self::Hold { distributor, mask, reason, nonce } => digest!(Hold {
+                distributor: distributor,
+                round: U256::from(mask.round),
+                word: U256::from(mask.word),
+                mask: mask_word(mask.mask),
+                reason: reason,
+                nonce: U256::from(nonce),
+            }),
+            Self::ConfirmHold { distributor, hold, nonce } => digest!(ConfirmHold {
+                distributor: distributor,
+                hold: U256::from(hold),
+                nonce: U256::from(nonce),
+            }),
+            Self::Release { distributor, hold, nonce } => digest!(Release {
+                distributor: distributor,
+                hold: U256::from(hold),
+                nonce: U256::from(nonce),
+            }),
+            Self::HoldCampaign { distributor, until, nonce } => {
+                digest!(HoldCampaign { distributor: distributor, until: until, nonce: U256::from(nonce) })
+            }
+            Self::Pause { distributor, until, nonce } => {
+                digest!(Pause { distributor: distributor, until: until, nonce: U256::from(nonce) })
+            }
         })
     }
 
@@ -205,6 +310,29 @@ impl ChainAction {
         let signatures: Result<Vec<_>, KeyError> = accounts.into_iter().map(signed).collect();
         Ok(Approvals { set_version, deadline, signatures: signatures? })
     }
+}
+
+/// The digest a gate's key signs over a word's cumulative mask, in the Distributor's domain. Version and rules are those
+/// the round was published with: the contract puts its own in their place.
+///
+/// # Errors
+/// [`ChainError::DoesNotFit`] for a gate version above a uint16.
+pub fn gate_digest(
+    distributor: ContractRef,
+    version: u64,
+    rules_hash: B256,
+    content: &GateContent,
+) -> Result<B256, ChainError> {
+    let signed = typed::Gate {
+        round: U256::from(content.mask.round),
+        gateVersion: gate(version)?,
+        word: U256::from(content.mask.word),
+        mask: mask_word(content.mask.mask),
+        rulesHash: rules_hash,
+        asOfSeq: content.as_of_seq,
+        expiry: content.expiry,
+    };
+    Ok(signed.eip712_signing_hash(&domain(distributor)))
 }
 
 fn keys((control, lanes): (Address, Vec<Address>)) -> typed::SequencerKeys {

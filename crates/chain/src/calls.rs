@@ -12,6 +12,10 @@ use crate::bindings::{self as sol, Charter, Distributor, TestToken};
 use crate::decode::{encode_round_terms, mask_word};
 use crate::error::ChainError;
 
+mod powers;
+
+pub use powers::*;
+
 /// What every settlement carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchHead {
@@ -64,6 +68,26 @@ pub struct RedirectItem {
     pub bucket: [Word; 4],
     /// depth sibling hashes, from the bucket up.
     pub proof: Vec<B256>,
+}
+
+/// What a gate says of one word: these may be paid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GateContent {
+    /// All that it ever approved of the word.
+    pub mask: WordMask,
+    /// Position of the log up to which it had looked.
+    pub as_of_seq: u64,
+    /// Last second at which its word may serve, Unix seconds.
+    pub expiry: u64,
+}
+
+/// The same with its signature over [`crate::actions::gate_digest`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GateWord {
+    /// What it says.
+    pub content: GateContent,
+    /// Of the key of the round's gate version.
+    pub signature: Bytes,
 }
 
 /// One entitlement with its proof, for claims by wallet.
@@ -128,6 +152,20 @@ impl RedirectItem {
     }
 }
 
+impl GateWord {
+    fn encode(&self) -> sol::GateWord {
+        let GateContent { mask, as_of_seq, expiry } = self.content;
+        sol::GateWord {
+            roundNo: U256::from(mask.round),
+            word: U256::from(mask.word),
+            mask: mask_word(mask.mask),
+            asOfSeq: as_of_seq,
+            expiry,
+            signature: self.signature.clone(),
+        }
+    }
+}
+
 /// Words as the contract reads them, one after another.
 fn concatenated(words: &[Word]) -> Bytes {
     words.iter().flat_map(|word| word.0).collect()
@@ -161,14 +199,30 @@ pub fn settle_sparse(head: BatchHead, chunks: &[Chunk]) -> Bytes {
     })
 }
 
+/// `settleGated`: pays exactly the masks' bits in GATED rounds, each chunk under the gate's word beside it.
+pub fn settle_gated(head: BatchHead, chunks: &[(Chunk, GateWord)]) -> Bytes {
+    bytes(Distributor::settleGatedCall {
+        epoch: head.epoch,
+        batchNo: head.batch,
+        logRoot: head.log_root,
+        chunks: chunks.iter().map(|(chunk, _)| chunk.encode()).collect(),
+        gates: chunks.iter().map(|(_, gate)| gate.encode()).collect(),
+    })
+}
+
 /// `settleTo`: pays where the recipients signed.
 pub fn settle_to(head: BatchHead, items: &[RedirectItem]) -> Bytes {
+    settle_to_gated(head, items, &[])
+}
+
+/// `settleTo` with the gates' words that cover its items of GATED rounds.
+pub fn settle_to_gated(head: BatchHead, items: &[RedirectItem], gates: &[GateWord]) -> Bytes {
     bytes(Distributor::settleToCall {
         epoch: head.epoch,
         batchNo: head.batch,
         logRoot: head.log_root,
         items: items.iter().map(RedirectItem::encode).collect(),
-        gates: Vec::new(),
+        gates: gates.iter().map(GateWord::encode).collect(),
     })
 }
 
@@ -176,7 +230,7 @@ pub fn settle_to(head: BatchHead, items: &[RedirectItem]) -> Bytes {
 pub fn claim(item: Proven<'_>) -> Bytes {
     bytes(Distributor::claimCall {
         roundNo: U256::from(item.entitlement.round),
-        index: U256::from(item.entitlement.index),
+        index: item.entitlement.index,
         bucket: item.bucket.map(B256::from),
         proof: item.proof.to_vec(),
     })
@@ -192,6 +246,27 @@ pub fn claim_to(item: Proven<'_>, to: Address, deadline: u64, signature: Bytes) 
         to,
         deadline,
         signature,
+    })
+}
+
+/// `claimAttested`: as `claim_to`, in a GATED round. The recipient itself may leave its signature empty if it is paid at
+/// its own address.
+pub fn claim_attested(
+    item: Proven<'_>,
+    to: Address,
+    deadline: u64,
+    signature: Bytes,
+    gate: &GateWord,
+) -> Bytes {
+    bytes(Distributor::claimAttestedCall {
+        roundNo: U256::from(item.entitlement.round),
+        index: U256::from(item.entitlement.index),
+        bucket: item.bucket.map(B256::from),
+        proof: item.proof.to_vec(),
+        to,
+        deadline,
+        signature,
+        gate: gate.encode(),
     })
 }
 

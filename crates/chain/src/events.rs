@@ -179,6 +179,69 @@ pub enum CampaignEvent {
         /// The token.
         token: Address,
     },
+    /// A gate version is installed, for good.
+    GateInstalled {
+        /// Which.
+        version: u64,
+        /// Its key, as ERC-7913 signer bytes.
+        signer: Bytes,
+        /// The rule sets it stands for.
+        rules_hash: B256,
+    },
+    /// A gate version does not count for a time.
+    GateDisabled {
+        /// Which.
+        version: u64,
+        /// Unix seconds; the block's own time or before: it counts again.
+        until: u64,
+        /// Who signed: bit i is institution i of the Charter's set then. So below.
+        institutions: u32,
+    },
+    /// Entitlements are held.
+    HoldPlaced {
+        /// The hold's id.
+        hold: u64,
+        /// What it really holds.
+        mask: WordMask,
+        /// When anyone may end it, Unix seconds.
+        until: u64,
+        /// Who signed.
+        institutions: u32,
+        /// Hash of the reason.
+        reason: B256,
+    },
+    /// A hold lasts longer.
+    HoldConfirmed {
+        /// The hold's id.
+        hold: u64,
+        /// Unix seconds.
+        until: u64,
+        /// Who signed.
+        institutions: u32,
+    },
+    /// A hold ended.
+    HoldEnded {
+        /// The hold's id.
+        hold: u64,
+        /// What it held.
+        mask: WordMask,
+        /// Who released it; 0 if it had expired.
+        institutions: u32,
+    },
+    /// The whole campaign is held, the exit included.
+    CampaignHeld {
+        /// Unix seconds; the block's own time or before: no longer.
+        until: u64,
+        /// Who signed.
+        institutions: u32,
+    },
+    /// Payments are paused, except in EXIT.
+    PauseSet {
+        /// Unix seconds; the block's own time or before: no longer.
+        until: u64,
+        /// Who signed.
+        institutions: u32,
+    },
 }
 
 /// What a Charter says.

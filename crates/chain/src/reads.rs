@@ -17,6 +17,10 @@ use crate::error::ChainError;
 use crate::limits::READS_IN_FLIGHT;
 use crate::rpc::{At, Chain};
 
+mod powers;
+
+pub use powers::{GateVersion, HoldOnChain};
+
 /// A Charter's phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {

@@ -6,7 +6,7 @@ use alloy_primitives::{Bytes, hex};
 use alloy_sol_types::{ContractError, SolInterface};
 use sluice_core::ids::{BatchNo, Epoch};
 
-use crate::bindings::{Charter, Distributor, IERC20Errors};
+use crate::bindings::{Charter, Distributor, IERC20Errors, Warden};
 
 #[cfg(test)]
 mod tests;
@@ -59,6 +59,10 @@ pub enum RevertKind {
     WrongRound,
     /// The entitlement is paid, void or held already.
     Settled,
+    /// The gate's word does not cover what is to be paid: another mask, key or round, or expired.
+    NotApproved,
+    /// The gate version is disabled until then, Unix seconds.
+    GateOff(u64),
     /// The signatures do not suffice, or bind an older set of authorities.
     Unauthorised,
     /// Done before: registered, used.
@@ -77,6 +81,7 @@ impl Revert {
     pub fn decode(data: Bytes) -> Self {
         let (kind, text) = distributor(&data)
             .or_else(|| charter(&data))
+            .or_else(|| warden(&data))
             .or_else(|| standard(&data))
             .unwrap_or_else(|| (RevertKind::Other, unknown(&data)));
         Self { kind, text, data }
@@ -103,7 +108,9 @@ fn distributor(data: &[u8]) -> Option<(RevertKind, String)> {
         E::WrongBatch(e) => RevertKind::WrongBatch { given: e.given, next: e.next },
         E::NothingPaid(e) => RevertKind::NothingPaid(e.reason.clone()),
         E::TooLittleGas(_) | E::TooLittleGasForSignature(_) => RevertKind::TooLittleGas,
-        E::WrongState(_) => RevertKind::WrongState,
+        E::WrongState(_) | E::HoldsStand(_) => RevertKind::WrongState,
+        E::NotApproved(_) | E::GateExpired(_) | E::BadGateSignature(_) => RevertKind::NotApproved,
+        E::GateOff(e) => RevertKind::GateOff(e.until),
         E::Paused(e) => RevertKind::Paused(e.until),
         E::TooEarly(e) => RevertKind::TooEarly(e.at),
         E::Underfunded(_) => RevertKind::Underfunded,
@@ -127,6 +134,19 @@ fn charter(data: &[u8]) -> Option<(RevertKind, String)> {
         E::AlreadyRegistered(_) | E::AlreadyUsed(_) => RevertKind::Already,
         E::StaleSetVersion(_) | E::ApprovalExpired(_) | E::NotAnAuthority(_) => RevertKind::Unauthorised,
         E::BadAuthoritySignature(_) | E::QuorumMissed(_) => RevertKind::Unauthorised,
+        _ => RevertKind::Other,
+    };
+    Some((kind, named(&error)))
+}
+
+/// What a Warden says through a Distributor, as far as the others did not know it.
+fn warden(data: &[u8]) -> Option<(RevertKind, String)> {
+    use Warden::WardenErrors as E;
+    let error = E::abi_decode(data).ok()?;
+    let kind = match &error {
+        E::RationSpent(_) | E::HeldBefore(_) | E::SecondNeeded(_) => RevertKind::Unauthorised,
+        E::NothingToHold(_) => RevertKind::Settled,
+        E::NoSuchHold(_) | E::HoldExpired(_) => RevertKind::WrongState,
         _ => RevertKind::Other,
     };
     Some((kind, named(&error)))

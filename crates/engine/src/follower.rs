@@ -1,9 +1,11 @@
 //! The follower: State fed by committed entries. Every node runs one, the leader too; all reads are answered from it,
 //! and nobody ever sees State above the committed position.
 
+mod marks;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sluice_core::ids::{Epoch, IntakeKey, Seq, StreamId};
 use sluice_core::limits::FOLLOW_ROWS_MAX;
@@ -18,6 +20,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::error::EngineError;
 use crate::waiting_room::WaitingRoom;
+use marks::{Compared, Marks};
 
 /// What a demand became, with the proof of it.
 #[derive(Clone, Debug)]
@@ -42,12 +45,16 @@ struct Shared {
     waiting: Mutex<HashMap<IntakeKey, Vec<oneshot::Sender<Outcome>>>>,
     room: Arc<WaitingRoom>,
     log_key: LogKey,
+    compared: Mutex<Compared>,
 }
 
 #[derive(Debug)]
 struct View {
     state: State,
     tree: Frontier,
+    marks: Marks,
+    /// When State last moved.
+    moved: Instant,
 }
 
 /// A committed row of the log.
@@ -62,13 +69,19 @@ pub struct Committed {
 impl Follower {
     /// A follower before the first entry.
     pub fn new(stream: StreamId, log_key: LogKey) -> Self {
-        let view = View { state: State::new(stream), tree: Frontier::default() };
+        let view = View {
+            state: State::new(stream),
+            tree: Frontier::default(),
+            marks: Marks::default(),
+            moved: Instant::now(),
+        };
         let shared = Shared {
             view: RwLock::new(view),
             seq: watch::Sender::new(0),
             waiting: Mutex::new(HashMap::new()),
             room: Arc::default(),
             log_key,
+            compared: Mutex::default(),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -98,19 +111,6 @@ impl Follower {
     pub fn decider(&self, epoch: Epoch) -> Decider {
         let view = self.shared.view.read().expect("no reader panics while holding State");
         Decider::new(view.state.clone(), view.tree.clone(), epoch)
-    }
-
-    /// The tree head here, with the state hash, signed: a checkpoint.
-    pub fn checkpoint(&self) -> (TreeHead, String) {
-        let mut view = self.shared.view.write().expect("no reader panics while holding State");
-        let head = TreeHead {
-            origin: self.shared.log_key.origin().clone(),
-            size: view.tree.size(),
-            root: view.tree.root(),
-            state_hash: Some(view.state.hash()),
-        };
-        let note = self.shared.log_key.sign(&head);
-        (head, note)
     }
 
     /// The state hash and the position it belongs to.
@@ -166,19 +166,34 @@ impl Follower {
     pub fn advance(&self, committed: Vec<Committed>) -> Result<(), EngineError> {
         let mut view = self.shared.view.write().expect("no reader panics while holding State");
         let after = view.state.seq;
-        let fresh: Vec<_> = committed.into_iter().filter(|c| c.entry.seq > after).collect();
-        let leaves: Vec<_> = fresh.iter().map(|c| leaf_hash(&c.bytes)).collect();
-        for row in &fresh {
+        let mut fresh: Vec<_> = committed.into_iter().filter(|c| c.entry.seq > after).collect();
+        if let Some(at) = marks::last_turn(&view.state, &fresh) {
+            let rest = fresh.split_off(at);
+            self.apply(&mut view, fresh)?;
+            view.mark();
+            fresh = rest;
+        }
+        self.apply(&mut view, fresh)?;
+        let seq = view.state.seq;
+        drop(view);
+        self.shared.seq.send_replace(seq);
+        Ok(())
+    }
+
+    fn apply(&self, view: &mut View, rows: Vec<Committed>) -> Result<(), EngineError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let leaves: Vec<_> = rows.iter().map(|c| leaf_hash(&c.bytes)).collect();
+        for row in &rows {
             view.state.apply(&row.entry)?;
             if let Some(key) = row.entry.body.intake() {
                 self.shared.room.leave(key);
             }
         }
         let appended = view.tree.extend_with_paths(&leaves);
-        let (seq, size, root) = (view.state.seq, view.tree.size(), view.tree.root());
-        self.answer(fresh, &appended.paths, size, root);
-        drop(view);
-        self.shared.seq.send_replace(seq);
+        view.moved = Instant::now();
+        self.answer(rows, &appended.paths, view.tree.size(), view.tree.root());
         Ok(())
     }
 
@@ -221,6 +236,7 @@ impl Follower {
             committed.push(Committed { entry: row.decode()?, bytes: row.entry });
         }
         self.advance(committed)?;
+        self.compare(store).await?;
         Ok(full)
     }
 }

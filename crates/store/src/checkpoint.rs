@@ -69,6 +69,27 @@ impl Store {
         self.fetch_optional("read the latest checkpoint", query).await?.map(checkpoint).transpose()
     }
 
+    /// The newest checkpoints above one size and up to another, newest first, at most `limit`.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn checkpoints_within(
+        &self,
+        stream: StreamId,
+        above: Seq,
+        upto: Seq,
+        limit: u16,
+    ) -> Result<Vec<Checkpoint>> {
+        let sql = "SELECT size, note, state_hash, millis(made_at) FROM checkpoint
+                   WHERE stream = $1 AND size > $2 AND size <= $3 ORDER BY size DESC LIMIT $4";
+        let query = sqlx::query_as(sql)
+            .bind(to_integer("stream", stream.0)?)
+            .bind(to_bigint("size", above)?)
+            .bind(to_bigint("size", upto)?)
+            .bind(i64::from(limit));
+        self.fetch_all("read checkpoints", query).await?.into_iter().map(checkpoint).collect()
+    }
+
     /// The first checkpoint that covers at least `size` entries.
     ///
     /// # Errors

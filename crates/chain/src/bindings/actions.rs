@@ -68,4 +68,46 @@ sol! {
 
     #[derive(Debug)]
     struct CancelChange { bytes32 change; uint64 setVersion; uint64 deadline; }
+
+    #[derive(Debug)]
+    struct InstallGate { address distributor; uint16 gateVersion; bytes signer; bytes32 rulesHash; uint64 setVersion; uint64 deadline; }
+
+    #[derive(Debug)]
+    struct DisableGate { address distributor; uint16 gateVersion; uint64 until; uint256 nonce; uint64 setVersion; uint64 deadline; }
+
+    #[derive(Debug)]
+    struct Hold {
+        address distributor;
+        uint256 round;
+        uint256 word;
+        uint256 mask;
+        bytes32 reason;
+        uint256 nonce;
+        uint64 setVersion;
+        uint64 deadline;
+    }
+
+    #[derive(Debug)]
+    struct ConfirmHold { address distributor; uint256 hold; uint256 nonce; uint64 setVersion; uint64 deadline; }
+
+    #[derive(Debug)]
+    struct Release { address distributor; uint256 hold; uint256 nonce; uint64 setVersion; uint64 deadline; }
+
+    #[derive(Debug)]
+    struct HoldCampaign { address distributor; uint64 until; uint256 nonce; uint64 setVersion; uint64 deadline; }
+
+    #[derive(Debug)]
+    struct Pause { address distributor; uint64 until; uint256 nonce; uint64 setVersion; uint64 deadline; }
+
+    /// What a gate's key signs, in the Distributor's domain.
+    #[derive(Debug)]
+    struct Gate {
+        uint256 round;
+        uint16 gateVersion;
+        uint256 word;
+        uint256 mask;
+        bytes32 rulesHash;
+        uint64 asOfSeq;
+        uint64 expiry;
+    }
 }

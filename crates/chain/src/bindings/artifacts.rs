@@ -11,6 +11,9 @@ pub static TEST_TOKEN: LazyLock<Bytes> = LazyLock::new(|| code(TEST_TOKEN_JSON))
 
 pub const CHARTER_JSON: &str = include_str!("../../../../contracts/abi/Charter.json");
 pub const DISTRIBUTOR_JSON: &str = include_str!("../../../../contracts/abi/Distributor.json");
+/// Only compared with the bindings: Charters bring their Warden's code along.
+#[cfg(test)]
+pub const WARDEN_JSON: &str = include_str!("../../../../contracts/abi/Warden.json");
 pub const TEST_TOKEN_JSON: &str = include_str!("../../../../contracts/abi/TestToken.json");
 
 #[derive(Deserialize)]

@@ -179,13 +179,29 @@ sol! {
     #[derive(Debug)]
     struct GateWord {
         uint256 roundNo;
-        uint16 gateVersion;
         uint256 word;
         uint256 mask;
-        bytes32 rulesHash;
         uint64 asOfSeq;
         uint64 expiry;
         bytes signature;
+    }
+    #[derive(Debug)]
+    struct GateView {
+        bytes signer;
+        bytes32 rulesHash;
+        uint64 installedAt;
+        uint64 disabledUntil;
+    }
+    #[derive(Debug)]
+    struct HoldView {
+        uint256 roundNo;
+        uint256 word;
+        uint256 mask;
+        uint64 placedAt;
+        uint64 expiresAt;
+        uint32 placedBy;
+        uint64 setVersion;
+        bool firm;
     }
     #[derive(Debug)]
     interface Charter {
@@ -256,6 +272,7 @@ sol! {
         function quorumOf(Quorum quorum) external view returns (uint256);
         function isRegistered(address distributor) external view returns (bool);
         function notary() external view returns (address);
+        function warden() external view returns (address);
         function timers() external view returns (Timers memory);
         function domainSeparator() external view returns (bytes32);
     }
@@ -295,6 +312,11 @@ sol! {
         error AlreadyOpened();
         error AlreadyUsed(bytes32 action);
         error OwnToken();
+        error NotApproved(uint256 round, uint256 word, uint256 mask);
+        error GateExpired(uint64 expiry);
+        error GateOff(uint16 gateVersion, uint64 until);
+        error BadGateSignature(uint16 gateVersion);
+        error HoldsStand(uint256 round, uint256 holds);
         event RoundPublished(uint256 indexed round, RoundTerms terms, uint64 publishedAt);
         event RoundOpened(uint256 indexed round, uint256 balance, uint256 owed);
         event RoundCancelled(uint256 indexed round, bool vetoed);
@@ -308,6 +330,23 @@ sol! {
         event Swept(uint256 indexed round, uint256 amount);
         event Withdrawn(uint256 amount);
         event Rescued(address indexed token, uint256 amount);
+        event GateInstalled(uint16 indexed gateVersion, bytes signer, bytes32 rulesHash);
+        event GateDisabled(uint16 indexed gateVersion, uint64 until, uint256 institutions);
+        event HoldPlaced(
+            uint256 indexed hold,
+            uint256 indexed round,
+            uint256 indexed word,
+            uint256 mask,
+            uint64 until,
+            uint256 institutions,
+            bytes32 reason
+        );
+        event HoldConfirmed(uint256 indexed hold, uint64 until, uint256 institutions);
+        event HoldEnded(
+            uint256 indexed hold, uint256 indexed round, uint256 indexed word, uint256 mask, uint256 institutions
+        );
+        event CampaignHeld(uint64 until, uint256 institutions);
+        event PauseSet(uint64 until, uint256 institutions);
         function publish(uint256 roundNo, RoundTerms calldata terms, Approval calldata approval) external;
         function open(uint256 roundNo) external;
         function cancel(uint256 roundNo, Approval calldata approval) external;
@@ -324,6 +363,13 @@ sol! {
             bytes32[] calldata path
         ) external;
         function settleSparse(uint64 epoch, uint64 batchNo, bytes32 logRoot, SparseWord[] calldata chunks) external;
+        function settleGated(
+            uint64 epoch,
+            uint64 batchNo,
+            bytes32 logRoot,
+            SparseWord[] calldata chunks,
+            GateWord[] calldata gates
+        ) external;
         function settleTo(
             uint64 epoch,
             uint64 batchNo,
@@ -331,7 +377,7 @@ sol! {
             Redirect[] calldata items,
             GateWord[] calldata gates
         ) external;
-        function claim(uint256 roundNo, uint256 index, bytes32[4] calldata bucket, bytes32[] calldata proof) external;
+        function claim(uint256 roundNo, uint64 index, bytes32[4] calldata bucket, bytes32[] calldata proof) external;
         function claimFor(
             uint256 roundNo,
             uint256 index,
@@ -349,6 +395,32 @@ sol! {
             uint64 deadline,
             bytes calldata signature
         ) external;
+        function claimAttested(
+            uint256 roundNo,
+            uint256 index,
+            bytes32[4] calldata bucket,
+            bytes32[] calldata proof,
+            address to,
+            uint64 deadline,
+            bytes calldata signature,
+            GateWord calldata gate
+        ) external;
+        function installGate(uint16 gateVersion, bytes calldata signer, bytes32 rulesHash, Approval calldata approval)
+            external;
+        function disableGate(uint16 gateVersion, uint64 until, uint256 nonce, Approval calldata approval) external;
+        function hold(
+            uint256 roundNo,
+            uint256 word,
+            uint256 mask,
+            bytes32 reason,
+            uint256 nonce,
+            Approval calldata approval
+        ) external returns (uint256 id);
+        function confirmHold(uint256 id, uint256 nonce, Approval calldata approval) external;
+        function release(uint256 id, uint256 nonce, Approval calldata approval) external;
+        function lapse(uint256 id) external;
+        function holdCampaign(uint64 until, uint256 nonce, Approval calldata approval) external;
+        function pause(uint64 until, uint256 nonce, Approval calldata approval) external;
         function void(SparseWord calldata chunk, Approval calldata approval) external;
         function sweep(uint256 roundNo) external;
         function withdraw(uint256 amount, uint256 nonce, Approval calldata approval) external;
@@ -366,9 +438,30 @@ sol! {
         function closing(uint256 roundNo) external view returns (uint64);
         function nextBatch() external view returns (uint64);
         function pausedUntil() external view returns (uint64);
+        function heldUntil() external view returns (uint64);
         function terms() external view returns (DistributorTerms memory);
         function token() external view returns (address);
         function charter() external view returns (address);
         function domainSeparator() external view returns (bytes32);
+    }
+    /// What is asked of a Warden directly, and the errors that come through a Distributor from it.
+    #[derive(Debug)]
+    interface Warden {
+        error BadGate(string rule);
+        error TooLong(uint64 latest);
+        error RationSpent(uint256 wanted, uint256 limit);
+        error NothingToHold(uint256 round, uint256 word);
+        error HeldBefore(uint256 round, uint256 word, uint256 mask);
+        error NoSuchHold(uint256 hold);
+        error HoldExpired(uint64 at);
+        error SecondNeeded();
+        error TooLittleGasForSignature(uint256 gasLeft);
+        error QuorumMissed(uint256 institutions, uint256 needed);
+        error TooEarly(uint64 at);
+        error AlreadyUsed(bytes32 action);
+        function gateOf(address distributor, uint16 gateVersion) external view returns (GateView memory);
+        function holdOf(address distributor, uint256 id) external view returns (HoldView memory);
+        function holdCount(address distributor) external view returns (uint256);
+        function holdsOn(address distributor, uint256 roundNo) external view returns (uint256 standing, uint256 endedAt);
     }
 }

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use alloy::json_abi::JsonAbi;
 use alloy_sol_types::{SolEventInterface, SolInterface};
 
-use super::artifacts::{CHARTER_JSON, DISTRIBUTOR_JSON, TEST_TOKEN_JSON};
+use super::artifacts::{CHARTER_JSON, DISTRIBUTOR_JSON, TEST_TOKEN_JSON, WARDEN_JSON};
 use super::*;
 
 #[derive(serde::Deserialize)]
@@ -38,6 +38,7 @@ fn the_interfaces_are_those_of_the_committed_build() {
         &abi(DISTRIBUTOR_JSON),
         "Distributor",
     );
+    compare::<Warden::WardenCalls, Warden::WardenErrors>(&abi(WARDEN_JSON), "Warden");
     let token = abi(TEST_TOKEN_JSON);
     compare::<TestToken::TestTokenCalls, IERC20Errors::IERC20ErrorsErrors>(&token, "TestToken");
     assert!(

@@ -20,6 +20,14 @@ fn entitlement(round: U256, index: U256) -> Result<EntitlementId, ChainError> {
     Ok(EntitlementId { round: small("round", round)?, index: small("index", index)? })
 }
 
+/// A Charter has at most 32 institutions.
+fn institutions(bits: U256) -> Result<u32, ChainError> {
+    u32::try_from(bits).map_err(|_| ChainError::Malformed {
+        what: "institutions",
+        problem: format!("{bits:#x} names more than 32"),
+    })
+}
+
 /// A Distributor's event.
 pub(crate) fn distributor_event(campaign: CampaignId, log: &Log) -> Result<CampaignEvent, ChainError> {
     use Distributor::DistributorEvents as E;
@@ -61,6 +69,39 @@ pub(crate) fn distributor_event(campaign: CampaignId, log: &Log) -> Result<Campa
         }
         E::Withdrawn(e) => CampaignEvent::Withdrawn { amount: total("amount", e.amount)? },
         E::Rescued(e) => CampaignEvent::Rescued { token: e.token },
+        E::GateInstalled(e) => CampaignEvent::GateInstalled {
+            version: u64::from(e.gateVersion),
+            signer: e.signer,
+            rules_hash: e.rulesHash,
+        },
+        E::GateDisabled(e) => CampaignEvent::GateDisabled {
+            version: u64::from(e.gateVersion),
+            until: e.until,
+            institutions: institutions(e.institutions)?,
+        },
+        E::HoldPlaced(e) => CampaignEvent::HoldPlaced {
+            hold: small("hold", e.hold)?,
+            mask: word_mask(e.round, e.word, e.mask)?,
+            until: e.until,
+            institutions: institutions(e.institutions)?,
+            reason: e.reason,
+        },
+        E::HoldConfirmed(e) => CampaignEvent::HoldConfirmed {
+            hold: small("hold", e.hold)?,
+            until: e.until,
+            institutions: institutions(e.institutions)?,
+        },
+        E::HoldEnded(e) => CampaignEvent::HoldEnded {
+            hold: small("hold", e.hold)?,
+            mask: word_mask(e.round, e.word, e.mask)?,
+            institutions: institutions(e.institutions)?,
+        },
+        E::CampaignHeld(e) => {
+            CampaignEvent::CampaignHeld { until: e.until, institutions: institutions(e.institutions)? }
+        }
+        E::PauseSet(e) => {
+            CampaignEvent::PauseSet { until: e.until, institutions: institutions(e.institutions)? }
+        }
     })
 }
 

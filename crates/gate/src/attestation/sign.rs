@@ -58,22 +58,10 @@ pub struct SignOffchain {
 impl SignOffchain {
     /// The members of the signed struct, as (name, type), in their order.
     pub const fn fields(&self) -> [(&'static str, &'static str); 6] {
-        let recipients = match self.recipients {
-            SignRecipients::Addresses(_) => "address[]",
-            SignRecipients::Texts(_) => "string[]",
-        };
-        let index = match self.indexing_value {
-            SignIndex::Address(_) => "address",
-            SignIndex::Text(_) => "string",
-        };
-        [
-            ("schemaId", "string"),
-            ("linkedAttestationId", "string"),
-            ("data", "string"),
-            ("validUntil", "uint32"),
-            ("recipients", recipients),
-            ("indexingValue", index),
-        ]
+        members(
+            matches!(self.recipients, SignRecipients::Texts(_)),
+            matches!(self.indexing_value, SignIndex::Text(_)),
+        )
     }
 
     /// The signed struct's type string, as EIP-712 hashes it.
@@ -125,4 +113,16 @@ impl SignOffchain {
             }
         }
     }
+}
+
+/// The signed struct's members where the recipients, and the indexing value, are of type string or address.
+pub(super) const fn members(text_recipients: bool, text_index: bool) -> [(&'static str, &'static str); 6] {
+    [
+        ("schemaId", "string"),
+        ("linkedAttestationId", "string"),
+        ("data", "string"),
+        ("validUntil", "uint32"),
+        ("recipients", if text_recipients { "string[]" } else { "address[]" }),
+        ("indexingValue", if text_index { "string" } else { "address" }),
+    ]
 }

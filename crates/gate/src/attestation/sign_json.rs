@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::code::Refused;
 use super::eas_json::wrong_types;
 use super::json::{Member, Number, are};
-use super::sign::{DOMAIN_NAME, DOMAIN_VERSION, SignIndex, SignOffchain, SignRecipients};
+use super::sign::{DOMAIN_NAME, DOMAIN_VERSION, SignIndex, SignOffchain, SignRecipients, members};
 use super::{Attestation, Statement};
 
 /// The one way of signing whose content is typed; the service's others sign JSON text of no fixed form.
@@ -105,33 +105,34 @@ impl TypedJson {
         if self.primary_type != "Data" {
             return Err(wrong_types("primaryType is not \"Data\""));
         }
-        let members = self.members()?;
-        let kind_of = |name: &str| members.iter().find(|m| m.name == name).map(|m| m.kind.as_str());
+        let found = self.members()?;
+        let is = |n: usize, kind: &str| found.get(n).is_some_and(|member| member.kind == kind);
+        let (text_recipients, text_index) = (is(4, "string[]"), is(5, "string"));
+        if !are(&found, &members(text_recipients, text_index)) {
+            return Err(wrong_types("types.Data is none of the four forms of these attestations"));
+        }
         let message = self.message;
-        let recipients = match kind_of("recipients") {
-            Some("string[]") => SignRecipients::Texts(message.recipients),
-            _ => SignRecipients::Addresses(
-                message.recipients.iter().map(|r| address("recipients", r)).collect::<Result<_, _>>()?,
-            ),
+        let recipients = if text_recipients {
+            SignRecipients::Texts(message.recipients)
+        } else {
+            let addresses = message.recipients.iter().map(|recipient| address("recipients", recipient));
+            SignRecipients::Addresses(addresses.collect::<Result<_, _>>()?)
         };
-        let indexing_value = match kind_of("indexingValue") {
-            Some("string") => SignIndex::Text(message.indexing_value),
-            _ => SignIndex::Address(address("indexingValue", &message.indexing_value)?),
+        let indexing_value = if text_index {
+            SignIndex::Text(message.indexing_value)
+        } else {
+            SignIndex::Address(address("indexingValue", &message.indexing_value)?)
         };
         let valid_until = u32::try_from(message.valid_until.0)
             .map_err(|_| Refused::malformed("validUntil is above 2^32 - 1"))?;
-        let statement = SignOffchain {
+        Ok(SignOffchain {
             schema_id: message.schema_id,
             linked_attestation_id: message.linked_attestation_id,
             data: message.data,
             valid_until,
             recipients,
             indexing_value,
-        };
-        if !are(&members, &statement.fields()) {
-            return Err(wrong_types(format!("types.Data is not exactly {}", statement.type_string())));
-        }
-        Ok(statement)
+        })
     }
 
     /// The members of `Data`. Beside it the SDK sends the schema's own type, which nothing refers to and nobody signs,

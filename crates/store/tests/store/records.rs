@@ -47,6 +47,14 @@ async fn a_checkpoint_stands_once_per_size() {
     assert_eq!(db.store.checkpoint_from(STREAM, 11).await.unwrap(), Some(latest));
     assert_eq!(db.store.checkpoint_from(STREAM, 10).await.unwrap().unwrap().size, 10);
     assert_eq!(db.store.checkpoint_from(STREAM, 21).await.unwrap(), None);
+    let sizes = async |above, upto, limit| {
+        let found = db.store.checkpoints_within(STREAM, above, upto, limit).await.unwrap();
+        found.into_iter().map(|c| c.size).collect::<Vec<_>>()
+    };
+    assert_eq!(sizes(0, 20, 9).await, [20, 10]);
+    assert_eq!(sizes(0, 20, 1).await, [20]);
+    assert_eq!(sizes(10, 20, 9).await, [20]);
+    assert_eq!(sizes(0, 19, 9).await, [10]);
     assert_eq!(db.store.latest_checkpoint(StreamId(1)).await.unwrap(), None);
 }
 

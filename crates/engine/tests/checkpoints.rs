@@ -1,0 +1,140 @@
+//! Every node compares its tree and State with the checkpoints of the leader; one that differs stops.
+
+mod support;
+
+use std::path::Path;
+use std::time::Duration;
+
+use alloy_primitives::Address;
+use sluice_core::decide::Input;
+use sluice_core::log::entry::{Body, EpochBegan};
+use sluice_core::log::merkle::Frontier;
+use sluice_core::log::note::TreeHead;
+use sluice_core::sequencer::Decider;
+use sluice_core::state::State;
+use sluice_embedded::testing::TestDatabase;
+use sluice_engine::error::{Class, EngineError};
+use sluice_engine::follower::Follower;
+use sluice_store::{Append, LeaderSession, LogRow, Options, Store};
+use sqlx::{Connection, PgConnection};
+use support::{STREAM, eventually, log_key};
+
+const START: u64 = 1_800_000_000_000;
+
+/// A log of six entries, two in each of three seconds, in groups of one.
+async fn log() -> (TestDatabase, Store) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let database = TestDatabase::new(&root.join("migrations")).await.expect("a database");
+    let store = Store::connect(database.url(), Options::default()).await.expect("a store");
+    let mut session = LeaderSession::open(&store, STREAM).await.expect("a session");
+    let lease = Duration::from_secs(60);
+    let taken = session.take_epoch("a test", lease, 0).await.expect("an answer").expect("an epoch");
+    let mut decider = Decider::new(State::new(STREAM), Frontier::default(), taken.epoch);
+    for i in 0..6 {
+        let body = Body::EpochBegan(EpochBegan { node: 1, sequencer: 1 });
+        let group = decider.group(vec![Input::Observed(body)], START + i * 500).expect("decided");
+        let row = LogRow {
+            kind: group.entries[0].body.kind(),
+            entry: group.encoded[0].clone(),
+            leaf: group.leaves[0],
+            intake: None,
+        };
+        let append = Append { first: i + 1, rows: vec![row], ..Append::default() };
+        session.append(&append).await.expect("appended");
+    }
+    (database, store)
+}
+
+fn follower() -> Follower {
+    Follower::new(STREAM, log_key(Address::ZERO, 0))
+}
+
+/// A follower at the head, and its checkpoint there, which it makes when the head has not moved for a second.
+async fn leader(store: &Store) -> (Follower, TreeHead, String) {
+    let leader = follower();
+    while leader.catch_up(store).await.expect("follows") {}
+    let (head, note) = eventually("the head is marked", || async {
+        let made = leader.checkpoint();
+        (made.0.size == 6).then_some(made)
+    })
+    .await;
+    (leader, head, note)
+}
+
+fn stops(result: Result<bool, EngineError>) {
+    let error = result.expect_err("it must stop");
+    assert!(matches!(error, EngineError::Incident(_)), "{error}");
+    assert_eq!(error.class(), Class::Exit);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_follower_that_agrees_goes_on_and_one_that_does_not_stops() {
+    let (_database, store) = log().await;
+    let first = follower();
+    first.catch_up(&store).await.expect("follows");
+    let (turn, turn_note) = first.checkpoint();
+    assert_eq!(turn.size, 4, "the last entry before the log's clock came to its last second");
+    let hash = turn.state_hash.expect("a checkpoint");
+    assert!(store.add_checkpoint(STREAM, turn.size, &turn_note, &hash).await.expect("stored"));
+    let (_, head, note) = leader(&store).await;
+    let hash = head.state_hash.expect("a checkpoint");
+    assert!(store.add_checkpoint(STREAM, head.size, &note, &hash).await.expect("stored"));
+    follower().catch_up(&store).await.expect("both checkpoints are this node's own");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_checkpoint_with_another_state_hash_or_root_stops_a_follower() {
+    for wrong_root in [false, true] {
+        let (_database, store) = log().await;
+        let (_, mut head, _) = leader(&store).await;
+        let mut hash = head.state_hash.expect("a checkpoint");
+        if wrong_root {
+            head.root[0] ^= 1;
+        } else {
+            hash[0] ^= 1;
+            head.state_hash = Some(hash);
+        }
+        let note = log_key(Address::ZERO, 0).sign(&head);
+        store.add_checkpoint(STREAM, head.size, &note, &hash).await.expect("stored");
+        stops(follower().catch_up(&store).await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_checkpoint_inside_what_a_follower_reads_is_compared_where_the_clock_turned() {
+    let (_database, store) = log().await;
+    let first = follower();
+    first.catch_up(&store).await.expect("follows");
+    let (mut turn, _) = first.checkpoint();
+    let mut hash = turn.state_hash.expect("a checkpoint");
+    hash[31] ^= 1;
+    turn.state_hash = Some(hash);
+    let note = log_key(Address::ZERO, 0).sign(&turn);
+    store.add_checkpoint(STREAM, turn.size, &note, &hash).await.expect("stored");
+    stops(follower().catch_up(&store).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_follower_of_a_rewritten_log_stops_at_the_checkpoint() {
+    let (database, store) = log().await;
+    let (_, head, note) = leader(&store).await;
+    let hash = head.state_hash.expect("a checkpoint");
+    store.add_checkpoint(STREAM, head.size, &note, &hash).await.expect("stored");
+    // Somebody with every right in the database changes an entry, and its leaf hash with it.
+    let third = store.read_log(STREAM, 2, 1).await.expect("the log").remove(0);
+    let mut entry = third.decode().expect("an entry");
+    entry.body = Body::EpochBegan(EpochBegan { node: 666, sequencer: 1 });
+    let bytes = entry.encode();
+    let mut raw = PgConnection::connect(database.url()).await.expect("a connection");
+    for statement in ["ALTER TABLE log DISABLE TRIGGER ALL", "ALTER TABLE log_0000000000 DISABLE TRIGGER ALL"] {
+        sqlx::raw_sql(statement).execute(&mut raw).await.expect("allowed");
+    }
+    sqlx::query("UPDATE log SET entry = $1, leaf = $2 WHERE stream = $3 AND seq = 3")
+        .bind(&bytes)
+        .bind(sluice_core::log::merkle::leaf_hash(&bytes).to_vec())
+        .bind(i32::try_from(STREAM.0).expect("small"))
+        .execute(&mut raw)
+        .await
+        .expect("rewritten");
+    stops(follower().catch_up(&store).await);
+}
