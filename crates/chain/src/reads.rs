@@ -188,7 +188,12 @@ pub fn institution_id(name: &str, same_before: u64) -> B256 {
 }
 
 impl Chain {
-    pub(crate) async fn view<C: SolCall>(&self, to: Address, call: C, at: At) -> Result<C::Return, ChainError> {
+    pub(crate) async fn view<C: SolCall>(
+        &self,
+        to: Address,
+        call: C,
+        at: At,
+    ) -> Result<C::Return, ChainError> {
         let tx = json!({ "to": to, "data": Bytes::from(call.abi_encode()) });
         let answer = self.call(C::SIGNATURE, tx, at).await?;
         if answer.is_empty() && self.code(to, at).await?.is_empty() {

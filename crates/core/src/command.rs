@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::amount::{Amount, Total};
 use crate::ids::{CampaignId, ContractRef, DemandId, Millis, ProjectId, RoundNo, Seq};
+use crate::log::entry::GateSigned;
 
 pub use action::Action;
 pub use list::{ListPlace, list_tree};
@@ -29,6 +30,8 @@ pub enum Demand {
     Claim(ClaimDemand) = 1,
     /// Do what an authority orders.
     Command(Command) = 2,
+    /// Take note of what a gate signed.
+    Gate(GateSigned) = 3,
 }
 
 impl Demand {

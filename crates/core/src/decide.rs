@@ -12,7 +12,10 @@ use sha2::{Digest, Sha256};
 use crate::amount::{Amount, Total};
 use crate::command::{ClaimDemand, Command};
 use crate::ids::{BlockRef, DemandId, EntitlementId, IntakeKey, Millis, Seq};
-use crate::log::entry::{AheadShare, BatchFinal, Body, ChainEvent, Covered, Evidence, SignedBy};
+use crate::log::entry::{
+    AheadShare, BatchFinal, Body, ChainEvent, CommandRefused, Covered, Evidence, GateAnswered, GateSigned,
+    SignedBy,
+};
 use crate::refusal::Code;
 use crate::state::State;
 use crate::state::authority::Limits;
@@ -26,6 +29,8 @@ pub enum Input {
     Claim(VerifiedClaim),
     /// A command that was verified, or found wanting.
     Command(VerifiedCommand),
+    /// What a gate signed, its signatures verified or found wanting.
+    Gate(VerifiedGate),
     /// What the engine did or saw: batches, attempts, events, cursors, Charters, due items.
     Observed(Body),
 }
@@ -137,6 +142,21 @@ pub struct VerifiedCommand {
     pub verdict: Result<CommandFacts, Code>,
 }
 
+/// A gate's masks with what verification established outside State.
+#[derive(Clone, Debug)]
+pub struct VerifiedGate {
+    /// Its intake row.
+    pub key: IntakeKey,
+    /// The gate's id of it.
+    pub id: DemandId,
+    /// What was signed.
+    pub signed: GateSigned,
+    /// SHA-256 of the demand.
+    pub body_hash: [u8; 32],
+    /// Whether every signature is the gate version's key's.
+    pub verdict: Result<(), Code>,
+}
+
 /// What was established about a command outside State.
 #[derive(Clone, Debug)]
 pub struct CommandFacts {
@@ -242,8 +262,31 @@ pub fn decide(state: &State, input: &Input, now: Millis) -> Decision {
         Input::Claim(claim) => claim::decide(state, claim, now),
         Input::Command(command) if state.is_answered(command.key) => Decision::Nothing,
         Input::Command(command) => command::decide(state, command, now),
+        Input::Gate(gate) if state.is_answered(gate.key) => Decision::Nothing,
+        Input::Gate(gate) => gate_signed(state, gate),
         Input::Observed(body) => observed(state, body, now),
     }
+}
+
+/// A gate's masks are taken if they follow from what is decided here.
+fn gate_signed(state: &State, input: &VerifiedGate) -> Decision {
+    let stands = input.verdict.and_then(|()| {
+        // A mask over claims that are decided behind this position was read from a longer log than ours, or was changed.
+        state.check_gate_signed(&input.signed).map_err(|_| Code::GateMismatch)
+    });
+    let (intake, id) = (input.key, input.id);
+    Decision::entry(match stands {
+        Ok(()) => Body::GateSigned(GateAnswered { intake, id, signed: input.signed.clone() }),
+        Err(code) => Body::CommandRefused(CommandRefused {
+            intake,
+            id,
+            body_hash: input.body_hash.into(),
+            code,
+            changed_at: None,
+            authority: B256::ZERO,
+            policies: Vec::new(),
+        }),
+    })
 }
 
 /// Observations were made against an earlier state; those it has overtaken are dropped, and made again if need be.
@@ -279,7 +322,6 @@ fn observed(state: &State, body: &Body, now: Millis) -> Decision {
                 && known.view != read.view
                 && known.block.number <= read.block.number
         }),
-        Body::GateSigned(signed) => state.check_gate_signed(signed).is_ok(),
         Body::ChainCursor(_) | Body::EpochBegan(_) => true,
         // Everything that answers an intake row comes in as a claim or a command.
         _ => false,

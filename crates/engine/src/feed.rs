@@ -213,6 +213,7 @@ fn back(input: Input) -> Accepted {
             // A command's acceptance time decides nothing; its deadline is compared with the time of its position.
             Accepted { key: c.key, id: c.id, accepted_at: 0, demand: Demand::Command(c.command) }
         }
+        Input::Gate(g) => Accepted { key: g.key, id: g.id, accepted_at: 0, demand: Demand::Gate(g.signed) },
         Input::Observed(_) => unreachable!("only demands are verified"),
     }
 }

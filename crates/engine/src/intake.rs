@@ -112,6 +112,7 @@ impl Intake {
         let campaign = match &demand {
             Demand::Claim(_) => return Err(SubmitError::Malformed("a claim names its campaign".into())),
             Demand::Command(command) => command.action.queue(),
+            Demand::Gate(signed) => signed.campaign,
         };
         self.submit_to(campaign, id, demand).await
     }
@@ -137,7 +138,7 @@ impl Intake {
     ) -> Result<Submitted, SubmitError> {
         let claim = match &demand {
             Demand::Claim(claim) => Some(EntitlementId { round: claim.round, index: claim.index }),
-            Demand::Command(_) => None,
+            Demand::Command(_) | Demand::Gate(_) => None,
         };
         let body = demand.encode();
         if body.len() > BODY_BYTES_MAX {
@@ -208,6 +209,13 @@ impl Intake {
     async fn examine(&self, campaign: CampaignId, id: DemandId, demand: &Demand) -> Result<(), SubmitError> {
         match demand {
             Demand::Claim(claim) => self.examine_claim(campaign, claim).await,
+            Demand::Gate(signed) => match self.verifier.gate_words(signed).await {
+                Ok(checked) => checked.map_err(SubmitError::Refused),
+                Err(error) => {
+                    tracing::warn!(%campaign, %id, error = %error, "a gate's masks could not be verified now");
+                    Err(SubmitError::Unavailable { retry_after: COME_BACK })
+                }
+            },
             Demand::Command(command) => {
                 crate::verify::check_shape(command).map_err(SubmitError::Malformed)?;
                 // A row in the queue of a campaign that does not exist would never be read.

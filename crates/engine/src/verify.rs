@@ -2,9 +2,13 @@
 //! names the block it saw. Nothing here decides: the verdict is compared with State at the demand's position.
 
 mod announced;
+mod attested;
 mod commands;
 mod covered;
+mod gate_words;
+pub(crate) mod gates;
 mod listed;
+mod mandates;
 mod registered;
 mod shape;
 mod signers;
@@ -13,8 +17,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use alloy_primitives::{Address, B256};
-use sluice_core::command::{Accepted, ClaimDemand, Demand, RoundTerms};
-use sluice_core::decide::{ClaimVerdict, Input, VerifiedClaim, VerifiedCommand};
+use sluice_core::command::{Accepted, ClaimDemand, Demand, RoundMode, RoundTerms};
+use sluice_core::decide::{
+    ClaimFault, ClaimVerdict, Input, PersonSeen, VerifiedClaim, VerifiedCommand, VerifiedGate,
+};
 use sluice_core::ids::{BlockRef, CampaignId, ChainId, ContractRef, Millis, RoundNo};
 use sluice_core::limits::{LOOKUP_VALID, LOOKUPS_MAX, SIGNATURE_BYTES_MAX};
 use sluice_core::log::entry::SignedBy;
@@ -41,6 +47,8 @@ pub struct Verifier {
     chains: Arc<BTreeMap<ChainId, sluice_chain::Chain>>,
     clock: Arc<DatabaseClock>,
     lookups: Arc<Semaphore>,
+    gates: Arc<gates::Gates>,
+    attested: Arc<attested::Attested>,
 }
 
 /// What was found about a claim.
@@ -70,7 +78,9 @@ impl Verifier {
         chains: Arc<BTreeMap<ChainId, sluice_chain::Chain>>,
         clock: Arc<DatabaseClock>,
     ) -> Self {
-        Self { follower, snapshots, store, chains, clock, lookups: Arc::new(Semaphore::new(LOOKUPS_MAX)) }
+        let lookups = Arc::new(Semaphore::new(LOOKUPS_MAX));
+        let (gates, attested) = Default::default();
+        Self { follower, snapshots, store, chains, clock, lookups, gates, attested }
     }
 
     pub(crate) fn store(&self) -> &Store {
@@ -86,7 +96,7 @@ impl Verifier {
         match &row.demand {
             Demand::Claim(claim) => {
                 let verdict = match self.check_claim(row.key.campaign, claim).await? {
-                    ClaimCheck::Good(verdict) => Ok(verdict),
+                    ClaimCheck::Good(verdict) => self.concerns(row, claim, verdict).await?,
                     ClaimCheck::Refused(code) => Err(code.into()),
                 };
                 Ok(Input::Claim(VerifiedClaim {
@@ -102,9 +112,43 @@ impl Verifier {
                 key: row.key,
                 id: row.id,
                 command: command.clone(),
-                verdict: self.command(row.id, command).await?,
+                verdict: self.command(row.id, command, row.accepted_at).await?,
+            })),
+            Demand::Gate(signed) => Ok(Input::Gate(VerifiedGate {
+                key: row.key,
+                id: row.id,
+                signed: signed.clone(),
+                body_hash: row.demand.body_hash(),
+                verdict: self.gate_words(signed).await?,
             })),
         }
+    }
+
+    /// Whose entitlement a good claim is about, and what the gate of its round says.
+    async fn concerns(
+        &self,
+        row: &Accepted,
+        claim: &ClaimDemand,
+        mut verdict: ClaimVerdict,
+    ) -> Result<Result<ClaimVerdict, ClaimFault>, EngineError> {
+        let Some(ground) = self.ground(row.key.campaign, claim.round) else {
+            return Ok(Err(Code::UnknownRound.into()));
+        };
+        let person = self.snapshots.get(ground.terms.list_hash)?.person(claim.index);
+        verdict.person = person.map(|person| PersonSeen {
+            person,
+            version: self.follower.read(|s| s.persons.get(&person).map_or(0, |p| p.version)),
+        });
+        if ground.terms.mode != RoundMode::Gated {
+            return Ok(Ok(verdict));
+        }
+        Ok(self.ask_gate(row.key.campaign, claim, verdict.person, row.accepted_at).await?.map(|answer| {
+            verdict.looked_at = answer.looked_at.or(verdict.looked_at);
+            verdict.valid_until =
+                answer.valid_until.map_or(verdict.valid_until, |at| at.min(verdict.valid_until));
+            verdict.gate = Some(answer.verdict);
+            verdict
+        }))
     }
 
     /// Checks a claim against the snapshot and its signature.

@@ -53,7 +53,11 @@ impl Store {
     /// [`Error::TooMuch`] above the bound of a group; [`Error::Unknown`]: send the same again.
     pub async fn add_attestations(&self, group: &[NewAttestation]) -> Result<Vec<[u8; 32]>> {
         if group.len() > ATTESTATIONS_GROUP_MAX {
-            return Err(Error::TooMuch { what: "attestations", given: group.len(), max: ATTESTATIONS_GROUP_MAX });
+            return Err(Error::TooMuch {
+                what: "attestations",
+                given: group.len(),
+                max: ATTESTATIONS_GROUP_MAX,
+            });
         }
         let sql = "
             WITH added AS (

@@ -14,7 +14,8 @@ impl Store {
     /// [`crate::Error::Unavailable`].
     pub async fn facts_of(&self, stream: StreamId, seq: Seq) -> Result<Option<Vec<u8>>> {
         let sql = "SELECT body FROM fact WHERE stream = $1 AND seq = $2";
-        let query = sqlx::query_as(sql).bind(to_integer("stream", stream.0)?).bind(to_bigint("position", seq)?);
+        let query =
+            sqlx::query_as(sql).bind(to_integer("stream", stream.0)?).bind(to_bigint("position", seq)?);
         let row: Option<(Vec<u8>,)> = self.fetch_optional("read facts", query).await?;
         Ok(row.map(|(body,)| body))
     }

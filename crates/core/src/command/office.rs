@@ -53,7 +53,7 @@ pub struct DelegationTerms {
     pub campaign: Option<CampaignId>,
     /// In all, base units.
     pub amount_max: Option<Total>,
-    /// Commands in all.
+    /// Items in all: entitlements, or 1 for a command about anything else.
     pub count_max: Option<u64>,
     /// After this nothing is taken from the key.
     pub expires_at: Millis,

@@ -5,7 +5,6 @@ mod rounds;
 mod standing;
 
 use super::{CommandFacts, Decision, VerifiedCommand};
-use crate::amount::{Amount, Total};
 use crate::command::{Action, Command, Demand};
 use crate::ids::{CampaignId, Millis, Seq};
 use crate::limits::{APPEAL_WITHIN, PAUSE_ALONE, PAUSE_MAX};
@@ -69,7 +68,7 @@ fn examine(state: &State, input: &VerifiedCommand, now: Millis) -> Examined<Body
     })?;
     state.check_order(&input.command)?;
     let Some(body) = act(state, input, facts, &standing, now)? else { return Ok(None) };
-    standing.charge(amount_of(&body)?)?;
+    standing.charge(body.used().ok_or(Code::BadRange)?)?;
     Ok(Some(body))
 }
 
@@ -136,22 +135,4 @@ fn pause(
 
 fn commanded<T>(input: &VerifiedCommand, evidence: Evidence, outcome: T) -> Commanded<T> {
     Commanded { intake: input.key, id: input.id, command: input.command.clone(), evidence, outcome }
-}
-
-/// Base units a command decides, annuls or holds: what counts against its mandate.
-fn amount_of(body: &Body) -> Result<Total, Refusal> {
-    let add = |sum: Total, amount: Amount| sum.checked_add(amount);
-    let sum = match body {
-        Body::Pushed(pushed) => {
-            pushed.decided.iter().try_fold(Total::ZERO, |sum, (.., more)| sum.checked_add_total(*more))
-        }
-        Body::Voided(voided) => {
-            voided.items.iter().try_fold(Total::ZERO, |sum, (_, amount)| add(sum, *amount))
-        }
-        Body::Ordered(Commanded { outcome: Outcome::Held(placed), .. }) => {
-            placed.covers.iter().try_fold(Total::ZERO, |sum, covered| add(sum, covered.amount))
-        }
-        _ => Some(Total::ZERO),
-    };
-    sum.ok_or_else(|| Code::BadRange.into())
 }

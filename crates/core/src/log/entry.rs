@@ -22,7 +22,7 @@ pub use chain::{
     ChainEvent, EpochOnChain, EventsAt, EventsFinal, EventsMined, ReplanGround, Skipped, WordMask,
 };
 
-pub use office::{Appealed, Covered, GateMask, GateSigned, HoldPlaced, Outcome};
+pub use office::{Appealed, Covered, GateAnswered, GateMask, GateSigned, HoldPlaced, Outcome};
 
 /// The format this binary writes. It refuses newer ones and re-decides every older one.
 pub const FORMAT: u8 = 1;
@@ -92,7 +92,7 @@ pub enum Body {
     /// An institution's or a person's command took effect.
     Ordered(Commanded<Outcome>) = 22,
     /// A gate signed what its claims' decisions approve.
-    GateSigned(GateSigned) = 23,
+    GateSigned(GateAnswered) = 23,
 }
 
 /// The kind number of an entry's row: the discriminant of its body.
@@ -129,6 +129,45 @@ impl Body {
         }
     }
 
+    /// What a command's effect rested on; `None` for what no command did.
+    pub fn command_evidence(&self) -> Option<&Evidence> {
+        match self {
+            Self::CampaignCreated(c) => Some(&c.evidence),
+            Self::RoundPublished(r) => Some(&r.command.evidence),
+            Self::Pushed(p) => Some(&p.command.evidence),
+            Self::Voided(v) => Some(&v.command.evidence),
+            Self::Ordered(o) => Some(&o.evidence),
+            _ => None,
+        }
+    }
+
+    /// What a command's effect takes from its mandate and delegation; `None` where the sum overflows.
+    pub fn used(&self) -> Option<Used> {
+        let mut used = Used { amount: Total::ZERO, items: 0 };
+        match self {
+            Self::Pushed(pushed) => {
+                for (_, count, sum) in &pushed.decided {
+                    used.items += u64::from(*count);
+                    used.amount = used.amount.checked_add_total(*sum)?;
+                }
+            }
+            Self::Voided(voided) => {
+                for (_, amount) in &voided.items {
+                    used.add(*amount)?;
+                }
+            }
+            Self::Ordered(Commanded { outcome: Outcome::Held(placed), .. }) => {
+                for covered in &placed.covers {
+                    used.add(covered.amount)?;
+                }
+                // A hold on a person who is owed nothing yet is an item, too.
+                used.items = used.items.max(1);
+            }
+            _ => used.items = 1,
+        }
+        Some(used)
+    }
+
     /// The intake row this entry answers.
     pub fn intake(&self) -> Option<IntakeKey> {
         match self {
@@ -140,8 +179,26 @@ impl Body {
             Self::Voided(v) => Some(v.command.intake),
             Self::CommandRefused(c) => Some(c.intake),
             Self::Ordered(c) => Some(c.intake),
+            Self::GateSigned(g) => Some(g.intake),
             _ => None,
         }
+    }
+}
+
+/// What a command decides, annuls or holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Used {
+    /// Base units.
+    pub amount: Total,
+    /// Entitlements; 1 for a command about anything else.
+    pub items: u64,
+}
+
+impl Used {
+    fn add(&mut self, amount: Amount) -> Option<()> {
+        self.items += 1;
+        self.amount = self.amount.checked_add(amount)?;
+        Some(())
     }
 }
 

@@ -5,8 +5,7 @@ use crate::amount::{Amount, Total};
 use crate::ids::{CampaignId, EntitlementId, IntakeKey, Seq};
 use crate::limits::SHARD;
 use crate::log::entry::{
-    Body, CharterRead, ClaimDecided, ClaimRefused, Commanded, Due, Entry, Outcome, Pushed, RoundPublished,
-    Voided,
+    Body, CharterRead, ClaimDecided, ClaimRefused, Commanded, Due, Entry, Pushed, RoundPublished, Voided,
 };
 use crate::refusal::Code;
 
@@ -61,17 +60,14 @@ impl State {
         if let Some(key) = entry.body.intake() {
             self.answer(key)?;
         }
+        if let Some(evidence) = entry.body.command_evidence() {
+            self.spend(evidence, entry.body.used().ok_or("the sum overflows")?)?;
+        }
         match &entry.body {
             Body::CharterRead(read) => self.charter_read(read),
             Body::EpochBegan(_) => Ok(()),
-            Body::CampaignCreated(created) => {
-                self.spend(&created.evidence, Total::ZERO)?;
-                self.campaign_created(created)
-            }
-            Body::RoundPublished(published) => {
-                self.spend(&published.command.evidence, Total::ZERO)?;
-                self.round_published(published, out)
-            }
+            Body::CampaignCreated(created) => self.campaign_created(created),
+            Body::RoundPublished(published) => self.round_published(published, out),
             Body::ClaimDecided(claim) => self.claim_decided(claim, out),
             Body::ClaimRefused(claim) => self.claim_refused(claim),
             Body::Pushed(pushed) => self.pushed(pushed, out),
@@ -89,15 +85,8 @@ impl State {
             Body::EventsFinal(at) => self.events_final(at, out),
             Body::ChainCursor(cursor) => self.chain_cursor(cursor),
             Body::EpochOnChain(epoch) => self.epoch_on_chain(epoch),
-            Body::Ordered(ordered) => {
-                let amount = match &ordered.outcome {
-                    Outcome::Held(placed) => sum(placed.covers.iter().map(|c| c.amount))?,
-                    _ => Total::ZERO,
-                };
-                self.spend(&ordered.evidence, amount)?;
-                self.ordered(ordered)
-            }
-            Body::GateSigned(signed) => self.gate_signed(signed),
+            Body::Ordered(ordered) => self.ordered(ordered),
+            Body::GateSigned(gate) => self.gate_signed(&gate.signed),
         }
     }
 
@@ -227,7 +216,6 @@ impl State {
         }
         self.pages.touch(PageId::Round(campaign, round));
         self.count_decided(campaign, total)?;
-        self.spend(&pushed.command.evidence, total)?;
         self.reserve(campaign, total, out)
     }
 
@@ -253,7 +241,6 @@ impl State {
         };
         self.round_mut(campaign, EntitlementId { round, index: 0 })?.version = self.seq;
         self.pages.touch(PageId::Round(campaign, round));
-        self.spend(&voided.command.evidence, sum(voided.items.iter().map(|(_, amount)| *amount))?)?;
         for (index, amount) in &voided.items {
             self.void_one(campaign, EntitlementId { round, index: *index }, *amount, out)?;
         }
@@ -420,12 +407,4 @@ pub(crate) fn range_mask(word: u64, low: u64, high: u64) -> u64 {
     let width = last - first;
     let ones = if width == 64 { u64::MAX } else { (1 << width) - 1 };
     ones << (first - word * 64)
-}
-
-/// The sum of listed amounts.
-pub(super) fn sum(amounts: impl Iterator<Item = Amount>) -> Result<Total, Wrong> {
-    amounts
-        .into_iter()
-        .try_fold(Total::ZERO, |sum, amount| sum.checked_add(amount))
-        .ok_or("the sum overflows")
 }

@@ -2,10 +2,9 @@
 
 use alloy_primitives::B256;
 
-use crate::amount::Total;
 use crate::command::{Action, Command, HoldTarget, Subject};
 use crate::ids::{CampaignId, DemandId, EntitlementId, Millis, Seq};
-use crate::log::entry::{Commanded, Covered, Due, Evidence, GateSigned, HoldPlaced, Outcome, WordMask};
+use crate::log::entry::{Commanded, Covered, Due, Evidence, GateSigned, HoldPlaced, Outcome, Used, WordMask};
 
 use crate::refusal::Code;
 
@@ -57,18 +56,18 @@ impl State {
     }
 
     /// What was spent of the mandate and the delegation a command names.
-    pub(super) fn spend(&mut self, evidence: &Evidence, amount: Total) -> Result<(), Wrong> {
+    pub(super) fn spend(&mut self, evidence: &Evidence, used: Used) -> Result<(), Wrong> {
         if evidence.mandate != B256::ZERO {
             let mandate = self.mandates.get_mut(&evidence.mandate).filter(|m| !m.ended);
             let mandate = mandate.ok_or("there is no such mandate in force")?;
             // Its limits are in its policies, which only a verifier reads.
-            mandate.spent = mandate.spent.plus(amount, &Default::default()).ok_or("the sum overflows")?;
+            mandate.spent = mandate.spent.plus(used, &Default::default()).ok_or("the sum overflows")?;
             self.pages.touch(PageId::Mandate(evidence.mandate));
         }
         if evidence.delegation != B256::ZERO {
             let delegation = self.delegations.get_mut(&evidence.delegation).filter(|d| !d.ended);
             let delegation = delegation.ok_or("there is no such delegation in force")?;
-            let spent = delegation.spent.plus(amount, &delegation.limits());
+            let spent = delegation.spent.plus(used, &delegation.limits());
             delegation.spent = spent.ok_or("the delegation's limits are used up")?;
             self.pages.touch(PageId::Delegation(evidence.delegation));
         }

@@ -9,6 +9,7 @@ use super::State;
 use crate::amount::Total;
 use crate::command::{Command, DelegationTerms, MandateTerms};
 use crate::ids::Seq;
+use crate::log::entry::Used;
 
 /// Keys of an institution that stand in the log. Those of the Charter count besides, unless revoked here.
 #[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -52,7 +53,7 @@ pub struct Delegation {
 impl Delegation {
     /// What its terms allow in all.
     pub fn limits(&self) -> Limits {
-        Limits { amount: self.terms.amount_max, count: self.terms.count_max, each: None }
+        Limits { amount: self.terms.amount_max, count: self.terms.count_max }
     }
 }
 
@@ -61,27 +62,27 @@ impl Delegation {
 pub struct Spent {
     /// Base units that its commands decided, annulled or held.
     pub amount: Total,
-    /// Commands.
+    /// Items: entitlements, or 1 for a command about anything else.
     pub count: u64,
 }
 
-/// What one command may add to what was spent.
+/// Up to how much commands may go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Limits {
     /// Base units in all.
     pub amount: Option<Total>,
-    /// Commands in all.
+    /// Items in all.
     pub count: Option<u64>,
-    /// Base units of one command.
-    pub each: Option<Total>,
 }
 
 impl Spent {
-    /// After one more command of this amount, if the limits allow it.
-    pub fn plus(self, amount: Total, limits: &Limits) -> Option<Self> {
-        let next = Self { amount: self.amount.checked_add_total(amount)?, count: self.count.checked_add(1)? };
-        let within = limits.each.is_none_or(|most| amount <= most)
-            && limits.amount.is_none_or(|most| next.amount <= most)
+    /// After one more command, if the limits allow it.
+    pub fn plus(self, used: Used, limits: &Limits) -> Option<Self> {
+        let next = Self {
+            amount: self.amount.checked_add_total(used.amount)?,
+            count: self.count.checked_add(used.items)?,
+        };
+        let within = limits.amount.is_none_or(|most| next.amount <= most)
             && limits.count.is_none_or(|most| next.count <= most);
         within.then_some(next)
     }

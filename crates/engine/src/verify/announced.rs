@@ -2,11 +2,13 @@
 //! before, in amounts.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use sluice_core::amount::Total;
-use sluice_core::command::{RoundMode, RoundTerms};
+use sluice_core::command::RoundTerms;
 use sluice_core::decide::Listed;
-use sluice_core::limits::SHARD;
+use sluice_core::ids::{EntitlementId, RoundNo};
+use sluice_core::limits::{CORRECTS_MAX, SHARD};
 use sluice_core::log::entry::AheadShare;
 use sluice_core::refusal::Code;
 use sluice_core::state::ahead::Ahead;
@@ -18,10 +20,6 @@ use crate::error::EngineError;
 impl Verifier {
     /// A round may be announced once its snapshot is in storage and is what the terms say.
     pub(super) async fn publishable(&self, terms: &RoundTerms) -> Result<Result<Listed, Code>, EngineError> {
-        if terms.mode == RoundMode::Gated {
-            // The contract takes such a round and could not pay anybody from it yet.
-            return Ok(Err(Code::GateMissing));
-        }
         if !self.snapshots.is_stored(terms.list_hash) {
             return Ok(Err(Code::SnapshotMissing));
         }
@@ -46,13 +44,16 @@ impl Verifier {
             return Ok(Err(Code::SnapshotMissing));
         }
         let (held, as_of) = self.held_in(&snapshot)?;
+        let corrected = self.corrected(terms)?;
         let path = self.snapshots.path(terms.list_hash);
         let known =
             self.follower.read(|state| state.campaign(terms.campaign)?.ahead.get(&terms.round).cloned());
+        let supersedes = terms.supersedes;
         let (hash, listed) = tokio::task::spawn_blocking(move || {
             let ahead = shares(&known.unwrap_or_default(), &snapshot);
             let shard_totals = snapshot.shard_totals().to_vec();
-            let listed = ahead.map(|ahead| Listed::Round { shard_totals, held, as_of, ahead });
+            let corrects = corrected.map(|old| repeated(&old, &snapshot, supersedes)).unwrap_or_default();
+            let listed = ahead.map(|ahead| Listed::Round { shard_totals, held, as_of, ahead, corrects });
             (crate::snapshots::file_hash(&path), listed)
         })
         .await
@@ -60,6 +61,34 @@ impl Verifier {
         let whole = hash.is_ok_and(|hash| hash == terms.list_hash);
         Ok(listed.filter(|_| whole).ok_or(Code::SnapshotMissing))
     }
+
+    /// The snapshot of the round that this one corrects, if it corrects one that the log knows.
+    fn corrected(&self, terms: &RoundTerms) -> Result<Option<Arc<Snapshot>>, EngineError> {
+        let hash = self
+            .follower
+            .read(|s| Some(s.campaign(terms.campaign)?.round(terms.supersedes)?.terms.list_hash));
+        hash.map(|hash| self.snapshots.get(hash)).transpose()
+    }
+}
+
+/// The entitlements of a corrected round that the new list repeats: of the same person, or where the lists name none, of
+/// the same address. They must be annulled for good before anybody is owed them again. Stops above the bound, which
+/// refuses the round.
+fn repeated(old: &Snapshot, new: &Snapshot, round: RoundNo) -> Vec<EntitlementId> {
+    let mut indexes: Vec<u64> = Vec::new();
+    for index in 0..new.count() {
+        let person = new.person(index).filter(|_| old.has_persons());
+        match person {
+            Some(person) => indexes.extend(old.indexes_of_person(person).unwrap_or_default()),
+            None => indexes.extend(new.entitlement(index).into_iter().flat_map(|e| old.find(e.recipient))),
+        }
+        if indexes.len() > 2 * CORRECTS_MAX {
+            break;
+        }
+    }
+    indexes.sort_unstable();
+    indexes.dedup();
+    indexes.into_iter().map(|index| EntitlementId { round, index }).collect()
 }
 
 /// What the chain paid and annulled of a round before, in each shard; `None` if the snapshot cannot say.

@@ -3,10 +3,11 @@
 
 use sluice_core::command::{Action, Command};
 use sluice_core::decide::{CommandFacts, Listed};
-use sluice_core::ids::{BlockRef, DemandId};
+use sluice_core::ids::{BlockRef, DemandId, Millis};
 use sluice_core::refusal::Code;
 
 use super::Verifier;
+use super::mandates::usable;
 use crate::error::EngineError;
 
 impl Verifier {
@@ -14,6 +15,7 @@ impl Verifier {
         &self,
         id: DemandId,
         command: &Command,
+        accepted_at: Millis,
     ) -> Result<Result<CommandFacts, Code>, EngineError> {
         let signed = match self.approvals(id, command).await? {
             Ok(signed) => signed,
@@ -24,14 +26,17 @@ impl Verifier {
             Ok(listed) => listed,
             Err(code) => return Ok(Err(code)),
         };
-        if !command.mandate.is_zero() {
-            // Nothing here can read a mandate yet.
-            return Ok(Err(Code::MandateMissing));
+        if let Err(code) = self.follower.read(|state| usable(state, &command.action)) {
+            return Ok(Err(code));
         }
+        let mandate = match self.mandate(command, &listed, accepted_at) {
+            Ok(mandate) => mandate,
+            Err(code) => return Ok(Err(code)),
+        };
         Ok(Ok(CommandFacts {
             set_version: signed.set_version,
             signers: signed.signers,
-            mandate: None,
+            mandate,
             looked_at,
             listed,
         }))

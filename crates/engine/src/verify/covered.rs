@@ -92,13 +92,16 @@ impl Verifier {
             AppealAbout::Void { campaign, entitlement } | AppealAbout::Refusal { campaign, entitlement } => {
                 vec![(*campaign, *entitlement)]
             }
-            AppealAbout::Hold { hold } => state.holds.get(hold).map_or(Vec::new(), |hold| {
-                hold.covers.iter().map(|c| (c.campaign, c.entitlement)).collect()
-            }),
+            AppealAbout::Hold { hold } => state
+                .holds
+                .get(hold)
+                .map_or(Vec::new(), |hold| hold.covers.iter().map(|c| (c.campaign, c.entitlement)).collect()),
         });
         let mut addresses: Vec<Address> = Vec::new();
         for (campaign, id) in concerned {
-            let Some(list_hash) = self.list_of(campaign, id.round) else { return Ok(Err(Code::UnknownRound)) };
+            let Some(list_hash) = self.list_of(campaign, id.round) else {
+                return Ok(Err(Code::UnknownRound));
+            };
             let snapshot = self.snapshots.get(list_hash)?;
             addresses.extend(snapshot.entitlement(id.index).map(|e| e.recipient));
             let person = snapshot.person(id.index);

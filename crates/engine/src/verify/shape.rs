@@ -72,7 +72,11 @@ fn most(field: &str, given: usize, most: usize, unit: &str) -> Result<(), String
 }
 
 fn between(field: &str, given: usize, most: usize) -> Result<(), String> {
-    if given == 0 || given > most { Err(format!("{field}: between 1 and {most}, not {given}")) } else { Ok(()) }
+    if given == 0 || given > most {
+        Err(format!("{field}: between 1 and {most}, not {given}"))
+    } else {
+        Ok(())
+    }
 }
 
 /// ERC-7913 signer bytes: an address, or a verifier's address and a key of at most a few hundred bytes.

@@ -138,6 +138,14 @@ impl Source {
         }
     }
 
+    /// The schema as text, as [`Attestation::schema`] gives it.
+    pub fn schema(&self) -> String {
+        match self {
+            Self::EasOffchain(eas) | Self::EasOnchain(eas) => eas.schema.to_string(),
+            Self::SignOffchain { schema, .. } => schema.clone(),
+        }
+    }
+
     /// The registry, for EAS.
     pub fn contract(&self) -> Option<ContractRef> {
         match self {

@@ -94,9 +94,7 @@ impl Fees {
         let default = FeePolicy::default();
         FeePolicy {
             max_fee_cap: self.max_fee_cap_wei.map_or(default.max_fee_cap, u128::from),
-            max_transaction_fee: self
-                .max_transaction_fee_wei
-                .map_or(default.max_transaction_fee, u128::from),
+            max_transaction_fee: self.max_transaction_fee_wei.map_or(default.max_transaction_fee, u128::from),
             priority_fee_min: self.priority_fee_min_wei.map_or(default.priority_fee_min, u128::from),
             bump_after_blocks: self.bump_after_blocks.unwrap_or(default.bump_after_blocks),
         }

@@ -4,11 +4,10 @@
 use alloy_primitives::B256;
 
 use super::{Examined, Refusal};
-use crate::amount::Total;
 use crate::command::{Action, Approval, Command, HoldTarget};
 use crate::decide::{CommandFacts, Listed, MandateSeen, VerifiedCommand};
 use crate::ids::Millis;
-use crate::log::entry::Evidence;
+use crate::log::entry::{Evidence, Used};
 use crate::refusal::Code;
 use crate::signing::address_signer;
 use crate::state::State;
@@ -27,10 +26,10 @@ impl Standing<'_> {
         self.evidence.clone()
     }
 
-    /// Whether the limits leave room for one more command of this amount.
-    pub(super) fn charge(&self, amount: Total) -> Result<(), Refusal> {
+    /// Whether the limits leave room for one more command.
+    pub(super) fn charge(&self, used: Used) -> Result<(), Refusal> {
         if let Some((mandate, seen)) = self.mandate
-            && mandate.spent.plus(amount, &seen.limits).is_none()
+            && mandate.spent.plus(used, &seen.limits).is_none()
         {
             return Err(Refusal {
                 code: Code::MandateSpent,
@@ -39,7 +38,7 @@ impl Standing<'_> {
             });
         }
         if let Some(delegation) = self.delegation {
-            delegation.spent.plus(amount, &delegation.limits()).ok_or(Code::DelegationDenies)?;
+            delegation.spent.plus(used, &delegation.limits()).ok_or(Code::DelegationDenies)?;
         }
         Ok(())
     }

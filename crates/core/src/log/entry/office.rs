@@ -3,9 +3,10 @@
 
 use alloy_primitives::{B256, Bytes};
 use borsh::{BorshDeserialize, BorshSerialize};
+use serde::{Deserialize, Serialize};
 
 use crate::amount::Amount;
-use crate::ids::{BatchNo, CampaignId, EntitlementId, Millis, RoundNo, Seq};
+use crate::ids::{BatchNo, CampaignId, DemandId, EntitlementId, IntakeKey, Millis, RoundNo, Seq};
 use crate::state::hold::HoldUse;
 
 /// What a command did. Most do what they say; the rest carry what was looked up or computed.
@@ -67,7 +68,7 @@ pub struct Appealed {
 }
 
 /// Masks a gate signed: what its claims' decisions approve, cumulative per word.
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 pub struct GateSigned {
     /// The campaign.
     pub campaign: CampaignId,
@@ -77,8 +78,19 @@ pub struct GateSigned {
     pub words: Vec<GateMask>,
 }
 
-/// One word's mask with the gate's signature over `Gate(round, gateVersion, word, mask, rulesHash, asOfSeq, expiry)`.
+/// What a gate signed, as the log took note of it.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct GateAnswered {
+    /// The row it answers.
+    pub intake: IntakeKey,
+    /// The demand's id.
+    pub id: DemandId,
+    /// What was signed; every signature was found good.
+    pub signed: GateSigned,
+}
+
+/// One word's mask with the gate's signature over `Gate(round, gateVersion, word, mask, rulesHash, asOfSeq, expiry)`.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 pub struct GateMask {
     /// The round.
     pub round: RoundNo,

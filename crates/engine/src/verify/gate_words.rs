@@ -1,0 +1,71 @@
+//! Masks that a gate signed: every signature is checked against the key of its version, as the Distributor will check it.
+
+use alloy_primitives::{B256, Bytes};
+use sluice_chain::actions::gate_digest;
+use sluice_chain::calls::GateContent;
+use sluice_core::ids::{ContractRef, RoundNo};
+use sluice_core::limits::GATE_WORDS_MAX;
+use sluice_core::log::entry::{GateMask, GateSigned, WordMask};
+use sluice_core::refusal::Code;
+use sluice_core::signing::address_signer;
+
+use super::Verifier;
+use crate::error::EngineError;
+use crate::recover::signer_of;
+
+impl GateWordsOf {
+    fn digest(&self, version: u16, mask: &GateMask) -> Option<B256> {
+        let rules_hash = self.rules.iter().find(|(round, _)| *round == mask.round)?.1;
+        let content = GateContent {
+            mask: WordMask { round: mask.round, word: mask.word, mask: mask.mask },
+            as_of_seq: mask.as_of,
+            expiry: mask.expiry,
+        };
+        gate_digest(self.distributor, version.into(), rules_hash, &content).ok()
+    }
+}
+
+/// What State says of a gate version's key and the rounds that ask for it.
+struct GateWordsOf {
+    distributor: ContractRef,
+    signer: Bytes,
+    rules: Vec<(RoundNo, B256)>,
+}
+
+impl Verifier {
+    /// Whether every mask is signed by the gate version's key.
+    ///
+    /// # Errors
+    /// When the key is a contract and its chain cannot be reached.
+    pub async fn gate_words(&self, signed: &GateSigned) -> Result<Result<(), Code>, EngineError> {
+        if signed.words.is_empty() || signed.words.len() > GATE_WORDS_MAX {
+            return Ok(Err(Code::TooMany));
+        }
+        let known = self.follower.read(|state| {
+            let campaign = state.campaign(signed.campaign)?;
+            let gate = campaign.gates.get(&signed.version)?;
+            let rounds = campaign.rounds.values().filter(|r| r.terms.gate == u64::from(signed.version));
+            Some(GateWordsOf {
+                distributor: campaign.terms.distributor,
+                signer: gate.terms.signer.clone(),
+                rules: rounds.map(|r| (r.terms.round, r.terms.rules_hash)).collect(),
+            })
+        });
+        let Some(known) = known else { return Ok(Err(Code::UnknownGate)) };
+        for mask in &signed.words {
+            let Some(digest) = known.digest(signed.version, mask) else { return Ok(Err(Code::GateMismatch)) };
+            let by_key = address_signer(&known.signer)
+                .is_some_and(|address| signer_of(digest, &mask.signature) == Some(address));
+            if by_key {
+                continue;
+            }
+            let _permit = self.lookups.acquire().await.map_err(|_| EngineError::Stopping)?;
+            let chain = self.chain(known.distributor.chain_id)?;
+            let (good, _) = chain.is_valid_signer_signature(&known.signer, digest, &mask.signature).await?;
+            if !good {
+                return Ok(Err(Code::BadSignature));
+            }
+        }
+        Ok(Ok(()))
+    }
+}
