@@ -8,10 +8,11 @@ use sluice_core::command::Action;
 use sluice_core::ids::{DemandId, EntitlementId};
 use sluice_core::log::entry::{AttemptSigned, Body};
 use sluice_core::state::status::ClaimState;
+use sluice_embedded::Mining;
 use sluice_engine::node::{Node, NodeConfig};
 use sluice_snapshot::Snapshot;
 use support::proxy::{Proxy, cost_of, refusal};
-use support::{World, decided, eventually, tokens, wallet};
+use support::{Setup, World, decided, eventually, tokens, wallet};
 use uuid::Uuid;
 
 const GWEI: u128 = 1_000_000_000;
@@ -138,7 +139,8 @@ async fn while_gas_is_dear_a_push_goes_in_smaller_batches() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn taking_the_epoch_keeps_to_the_fee_policy_and_is_raised_at_its_nonce() {
-    let world = World::new().await;
+    // Without a timer, which might make one more block after it is stopped.
+    let world = World::with(Setup { mining: Mining::Instant, ..Setup::default() }).await;
     world.hold_blocks().await;
     let mut config = world.config(0);
     for settings in config.chains.values_mut() {
