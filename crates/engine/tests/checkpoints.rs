@@ -126,7 +126,8 @@ async fn a_follower_of_a_rewritten_log_stops_at_the_checkpoint() {
     entry.body = Body::EpochBegan(EpochBegan { node: 666, sequencer: 1 });
     let bytes = entry.encode();
     let mut raw = PgConnection::connect(database.url()).await.expect("a connection");
-    for statement in ["ALTER TABLE log DISABLE TRIGGER ALL", "ALTER TABLE log_0000000000 DISABLE TRIGGER ALL"] {
+    for statement in ["ALTER TABLE log DISABLE TRIGGER ALL", "ALTER TABLE log_0000000000 DISABLE TRIGGER ALL"]
+    {
         sqlx::raw_sql(statement).execute(&mut raw).await.expect("allowed");
     }
     sqlx::query("UPDATE log SET entry = $1, leaf = $2 WHERE stream = $3 AND seq = 3")
