@@ -22,7 +22,7 @@ const TRY_WITHIN: Duration = Duration::from_secs(20);
 /// What became of a command.
 enum Answered {
     /// It stands in the log.
-    Done(Papers),
+    Done(Box<Papers>),
     /// Refused, for good.
     Refused(String),
 }
@@ -109,7 +109,7 @@ impl Stage {
         let signed = papers.clone().context("signed papers")?;
         let command = signed.command.as_ref().context("a signed command")?;
         match api.command(command.id, &command.command).await {
-            Ok(info) => Ok((info.state == "done").then_some(Answered::Done(signed))),
+            Ok(info) => Ok((info.state == "done").then_some(Answered::Done(Box::new(signed)))),
             // Signed for a version that has passed: a new command, under a new id.
             Err(ApiError::Refused(refused)) => match refused.code.as_str() {
                 "stale" => {

@@ -135,7 +135,7 @@ impl Holder {
         let own = key.address();
         let contract =
             || Address::from_word(keccak256([b"chaos wallet".as_slice(), own.as_slice()].concat()));
-        let address = if i % CONTRACT_EVERY == 0 { contract() } else { own };
+        let address = if i.is_multiple_of(CONTRACT_EVERY) { contract() } else { own };
         Ok(Self { key, address })
     }
 
