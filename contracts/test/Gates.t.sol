@@ -195,6 +195,11 @@ contract GatesTest is Gated {
         Approval memory a = approve(publishFields(dist, 1, terms), 3);
         vm.expectRevert(why);
         dist.publish(1, terms, a);
+        RoundTerms memory noRules = termsFor(t, Mode.GATED);
+        noRules.rulesHash = 0;
+        Approval memory c = approve(publishFields(dist, 1, noRules), 3);
+        vm.expectRevert(why);
+        dist.publish(1, noRules, c);
         installGate(1, abi.encodePacked(vm.addr(GATE_KEY)), 3);
         terms.rulesHash = keccak256("others");
         Approval memory b = approve(publishFields(dist, 1, terms), 3);

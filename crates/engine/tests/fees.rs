@@ -2,15 +2,17 @@
 
 mod support;
 
-use alloy_primitives::Address;
-use serde_json::{Value, json};
+use std::sync::{Arc, Mutex};
+
+use alloy_primitives::{hex, keccak256};
+use serde_json::json;
 use sluice_core::command::Action;
 use sluice_core::ids::{DemandId, EntitlementId};
 use sluice_core::log::entry::{AttemptSigned, Body};
 use sluice_core::state::status::ClaimState;
 use sluice_engine::node::{Node, NodeConfig};
 use sluice_snapshot::Snapshot;
-use support::proxy::{Proxy, cost_of, refusal};
+use support::proxy::{Proxy, cost_of, refusal, transaction};
 use support::{World, decided, eventually, tokens, wallet};
 use uuid::Uuid;
 
@@ -139,28 +141,26 @@ async fn while_gas_is_dear_a_push_goes_in_smaller_batches() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn taking_the_epoch_keeps_to_the_fee_policy_and_is_raised_at_its_nonce() {
     let world = World::new().await;
-    world.hold_blocks().await;
+    // A mempool that takes the first offer and forgets it.
+    let offers: Arc<Mutex<Vec<[u128; 4]>>> = Arc::default();
+    let seen = Arc::clone(&offers);
+    let forgetful = Proxy::start(world.anvil.url(), move |request| {
+        let offer = transaction(request)?;
+        let mut seen = seen.lock().expect("no panic inside");
+        if !seen.contains(&offer) {
+            seen.push(offer);
+        }
+        let raw = hex::decode(request["params"][0].as_str()?).ok()?;
+        let taken = json!({ "jsonrpc": "2.0", "id": request["id"], "result": keccak256(raw) });
+        (seen[0] == offer).then_some(taken)
+    })
+    .await;
     let mut config = world.config(0);
     for settings in config.chains.values_mut() {
+        settings.chain = world.through(&forgetful).await;
         settings.policy.priority_fee_min = 3 * GWEI;
     }
     let node = Node::start(config).await.expect("a node");
-    let control = world.sequencers[0].0.address();
-    let first = eventually("the epoch is asked for", || waiting_of(&world, control)).await;
-    assert_eq!(first.tip, 3 * GWEI, "the configured tip");
-    // Far above what was offered, so that only a replacement can be mined. Then no more blocks, so that it waits.
-    for _ in 0..4 {
-        base_fee(&world, 50 * GWEI).await;
-    }
-    let raised = eventually("it is outbid", || async {
-        waiting_of(&world, control).await.filter(|now| now.max_fee > first.max_fee)
-    })
-    .await;
-    assert_eq!(raised.nonce, first.nonce);
-    assert!(
-        raised.max_fee * 8 >= first.max_fee * 9 && raised.tip * 8 >= first.tip * 9,
-        "{first:?} {raised:?}"
-    );
     eventually("the chain knows the epoch", || async {
         world.mine(1).await;
         let epoch = world.chain.epoch(world.charter, sluice_chain::At::Latest).await.ok()?;
@@ -168,31 +168,10 @@ async fn taking_the_epoch_keeps_to_the_fee_policy_and_is_raised_at_its_nonce() {
     })
     .await;
     node.stop().await;
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Waiting {
-    nonce: u128,
-    max_fee: u128,
-    tip: u128,
-}
-
-/// The account's one transaction in the mempool.
-async fn waiting_of(world: &World, account: Address) -> Option<Waiting> {
-    let pool = world.anvil("txpool_content", json!([])).await;
-    let number = |value: &Value| {
-        let text = value.as_str().expect("a number").trim_start_matches("0x");
-        u128::from_str_radix(text, 16).expect("hexadecimal")
-    };
-    let kinds = ["pending", "queued"].into_iter();
-    let accounts = kinds.flat_map(|kind| pool[kind].as_object().into_iter().flatten());
-    let mine = accounts.filter(|(owner, _)| owner.parse::<Address>().is_ok_and(|owner| owner == account));
-    let mut found: Vec<_> =
-        mine.flat_map(|(_, by_nonce)| by_nonce.as_object().into_iter().flatten()).collect();
-    assert!(found.len() < 2, "one nonce: {found:?}");
-    found.pop().map(|(_, tx)| Waiting {
-        nonce: number(&tx["nonce"]),
-        max_fee: number(&tx["maxFeePerGas"]),
-        tip: number(&tx["maxPriorityFeePerGas"]),
-    })
+    let offers = offers.lock().expect("no panic inside").clone();
+    let [nonce, tip, max_fee, _] = offers[0];
+    assert_eq!(tip, 3 * GWEI, "the configured tip");
+    let [raised_nonce, raised_tip, raised_fee, _] = offers[1];
+    assert_eq!(raised_nonce, nonce, "{offers:?}");
+    assert!(raised_fee * 8 >= max_fee * 9 && raised_tip * 8 >= tip * 9, "by an eighth: {offers:?}");
 }

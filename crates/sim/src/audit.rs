@@ -8,14 +8,17 @@ mod payments;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use sluice_chain::At;
-use sluice_core::ids::{CampaignId, Seq, StreamId};
+use sluice_core::ids::{CampaignId, EntitlementId, Seq, StreamId};
+use sluice_core::limits::FOLLOW_ROWS_MAX;
 use sluice_core::log::merkle::Frontier;
 use sluice_core::log::note::{LogKey, Origin};
 use sluice_core::state::State;
+use sluice_core::state::status::ClaimState;
 use sluice_server::dev;
 use sluice_store::{Options, Store};
+use tokio::time::Instant;
 
+use crate::clock;
 use crate::fleet::Fleet;
 use crate::ground::{Field, ROUND, Servers};
 use crate::records::{Records, Verdict};
@@ -25,11 +28,15 @@ use crate::report::Report;
 const STREAM: StreamId = StreamId(0);
 /// Between two looks at whether everything stands still.
 const LOOK_EVERY: Duration = Duration::from_millis(300);
+/// How far the database's clock is set forward while only retries are waited for.
+const STEP: Duration = Duration::from_secs(130);
+/// Between two such steps: a leader resigns at each, and the next must lead.
+const STEP_EVERY: Duration = Duration::from_secs(4);
 
 /// Names an entitlement: every campaign here has one round.
 type Entitlement = (CampaignId, u64);
 
-/// Everything that must be paid: decided claims, pushed ranges, and what wallets paid themselves.
+/// Everything that must be paid, unless it is annulled or the token refuses it: decided claims, pushed ranges, and what wallets paid themselves.
 fn expected(records: &Records) -> BTreeSet<Entitlement> {
     let mut expected = records.self_paid.lock().expect("no panic inside").clone();
     for handed in records.handed.lock().expect("no panic inside").iter() {
@@ -44,24 +51,33 @@ fn expected(records: &Records) -> BTreeSet<Entitlement> {
     expected
 }
 
-/// Waits until everything expected is final on chain, then stops the blocks and waits until both nodes stand at the
-/// head of the log with a checkpoint there.
+/// Waits until everything expected has come to its end in the log and on chain, then stops the blocks and waits until
+/// both nodes stand at the head of the log with a checkpoint there.
 pub(crate) async fn settled(
     servers: &Servers,
     fleet: &Fleet,
     fields: &[Field],
     records: &Records,
 ) -> anyhow::Result<()> {
-    let expected = expected(records);
-    for field in fields {
-        let mine = expected.iter().filter(|(campaign, _)| *campaign == field.campaign).count();
-        // While blocks vanish the chain's node does not always have a head, and the bitmap is asked for again.
-        while paid_finally(servers, field).await.unwrap_or(0) < mine || reserved(servers, field).await? != 0 {
-            tokio::time::sleep(LOOK_EVERY).await;
+    let database_url = &servers.prepared.database_url;
+    let store = Store::connect(database_url, Options::default()).await?;
+    let mut quiet = Quiet { state: State::new(STREAM), expected: expected(records), block: None };
+    let mut step = Instant::now() + STEP_EVERY;
+    loop {
+        quiet.follow(&store, servers).await?;
+        let waits = match quiet.look(fields) {
+            Progress::Done => break,
+            Progress::Moving => false,
+            Progress::WaitsForTime => true,
+        };
+        // Retries of failed transfers are minutes apart; the database's clock need not take them.
+        if waits && Instant::now() >= step {
+            clock::forward(database_url, STEP).await?;
+            step = Instant::now() + STEP_EVERY;
         }
+        tokio::time::sleep(LOOK_EVERY).await;
     }
     servers.end_blocks().await;
-    let store = Store::connect(&servers.prepared.database_url, Options::default()).await?;
     loop {
         let head = head(&store).await?;
         let checkpoint = store.latest_checkpoint(STREAM).await?.map_or(0, |c| c.size);
@@ -77,26 +93,66 @@ pub(crate) async fn settled(
     }
 }
 
+/// The log, followed until everything in it has come to its end.
+struct Quiet {
+    state: State,
+    expected: BTreeSet<Entitlement>,
+    /// A block after everything that clients did; the log must have seen it final.
+    block: Option<u64>,
+}
+
+enum Progress {
+    Done,
+    Moving,
+    /// Only failed transfers are left, to be tried again when their time has come.
+    WaitsForTime,
+}
+
+impl Quiet {
+    async fn follow(&mut self, store: &Store, servers: &Servers) -> anyhow::Result<()> {
+        if self.block.is_none() {
+            // While blocks vanish the chain's node does not always have a head.
+            self.block = servers.prepared.chain.latest().await.ok().map(|block| block.number);
+        }
+        loop {
+            let rows = store.read_log(STREAM, self.state.seq, FOLLOW_ROWS_MAX).await?;
+            if rows.is_empty() {
+                return Ok(());
+            }
+            for row in &rows {
+                self.state.apply(&row.decode()?).map_err(|wrong| anyhow::anyhow!("{wrong}"))?;
+            }
+        }
+    }
+
+    fn look(&self, fields: &[Field]) -> Progress {
+        let finalized = self.state.chains.get(&dev::CHAIN_ID).map_or(0, |chain| chain.finalized.number);
+        let mut open = self.block.is_none_or(|block| finalized < block);
+        for field in fields {
+            let Some(campaign) = self.state.campaign(field.campaign) else { return Progress::Moving };
+            // A batch that was given up holds nothing but its number, until there is something to pay with it.
+            open |= campaign.batches.values().any(|batch| !batch.given_up) || !campaign.unfinal.is_empty();
+        }
+        let mut waits = false;
+        for (campaign, index) in &self.expected {
+            let id = EntitlementId { round: ROUND, index: *index };
+            match self.state.campaign(*campaign).and_then(|campaign| campaign.status(id)) {
+                Some(ClaimState::Final | ClaimState::Voided | ClaimState::Skipped { retry: false, .. }) => {}
+                Some(ClaimState::Skipped { retry: true, .. }) => waits = true,
+                _ => open = true,
+            }
+        }
+        match (open, waits) {
+            (true, _) => Progress::Moving,
+            (false, true) => Progress::WaitsForTime,
+            (false, false) => Progress::Done,
+        }
+    }
+}
+
 /// The position of the last entry.
 async fn head(store: &Store) -> anyhow::Result<Seq> {
     Ok(store.head(STREAM).await?.map_or(0, |head| head.seq))
-}
-
-/// Bits set in the bitmap at the last final block.
-async fn paid_finally(servers: &Servers, field: &Field) -> anyhow::Result<usize> {
-    let chain = &servers.prepared.chain;
-    let at = At::Block(chain.head().await?.finalized);
-    let words = 0..field.count().div_ceil(256);
-    let words = chain.paid_words(field.distributor.address, ROUND, words, at).await?;
-    Ok(words.iter().flatten().map(|limb| limb.count_ones() as usize).sum())
-}
-
-/// What the ledger holds back for payments that are not final.
-async fn reserved(servers: &Servers, field: &Field) -> anyhow::Result<i128> {
-    let store = Store::connect(&servers.prepared.database_url, Options::default()).await?;
-    let ledger = store.ledger(field.campaign).await?;
-    store.close().await;
-    Ok(ledger.get(&sluice_core::state::funds::Account::Reserved).copied().unwrap_or(0))
 }
 
 /// What replaying the log yields.
@@ -106,6 +162,8 @@ struct Replayed {
     roots: BTreeMap<Seq, [u8; 32]>,
     /// By which entries an entitlement was decided.
     decided: BTreeMap<Entitlement, Vec<Seq>>,
+    /// What entries annulled.
+    voided: BTreeSet<Entitlement>,
 }
 
 /// Looks at everything.

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use crate::audit;
 use crate::client::Client;
+use crate::clock;
 use crate::fleet::{Common, Fleet};
 use crate::ground::{Field, LANES, Servers};
 use crate::postgres_proxy::{self, PostgresProxy};
@@ -314,6 +315,10 @@ impl World {
                 Ok(true)
             }
             Fault::DropTransactions => self.drop_transactions().await,
+            Fault::ClockForward { by } => {
+                clock::forward(&self.servers.prepared.database_url, by).await?;
+                Ok(true)
+            }
             Fault::FeeSpike { gwei } => {
                 let fee = format!("{:#x}", u128::from(gwei) * 1_000_000_000);
                 self.servers.anvil("anvil_setNextBlockBaseFeePerGas", json!([fee])).await?;

@@ -125,18 +125,24 @@ impl Client {
         Ok(Verdict::Nothing)
     }
 
-    /// Follows a decided claim until it is final; says whether it became so.
-    pub(crate) async fn follow(&self, claim: &Claim, mut slot: usize) -> anyhow::Result<bool> {
+    /// Follows a decided claim until one of these states is told; says which.
+    pub(crate) async fn follow(
+        &self,
+        claim: &Claim,
+        mut slot: usize,
+        ends: &[&str],
+    ) -> anyhow::Result<Option<String>> {
         while Instant::now() < self.end {
             if let Some(answer) = self.look(claim, slot).await?
-                && answer.body["state"] == "final"
+                && let Some(state) = answer.body["state"].as_str()
+                && ends.contains(&state)
             {
-                return Ok(true);
+                return Ok(Some(state.to_owned()));
             }
             slot = 1 - slot;
             tokio::time::sleep(LOOK_EVERY).await;
         }
-        Ok(false)
+        Ok(None)
     }
 
     /// Fetches the receipt of a claim that got a ticket first.

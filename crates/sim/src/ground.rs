@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use alloy_primitives::{Address, U256};
+use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
+use alloy_sol_types::SolValue;
 use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 use sluice_chain::calls::{self, Proven};
@@ -28,6 +29,13 @@ use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
+use crate::clock;
+
+/// Compiled from contracts/src/tokens, whose tests compare these files with the source.
+const TOKEN: &str = include_str!("../../../contracts/abi/BarringToken.json");
+const WALLET: &str = include_str!("../../../contracts/abi/TestWallet.json");
+/// Every so many-th recipient is a contract.
+const CONTRACT_EVERY: u32 = 9;
 /// The only round of each campaign.
 pub(crate) const ROUND: RoundNo = 1;
 /// Time between blocks.
@@ -47,6 +55,8 @@ const WALLETS_APART: u32 = 100_000;
 #[derive(Debug)]
 pub(crate) struct Servers {
     pub(crate) prepared: Prepared,
+    /// A token that bars whom it is told to.
+    pub(crate) token: Address,
     anvil: Anvil,
     rpc: Rpc,
     blocks: Blocks,
@@ -109,7 +119,29 @@ pub(crate) struct Field {
     pub(crate) deployed_at: u64,
     pub(crate) snapshot: Arc<Snapshot>,
     /// By index.
-    pub(crate) wallets: Arc<Vec<Account>>,
+    holders: Arc<Vec<Holder>>,
+}
+
+/// A recipient of a list: a sample wallet, or a contract that such a wallet owns.
+#[derive(Clone, Debug)]
+struct Holder {
+    key: Account,
+    address: Address,
+}
+
+impl Holder {
+    fn new(number: u32, i: u32) -> anyhow::Result<Self> {
+        let key = Account::from_bytes(&wallet_key(number * WALLETS_APART + i))?;
+        let own = key.address();
+        let contract =
+            || Address::from_word(keccak256([b"chaos wallet".as_slice(), own.as_slice()].concat()));
+        let address = if i.is_multiple_of(CONTRACT_EVERY) { contract() } else { own };
+        Ok(Self { key, address })
+    }
+
+    fn is_contract(&self) -> bool {
+        self.address != self.key.address()
+    }
 }
 
 impl Servers {
@@ -132,7 +164,9 @@ impl Servers {
             ..dev::Options::new(dir)
         };
         let prepared = dev::prepare(&options).await?;
-        Ok(Self { prepared, anvil, rpc, blocks })
+        clock::install(&prepared.database_url).await?;
+        let token = barring_token(&prepared.operator).await?;
+        Ok(Self { prepared, token, anvil, rpc, blocks })
     }
 
     /// Asks the chain directly, past every proxy.
@@ -152,12 +186,21 @@ impl Servers {
         self.blocks.miner.abort();
     }
 
+    /// Puts a wallet's code where it is listed, and its owner into its storage.
+    async fn make_wallet(&self, holder: &Holder) -> anyhow::Result<()> {
+        let code = code(WALLET, "deployedBytecode")?;
+        self.anvil("anvil_setCode", json!([holder.address, code])).await?;
+        let owner = holder.key.address().into_word();
+        self.anvil("anvil_setStorageAt", json!([holder.address, B256::ZERO, owner])).await?;
+        Ok(())
+    }
+
     /// Publishes, funds and opens a round of `count` wallets in a new campaign.
     pub(crate) async fn campaign(&self, api: &ApiClient, number: u32, count: u32) -> anyhow::Result<Field> {
         let (prepared, operator) = (&self.prepared, &self.prepared.operator);
         let (project, name) = (project_id("chaos"), format!("Chaos {number}"));
         let terms = NewDistributor {
-            token: prepared.token,
+            token: self.token,
             charter: prepared.charter,
             refund: operator.account.address(),
             exit_only: false,
@@ -170,7 +213,11 @@ impl Servers {
         let new = create::NewCampaign { project, name, distributor, deployed_at };
         let papers = create::papers(api, operator, &api.charter().await?, &new).await?;
         let campaign = create::create(api, operator, &self.signed(papers)?, &new).await?;
-        let file = list(&prepared.dir, number, count)?;
+        let holders = (0..count).map(|i| Holder::new(number, i)).collect::<anyhow::Result<Vec<_>>>()?;
+        for holder in holders.iter().filter(|holder| holder.is_contract()) {
+            self.make_wallet(holder).await?;
+        }
+        let file = list(&prepared.dir, number, &holders)?;
         let (snapshot, hash) = publish::store(&file, &prepared.snapshots()).await?;
         let now = operator.chain.timestamp().await?;
         let wanted = publish::NewRound {
@@ -186,13 +233,13 @@ impl Servers {
         let terms = publish::terms(api, &info, &wanted, &snapshot, hash).await?;
         let papers = publish::papers(api, operator, &api.charter().await?, &info, &terms).await?;
         publish::publish(api, operator, &info, &self.signed(papers)?).await?;
-        let amount = fund::lacking(&operator.chain, distributor, prepared.token).await?;
-        operator.mint(prepared.token, distributor, amount).await?;
+        let amount = fund::lacking(&operator.chain, distributor, self.token).await?;
+        operator.mint(self.token, distributor, amount).await?;
         fund::open(operator, distributor, ROUND).await?;
         fund::wait_open(api, campaign, ROUND).await?;
-        let wallets = Arc::new(wallets(&snapshot, number, count)?);
+        let holders = Arc::new(by_index(&snapshot, holders)?);
         let distributor = ContractRef { chain_id: dev::CHAIN_ID, address: distributor };
-        Ok(Field { campaign, distributor, deployed_at, snapshot, wallets })
+        Ok(Field { campaign, distributor, deployed_at, snapshot, holders })
     }
 
     /// Papers signed by as many institutions as it takes.
@@ -219,8 +266,22 @@ impl Field {
         self.snapshot.count()
     }
 
-    pub(crate) fn wallet(&self, index: u64) -> &Account {
-        &self.wallets[usize::try_from(index).expect("a list of this size")]
+    fn holder(&self, index: u64) -> &Holder {
+        &self.holders[usize::try_from(index).expect("a list of this size")]
+    }
+
+    /// The key that signs for the recipient, itself or as the owner of its contract.
+    pub(crate) fn key(&self, index: u64) -> &Account {
+        &self.holder(index).key
+    }
+
+    /// Whether the recipient is a contract, which cannot send a transaction of its own.
+    pub(crate) fn is_contract(&self, index: u64) -> bool {
+        self.holder(index).is_contract()
+    }
+
+    pub(crate) fn recipient(&self, index: u64) -> anyhow::Result<Address> {
+        Ok(self.snapshot.entitlement(index).context("an index of the list")?.recipient)
     }
 
     /// A claim by the listed wallet, to itself or elsewhere.
@@ -235,27 +296,37 @@ impl Field {
             deadline: DEADLINE,
             signature: Default::default(),
         };
-        claim.signature = self.wallet(index).sign_digest(claim_digest(&claim, self.distributor))?;
+        claim.signature = self.key(index).sign_digest(claim_digest(&claim, self.distributor))?;
         Ok(claim)
     }
 
-    /// Sends the wallet's own claim to the chain and waits until it is mined.
-    pub(crate) async fn claim_on_chain(&self, operator: &Operator, index: u64) -> anyhow::Result<()> {
+    /// The call by which a wallet claims on chain itself.
+    pub(crate) fn own_claim(&self, index: u64) -> anyhow::Result<(Address, Bytes)> {
         let proof = self.snapshot.proof(index)?;
         let entitlement = EntitlementId { round: ROUND, index };
         let data = calls::claim(Proven { entitlement, bucket: proof.bucket, proof: &proof.path });
-        let itself = Operator { account: self.wallet(index).clone(), ..operator.clone() };
-        itself.send("claim", Some(self.distributor.address), data, U256::ZERO).await?;
-        Ok(())
+        Ok((self.distributor.address, data))
     }
 }
 
-/// A list of sample wallets, and its snapshot's file. Every amount is different, so that none is mistaken for another.
-fn list(dir: &Path, number: u32, count: u32) -> anyhow::Result<PathBuf> {
+/// Deploys the token. Its constructor takes a name, a symbol and the decimals.
+async fn barring_token(operator: &Operator) -> anyhow::Result<Address> {
+    let arguments = ("Chaos Token".to_owned(), "CHS".to_owned(), U256::from(dev::DECIMALS));
+    let data = [code(TOKEN, "bytecode")?.as_ref(), &arguments.abi_encode_params()].concat();
+    let deployed = operator.send("BarringToken", None, data.into(), U256::ZERO).await?;
+    deployed.deployed.context("the deployment names no contract")
+}
+
+fn code(artifact: &str, which: &str) -> anyhow::Result<Bytes> {
+    let artifact: Value = serde_json::from_str(artifact)?;
+    Ok(artifact[which]["object"].as_str().context("an artifact's code")?.parse()?)
+}
+
+/// A list of holders, and its snapshot's file. Every amount is different, so that none is mistaken for another.
+fn list(dir: &Path, number: u32, holders: &[Holder]) -> anyhow::Result<PathBuf> {
     let mut text = String::from("address,amount\n");
-    for i in 0..count {
-        let wallet = Account::from_bytes(&wallet_key(number * WALLETS_APART + i))?;
-        writeln!(text, "{},{}.{:04}", wallet.address(), 1 + number, i)?;
+    for (i, holder) in holders.iter().enumerate() {
+        writeln!(text, "{},{}.{i:04}", holder.address, 1 + number)?;
     }
     let (csv, out) = (dir.join(format!("list-{number}.csv")), dir.join(format!("list-{number}.snapshot")));
     std::fs::write(&csv, text)?;
@@ -263,13 +334,12 @@ fn list(dir: &Path, number: u32, count: u32) -> anyhow::Result<PathBuf> {
     Ok(out)
 }
 
-/// The wallets' keys, by index.
-fn wallets(snapshot: &Snapshot, number: u32, count: u32) -> anyhow::Result<Vec<Account>> {
-    let mut wallets = vec![None; usize::try_from(snapshot.count())?];
-    for i in 0..count {
-        let wallet = Account::from_bytes(&wallet_key(number * WALLETS_APART + i))?;
-        let index = usize::try_from(snapshot.find(wallet.address()).start)?;
-        wallets[index] = Some(wallet);
+/// The holders in the list's order.
+fn by_index(snapshot: &Snapshot, holders: Vec<Holder>) -> anyhow::Result<Vec<Holder>> {
+    let mut placed = vec![None; usize::try_from(snapshot.count())?];
+    for holder in holders {
+        let index = usize::try_from(snapshot.find(holder.address).start)?;
+        placed[index] = Some(holder);
     }
-    wallets.into_iter().map(|wallet| wallet.context("a listed address without a sample wallet")).collect()
+    placed.into_iter().map(|holder| holder.context("a listed address without a sample wallet")).collect()
 }

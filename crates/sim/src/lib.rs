@@ -7,8 +7,11 @@ pub mod node;
 
 mod audit;
 mod client;
+mod clock;
+mod commands;
 mod fleet;
 mod ground;
+mod on_chain;
 mod postgres_proxy;
 mod records;
 mod report;

@@ -65,6 +65,12 @@ pub(crate) struct Records {
     pub(crate) pushed: Mutex<Vec<Pushed>>,
     /// Entitlements whose wallets sent a transaction of their own.
     pub(crate) self_paid: Mutex<BTreeSet<(CampaignId, u64)>>,
+    /// Entitlements that authorities ordered to annul, before they did.
+    pub(crate) void_ordered: Mutex<BTreeSet<(CampaignId, u64)>>,
+    /// Voids that were refused because the payment was final.
+    pub(crate) voids_late: Mutex<u32>,
+    /// Entitlements whose payment the token refused for a while or for good.
+    pub(crate) barred: Mutex<BTreeSet<(CampaignId, u64)>>,
     /// What a client saw that must never be seen.
     pub(crate) wrongs: Mutex<Vec<String>>,
 }

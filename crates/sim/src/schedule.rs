@@ -94,6 +94,8 @@ pub(crate) enum Fault {
     Reorganise { depth: u64 },
     /// The mempool forgets what it holds.
     DropTransactions,
+    /// The database's clock goes forward at once.
+    ClockForward { by: Duration },
     /// The next block's base fee is this many gwei.
     FeeSpike { gwei: u64 },
 }
@@ -113,6 +115,7 @@ impl Fault {
             Self::ChainSlow { .. } => "chain answers late".into(),
             Self::Reorganise { .. } => "reorganisation".into(),
             Self::DropTransactions => "mempool dropped".into(),
+            Self::ClockForward { .. } => "database's clock forward".into(),
             Self::FeeSpike { .. } => "base fee spike".into(),
         }
     }
@@ -126,6 +129,7 @@ impl fmt::Display for Fault {
             Self::Terminate { which, down } => write!(f, "SIGTERM {which:?}, down {down:?}"),
             Self::Freeze { length } => write!(f, "SIGSTOP the leader for {length:?}"),
             Self::Reorganise { depth } => write!(f, "{depth} blocks vanish"),
+            Self::ClockForward { by } => write!(f, "the database's clock goes {by:?} forward"),
             Self::FeeSpike { gwei } => write!(f, "base fee of {gwei} gwei"),
             other => f.write_str(&other.name()),
         }
@@ -160,6 +164,7 @@ fn deck(seed: &mut Seed) -> Vec<Round> {
     }
     for _ in 0..3 {
         faults.push(Fault::DropTransactions);
+        faults.push(Fault::ClockForward { by: ms(seed, 2_000, 60_000) });
     }
     for _ in 0..2 {
         faults.push(Fault::KillBoth { down: ms(seed, 0, 1_000) });

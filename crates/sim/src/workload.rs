@@ -6,30 +6,18 @@ use std::time::Duration;
 use alloy_primitives::{Address, keccak256};
 use anyhow::Context;
 use futures::future::try_join_all;
-use serde_json::json;
-use sluice_chain::At;
-use sluice_core::command::Action;
 use sluice_core::ids::DemandId;
-use sluice_server::api_client::{ApiClient, ApiError};
-use sluice_server::cli::sign::papers::Papers;
+use sluice_server::api_client::ApiClient;
 use tokio::sync::watch;
-use tokio::time::Instant;
 
 use crate::client::{Claim, Client};
-use crate::ground::{Field, ROUND, Servers};
-use crate::records::{Handed, Pushed, Verdict};
+use crate::ground::{Field, Servers};
+use crate::on_chain::Wanted;
+use crate::records::{Handed, Verdict};
 use crate::seed::Seed;
 
-/// Coin a wallet is given before it pays itself, wei: far more than one claim costs at any base fee that is drawn.
-const COIN: &str = "0xde0b6b3a7640000";
-/// How long a wallet's transaction may take before it is tried again.
-const OWN_WITHIN: Duration = Duration::from_secs(8);
-/// Between two looks of a wallet at its own payment.
-const OWN_LOOK: Duration = Duration::from_millis(400);
-/// How long a push waits before it is tried again.
-const PUSH_AGAIN: Duration = Duration::from_millis(400);
-/// How long one try to push may take.
-const PUSH_WITHIN: Duration = Duration::from_secs(20);
+/// How a claim on an entitlement that authorities may annul ends.
+const ENDS: [&str; 2] = ["final", "voided"];
 
 /// What happens with an entitlement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,6 +38,18 @@ pub(crate) enum Role {
     SelfPaid,
     /// A signed claim and the wallet's own transaction at once.
     Raced,
+    /// A signed claim to a recipient that the token refuses for good.
+    Barred,
+    /// The same, until a transfer has failed.
+    BarredThenLifted,
+    /// Annulled, and claimed afterwards.
+    AnnulledFirst,
+    /// A signed claim and a void at once.
+    AnnulledAtOnce,
+    /// A signed claim, and a void so many milliseconds later, when a batch may be planned, sent or mined.
+    AnnulledLater(u64),
+    /// A wallet's own transaction and a void at once.
+    AnnulledSelfPaid,
 }
 
 /// One thing that clients do.
@@ -108,7 +108,7 @@ pub(crate) fn draw(seed: &Seed, counts: &[u64], rounds: usize) -> Vec<Task> {
     for (field, count) in counts.iter().enumerate() {
         let claimed = count * 2 / 3;
         for index in 0..claimed {
-            let role = role(seed.below(100));
+            let role = role(&mut seed);
             if role != Role::Idle {
                 tasks.push(task(&mut seed, field, rounds, What::Claim { index, role }));
             }
@@ -132,15 +132,21 @@ pub(crate) fn draw(seed: &Seed, counts: &[u64], rounds: usize) -> Vec<Task> {
     tasks
 }
 
-fn role(of_hundred: u64) -> Role {
-    match of_hundred {
-        0..40 => Role::Plain,
-        40..55 => Role::Redirected,
-        55..63 => Role::SameIdTwice,
-        63..69 => Role::OneIdTwoBodies,
-        69..77 => Role::TwoIds,
-        77..84 => Role::SelfPaid,
-        84..93 => Role::Raced,
+fn role(seed: &mut Seed) -> Role {
+    match seed.below(100) {
+        0..32 => Role::Plain,
+        32..45 => Role::Redirected,
+        45..52 => Role::SameIdTwice,
+        52..57 => Role::OneIdTwoBodies,
+        57..64 => Role::TwoIds,
+        64..70 => Role::SelfPaid,
+        70..77 => Role::Raced,
+        77..80 => Role::Barred,
+        80..83 => Role::BarredThenLifted,
+        83..85 => Role::AnnulledFirst,
+        85..88 => Role::AnnulledAtOnce,
+        88..93 => Role::AnnulledLater(seed.between(100, 4_000)),
+        93..95 => Role::AnnulledSelfPaid,
         _ => Role::Idle,
     }
 }
@@ -176,7 +182,7 @@ impl Stage {
         tokio::time::sleep(task.after).await;
         let field = &self.fields[task.field];
         match task.what {
-            What::Push { from, to } => self.push(field, &task, from, to).await,
+            What::Push { from, to } => self.push(field, task.slot, from, to).await,
             What::Claim { index, role } => self.claim(field, &task, index, role).await,
         }
     }
@@ -187,15 +193,35 @@ impl Stage {
         let elsewhere = Some(elsewhere(field, index));
         match role {
             Role::Idle => Ok(()),
-            Role::Plain => self.hand_in(field, one, index, None, here).await,
-            Role::Redirected => self.hand_in(field, one, index, elsewhere, here).await,
+            Role::Plain => self.hand_in(field, one, index, None, here, &ENDS).await,
+            Role::Redirected => self.hand_in(field, one, index, elsewhere, here, &ENDS).await,
             Role::SameIdTwice => self.both(field, index, (one, None, here), (one, None, there)).await,
             Role::OneIdTwoBodies => self.both(field, index, (one, None, here), (one, elsewhere, there)).await,
             Role::TwoIds => self.both(field, index, (one, None, here), (other, elsewhere, there)).await,
+            // A contract's owner signs; it sends nothing.
+            Role::SelfPaid | Role::AnnulledSelfPaid if field.is_contract(index) => {
+                self.hand_in(field, one, index, None, here, &ENDS).await
+            }
+            Role::Raced if field.is_contract(index) => {
+                self.hand_in(field, one, index, elsewhere, here, &ENDS).await
+            }
             Role::SelfPaid => self.pay_itself(field, index).await,
             Role::Raced => {
-                let relayed = self.hand_in(field, one, index, None, here);
+                let relayed = self.hand_in(field, one, index, None, here, &ENDS);
                 tokio::try_join!(relayed, self.pay_itself(field, index)).map(|_| ())
+            }
+            Role::Barred => self.barred(field, task, index, false).await,
+            Role::BarredThenLifted => self.barred(field, task, index, true).await,
+            Role::AnnulledFirst => {
+                self.annul(field, there, index).await?;
+                self.hand_in(field, one, index, None, here, &ENDS).await
+            }
+            Role::AnnulledAtOnce => self.annulled(field, task, index, Duration::ZERO).await,
+            Role::AnnulledLater(millis) => {
+                self.annulled(field, task, index, Duration::from_millis(millis)).await
+            }
+            Role::AnnulledSelfPaid => {
+                tokio::try_join!(self.pay_itself(field, index), self.annul(field, here, index)).map(|_| ())
             }
         }
     }
@@ -207,7 +233,8 @@ impl Stage {
         one: (DemandId, Option<Address>, usize),
         other: (DemandId, Option<Address>, usize),
     ) -> anyhow::Result<()> {
-        try_join_all([one, other].map(|(id, to, slot)| self.hand_in(field, id, index, to, slot))).await?;
+        try_join_all([one, other].map(|(id, to, slot)| self.hand_in(field, id, index, to, slot, &ENDS)))
+            .await?;
         Ok(())
     }
 
@@ -218,14 +245,16 @@ impl Stage {
         index: u64,
         to: Option<Address>,
         slot: usize,
+        ends: &[&str],
     ) -> anyhow::Result<()> {
         let demand = field.claim(index, to)?;
         let claim = Claim { campaign: field.campaign, id, demand };
         let (acknowledged, verdict) = self.client.hand_in(&claim, slot).await?;
         if matches!(verdict, Verdict::Decided(_)) {
             self.client.fetch_receipt(&claim, 1 - slot).await?;
-            if !self.client.follow(&claim, slot).await? {
-                let what = format!("claim {id} of entitlement {index} was decided and did not become final");
+            if self.client.follow(&claim, slot, ends).await?.is_none() {
+                let what =
+                    format!("claim {id} of entitlement {index} was decided and became none of {ends:?}");
                 self.client.records().wrong(what);
             }
         }
@@ -237,107 +266,39 @@ impl Stage {
         Ok(())
     }
 
-    /// The wallet's own claim on chain, until the payment, by whomever, is final there.
+    /// The wallet's own claim on chain, until the payment, by whomever, or a void is final there.
     async fn pay_itself(&self, field: &Field, index: u64) -> anyhow::Result<()> {
         self.client.records().self_paid.lock().expect("no panic inside").insert((field.campaign, index));
-        let operator = &self.servers.prepared.operator;
-        let wallet = field.wallet(index).address();
-        while Instant::now() < self.client.end() {
-            // While blocks vanish the chain's node does not always have a head.
-            if let Ok(head) = operator.chain.head().await
-                && self.is_paid(field, index, At::Block(head.finalized)).await?
-            {
-                return Ok(());
-            }
-            if !self.is_paid(field, index, At::Latest).await? {
-                // A reorganisation may have taken the coin given before.
-                self.servers.anvil("anvil_setBalance", json!([wallet, COIN])).await?;
-                let sending = field.claim_on_chain(operator, index);
-                // Whatever came of it, the bitmap tells.
-                let _ = tokio::time::timeout(OWN_WITHIN, sending).await;
-            }
-            tokio::time::sleep(OWN_LOOK).await;
-        }
-        anyhow::bail!("wallet {wallet} could not pay itself entitlement {index}")
+        let (sending, wanted) = (field.own_claim(index)?, Wanted::VoidOrPaid(index));
+        self.servers.until_final(field, field.key(index), sending, wanted, self.client.end()).await
     }
 
-    async fn is_paid(&self, field: &Field, index: u64, at: At) -> anyhow::Result<bool> {
-        let chain = &self.servers.prepared.chain;
-        match chain.paid_words(field.distributor.address, ROUND, [index / 256], at).await {
-            Ok(words) => {
-                let bit = usize::try_from(index % 256)?;
-                Ok(words.first().is_some_and(|word| word[bit / 64] >> (bit % 64) & 1 == 1))
-            }
-            // The block just vanished.
-            Err(error) => {
-                tracing::debug!(error = %error, "the bitmap could not be read");
-                Ok(false)
-            }
+    /// A claim to a recipient whom the token refuses; if `lifted`, only until a transfer has failed.
+    async fn barred(&self, field: &Field, task: &Task, index: u64, lifted: bool) -> anyhow::Result<()> {
+        self.client.records().barred.lock().expect("no panic inside").insert((field.campaign, index));
+        self.bar(field, index, true).await?;
+        let [one, other] = task.ids;
+        self.hand_in(field, one, index, None, task.slot, &["skipped", "final"]).await?;
+        if lifted {
+            self.bar(field, index, false).await?;
         }
+        // A second claim finds it decided, whatever became of the first payment.
+        self.hand_in(field, other, index, None, 1 - task.slot, &ENDS).await
     }
 
-    /// A push, under the same id until it is answered, and under a new one when it was signed for an older version.
-    async fn push(&self, field: &Field, task: &Task, from: u64, to: u64) -> anyhow::Result<()> {
-        let mut slot = task.slot;
-        let mut papers: Option<Papers> = None;
-        while Instant::now() < self.client.end() {
-            let tried =
-                tokio::time::timeout(PUSH_WITHIN, self.try_push(field, (from, to), slot, &mut papers));
-            let done = match tried.await {
-                Ok(Ok(done)) => done,
-                Ok(Err(error)) => {
-                    tracing::debug!(error = format!("{error:#}"), "a push was not answered");
-                    false
-                }
-                Err(_) => false,
-            };
-            if done {
-                let pushed = Pushed { campaign: field.campaign, from, to };
-                self.client.records().pushed.lock().expect("no panic inside").push(pushed);
-                return Ok(());
-            }
-            slot = 1 - slot;
-            tokio::time::sleep(PUSH_AGAIN).await;
-        }
-        anyhow::bail!("the push of {from} to {to} was never answered")
-    }
-
-    /// One try; says whether it was answered for good.
-    async fn try_push(
-        &self,
-        field: &Field,
-        (from, to): (u64, u64),
-        slot: usize,
-        papers: &mut Option<Papers>,
-    ) -> anyhow::Result<bool> {
-        let api = &self.apis[slot];
-        if papers.is_none() {
-            let round = api.round(field.campaign, ROUND).await?;
-            let action = Action::Push { campaign: field.campaign, round: ROUND, from, to };
-            let now = self.servers.prepared.chain.timestamp().await?;
-            let command = Some((action, round.head.version, "chaos".to_owned()));
-            let drawn = Papers::new("push", &api.charter().await?, 1, now, command, vec![]);
-            *papers = Some(self.servers.signed(drawn)?);
-        }
-        let command = papers.as_ref().and_then(|p| p.command.as_ref()).context("a signed command")?;
-        match api.command(command.id, &command.command).await {
-            Ok(info) => Ok(info.state == "done"),
-            Err(ApiError::Refused(refused)) => match refused.code.as_str() {
-                "already_decided" => Ok(true),
-                // Signed for a version that has passed: a new command, under a new id.
-                "stale" => {
-                    *papers = None;
-                    Ok(false)
-                }
-                other => anyhow::bail!("a push was refused: {other}"),
-            },
-            Err(error) => Err(error.into()),
-        }
+    /// A void at the same time as a claim, or so much later.
+    async fn annulled(&self, field: &Field, task: &Task, index: u64, later: Duration) -> anyhow::Result<()> {
+        let claim = self.hand_in(field, task.ids[0], index, None, task.slot, &ENDS);
+        let void = async {
+            tokio::time::sleep(later).await;
+            self.annul(field, 1 - task.slot, index).await
+        };
+        tokio::try_join!(claim, void).map(|_| ())
     }
 }
 
 /// Where a wallet redirects to: an address of its own, that nobody else is paid at.
 fn elsewhere(field: &Field, index: u64) -> Address {
-    let wallet = field.wallet(index).address();
+    let wallet = field.key(index).address();
     Address::from_word(keccak256([b"chaos payee".as_slice(), wallet.as_slice()].concat()))
 }

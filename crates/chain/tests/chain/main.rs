@@ -7,6 +7,7 @@ mod actions;
 mod deploy;
 mod events;
 mod head;
+mod powers;
 mod proxy;
 mod reads;
 mod send;

@@ -244,7 +244,7 @@ impl State {
         for (index, amount) in &voided.items {
             self.void_one(campaign, EntitlementId { round, index: *index }, *amount, out)?;
         }
-        Ok(())
+        self.give_up_unsigned(campaign, round, &voided.items)
     }
 
     /// Annuls one entitlement, unless it is void already.

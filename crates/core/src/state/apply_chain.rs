@@ -3,7 +3,7 @@
 use alloy_primitives::Bytes;
 
 use crate::amount::{Amount, Total};
-use crate::ids::{CampaignId, EntitlementId};
+use crate::ids::{BatchNo, CampaignId, EntitlementId, RoundNo};
 use crate::limits::{SKIP_RETRIES_MAX, SKIP_RETRY_AFTER};
 use crate::log::entry::{
     AttemptSigned, BatchAt, BatchFinal, BatchMined, BatchPlanned, BatchReplanned, ChainCursor, Due,
@@ -199,20 +199,48 @@ impl State {
         Ok(())
     }
 
-    pub(super) fn batch_replanned(&mut self, replanned: &BatchReplanned) -> Result<(), Wrong> {
-        self.check_replanned(replanned)?;
-        let batch = self.batch_mut(replanned.campaign, replanned.batch)?;
-        batch.given_up = true;
-        let words = std::mem::take(&mut batch.plan.words);
-        for skipped in &replanned.poison {
-            self.skip(replanned.campaign, skipped)?;
+    /// Gives up the content of batches that name what was just annulled, if it was never signed: nothing of it can have
+    /// left, and from this position on nothing of it may.
+    pub(super) fn give_up_unsigned(
+        &mut self,
+        campaign: CampaignId,
+        round: RoundNo,
+        annulled: &[(u64, Amount)],
+    ) -> Result<(), Wrong> {
+        let names = |batch: &Batch| {
+            annulled.iter().any(|(index, _)| batch.contains(EntitlementId { round, index: *index }))
+        };
+        let unsigned: Vec<BatchNo> = self
+            .campaign_mut(campaign)?
+            .batches
+            .iter()
+            .filter(|(_, batch)| batch.is_open() && batch.alive().is_empty() && names(batch))
+            .map(|(number, _)| *number)
+            .collect();
+        for number in unsigned {
+            self.give_up(campaign, number)?;
         }
-        for word in &words {
+        Ok(())
+    }
+
+    /// A batch's number waits to be planned anew; whoever it named may be planned again.
+    fn give_up(&mut self, campaign: CampaignId, number: BatchNo) -> Result<(), Wrong> {
+        let batch = self.batch_mut(campaign, number)?;
+        batch.given_up = true;
+        for word in std::mem::take(&mut batch.plan.words) {
             for index in word.indexes() {
-                self.release_busy(replanned.campaign, EntitlementId { round: word.round, index })?;
+                self.release_busy(campaign, EntitlementId { round: word.round, index })?;
             }
         }
         Ok(())
+    }
+
+    pub(super) fn batch_replanned(&mut self, replanned: &BatchReplanned) -> Result<(), Wrong> {
+        self.check_replanned(replanned)?;
+        for skipped in &replanned.poison {
+            self.skip(replanned.campaign, skipped)?;
+        }
+        self.give_up(replanned.campaign, replanned.batch)
     }
 
     pub(super) fn chain_cursor(&mut self, cursor: &ChainCursor) -> Result<(), Wrong> {

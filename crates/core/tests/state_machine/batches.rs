@@ -264,6 +264,28 @@ fn a_void_before_the_batch_keeps_it_out() {
 }
 
 #[test]
+fn a_void_before_the_first_signature_gives_the_batch_up() {
+    let mut world = World::open(10, RoundMode::Pull);
+    world.decide([2, 3, 4]);
+    let plan = world.plan().unwrap();
+    world.void(vec![3]);
+    let signed = world.attempt(1);
+    assert!(!world.takes(Body::AttemptSigned(signed)), "nothing of it leaves any more");
+    assert_eq!(world.status(2), Some(ClaimState::Decided));
+    let anew = world.plan().unwrap();
+    assert_eq!((plan.batch, indexes(&plan.words)), (1, vec![2, 3, 4]));
+    assert_eq!((anew.batch, indexes(&anew.words)), (1, vec![2, 4]));
+    world.sign(1);
+    let block = world.mine(&anew, &[]);
+    world.finalize(1, block);
+    assert_eq!(
+        (world.balance(Account::Voided), world.balance(Account::Paid)),
+        (amount(3).get(), sum([2, 4]).get())
+    );
+    world.balanced();
+}
+
+#[test]
 fn a_void_after_the_batch_was_sent_may_be_too_late_and_the_books_say_so() {
     let mut world = World::open(10, RoundMode::Push);
     world.push(0, 10);

@@ -57,7 +57,7 @@ impl Rsv {
 
 /// A signature: r, s and v of a key, or any bytes for a contract.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "a signature is {r, s, v} with two 32-byte words, or hexadecimal bytes")]
 pub(super) enum Signed {
     /// A key's.
     Rsv(Rsv),

@@ -29,7 +29,10 @@ pub(super) struct Body {
 
 /// JSON, or JSON as text in JSON, which is how the SDK sends it.
 #[derive(Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "message and attestation are JSON objects, or text of one, with exactly their fields"
+)]
 enum TextOr<T> {
     Text(String),
     Object(T),

@@ -294,6 +294,31 @@ proptest! {
         }
     }
 
+    /// A changed character makes another text of the same attestation (a space, a hexadecimal digit's case), or a
+    /// refusal; never another attestation that is accepted.
+    #[test]
+    fn no_edited_text_passes_as_something_else(
+        version in 0_usize..4,
+        at in any::<prop::sample::Index>(),
+        edit in 0_u8..3,
+        with in "[0-9a-fA-FxX\"\\\\{},:. n-]",
+    ) {
+        let key = Key::new(1);
+        let attestation = key.attest(Statement::EasOffchain(eas(versions()[version].clone())));
+        let mut text = attestation.eas_json().unwrap().to_string();
+        let at = at.index(text.len());
+        match edit {
+            0 => text.insert_str(at, &with),
+            1 => text.replace_range(at..=at, &with),
+            _ => text.replace_range(at..=at, ""),
+        }
+        if let Ok(read) = signed(&text)
+            && judged(&read, &list(accepts(key.address())), &claim()).is_ok()
+        {
+            prop_assert_eq!(read, attestation, "{}", text);
+        }
+    }
+
     /// Whatever is sent, reading answers.
     #[test]
     fn no_text_makes_reading_panic(text in ".*") {

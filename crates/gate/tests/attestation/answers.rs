@@ -118,6 +118,9 @@ fn an_on_chain_attestation_is_asked_for_again_at_the_claim() {
     assert!(matches!(answered(Registry::Standing), Ok(Verdict::Passed(_))));
     assert_eq!(code(answered(Registry::Revoked(NOW))), Code::Revoked);
     assert_eq!(code(answered(Registry::Gone)), Code::NotFound);
+    assert_eq!(Attestation::decode(&attestation.encode()).unwrap(), attestation);
+    let json = serde_json::to_string(&attestation).unwrap();
+    assert_eq!(serde_json::from_str::<Attestation>(&json).unwrap(), attestation);
     // The kinds do not stand for each other.
     let off_chain = Key::new(1).attest(Statement::EasOffchain(eas(EasVersion::V1)));
     assert_eq!(code(check(&off_chain, &list, None, &Answers::default())), Code::SchemaNotAccepted);

@@ -1,6 +1,7 @@
 //! Sign Protocol's off-chain attestations, in the body its SDK posts.
 
 use alloy_primitives::{Address, B256};
+use proptest::prelude::*;
 use serde_json::{Value, json};
 use sluice_gate::attestation::{
     Accepts, AllowList, Answers, Attestation, AttestationCode as Code, SignIndex, SignOffchain,
@@ -90,6 +91,8 @@ fn every_type_form_reads_back_and_is_accepted() {
             body["message"] = json!(body["message"].to_string());
             assert_eq!(signed(&body.to_string()).unwrap(), attestation);
             assert_eq!(Attestation::decode(&attestation.encode()).unwrap(), attestation);
+            let json = serde_json::to_string(&attestation).unwrap();
+            assert_eq!(serde_json::from_str::<Attestation>(&json).unwrap(), attestation);
         }
     }
 }
@@ -198,4 +201,18 @@ fn its_bounds_hold() {
         assert_eq!(outcome(&body), Some(Code::TooLarge));
     }
     assert_eq!(signed(&" ".repeat(70_000)), Err(Code::TooLarge));
+}
+
+proptest! {
+    /// Any bit of the stored content belongs to what was signed.
+    #[test]
+    fn any_flipped_bit_is_found(at in any::<prop::sample::Index>(), bit in 0_u8..8) {
+        let mut bytes = Key::new(1).attest(Statement::SignOffchain(statement())).encode();
+        let at = at.index(bytes.len());
+        bytes[at] ^= 1 << bit;
+        if let Ok(changed) = Attestation::decode(&bytes) {
+            let refused = judged(&changed, &list(entry(SubjectIn::Recipient)), &claim()).unwrap_err();
+            prop_assert!(refused <= Code::WrongSigner, "{} at byte {}", refused, at);
+        }
+    }
 }

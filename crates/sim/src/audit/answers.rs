@@ -8,7 +8,7 @@ use sluice_core::log::note::LogVerifier;
 use sluice_store::Store;
 
 use super::{Replayed, STREAM};
-use crate::records::{Records, Verdict};
+use crate::records::{Handed, Records, Verdict};
 use crate::report::Report;
 
 /// Refusals that mean: another demand, or the wallet itself, was first.
@@ -75,6 +75,12 @@ pub(super) async fn verdicts(store: &Store, records: &Records, report: &mut Repo
     let handed = records.handed.lock().expect("no panic inside").clone();
     let acknowledged: BTreeSet<DemandId> = handed.iter().filter(|h| h.acknowledged).map(|h| h.id).collect();
     let expected = super::expected(records);
+    let voids = records.void_ordered.lock().expect("no panic inside").clone();
+    // Somebody was first: another demand, the wallet, or a void.
+    let right_code = |claim: &Handed, code: &str| {
+        let id = (claim.campaign, claim.index);
+        TAKEN.contains(&code) && expected.contains(&id) || code == "voided" && voids.contains(&id)
+    };
     let mut wrong = Vec::new();
     let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
     for claim in &handed {
@@ -92,15 +98,12 @@ pub(super) async fn verdicts(store: &Store, records: &Records, report: &mut Repo
                     store.read_log(STREAM, seq - 1, 1).await?.pop().map(|row| row.decode()).transpose()?;
                 let right = matches!(body.map(|e| e.body), Some(Body::ClaimRefused(c)) if c.id == claim.id
                     && c.code.as_str() == code);
-                let taken =
-                    TAKEN.contains(&code.as_str()) && expected.contains(&(claim.campaign, claim.index));
-                let bad = (!right || !taken).then(|| format!("refused at {seq} as {code}"));
+                let bad = (!right || !right_code(claim, code)).then(|| format!("refused at {seq} as {code}"));
                 ("claims refused by an entry", bad)
             }
             Verdict::Declined(code) => {
-                let taken =
-                    TAKEN.contains(&code.as_str()) && expected.contains(&(claim.campaign, claim.index));
-                ("claims refused before an entry", (!taken).then(|| format!("refused as {code}")))
+                let bad = !right_code(claim, code);
+                ("claims refused before an entry", bad.then(|| format!("refused as {code}")))
             }
             Verdict::Conflict => {
                 let other = acknowledged.contains(&claim.id)

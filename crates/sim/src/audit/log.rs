@@ -1,7 +1,7 @@
 //! The log by itself: gapless, under rising epochs, each entry following from those before, with the state that the
 //! nodes' checkpoints name; and what clients were told, against the log at the position they were told of.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use sluice_core::ids::{CampaignId, DemandId, EntitlementId, Seq};
 use sluice_core::limits::FOLLOW_ROWS_MAX;
@@ -35,6 +35,9 @@ struct Reading<'a> {
     answered: HashMap<DemandId, bool>,
     /// Positions at which payments were taken back.
     taken_back: BTreeMap<CampaignId, Vec<Seq>>,
+    /// Positions at which a transfer was seen to have failed.
+    failed: BTreeMap<super::Entitlement, Vec<Seq>>,
+    voided: BTreeSet<super::Entitlement>,
     told: BTreeMap<Seq, Vec<&'a Told>>,
     checkpoints: BTreeMap<Seq, Checkpoint>,
     keys: [LogVerifier; 1],
@@ -61,6 +64,8 @@ pub(super) async fn replay(
         decided: BTreeMap::new(),
         answered: HashMap::new(),
         taken_back: BTreeMap::new(),
+        failed: BTreeMap::new(),
+        voided: BTreeSet::new(),
         told,
         checkpoints,
         keys,
@@ -78,16 +83,22 @@ pub(super) async fn replay(
         }
         after = upto;
     }
-    let Reading { state, roots, decided, wrong, taken_back, .. } = reading;
+    let Reading { state, roots, decided, wrong, taken_back, failed, voided, .. } = reading;
     report.figure("entries in the log", after);
     report.figure("epochs", epochs);
     report.figure("payments taken back", taken_back.values().map(Vec::len).sum::<usize>());
+    report.figure("transfers that failed", failed.values().map(Vec::len).sum::<usize>());
     report.check("the log is gapless, its epochs rise, every entry follows", to_usize(after), wrong.order);
     report.check("each entitlement is decided once", decided.len(), wrong.twice);
     report.check("checkpoints name the state and root of the replayed log", looked.1, wrong.hashes);
     report.check("a state that was told is the log's at that position", looked.0, wrong.told);
-    report.check("a state goes back only by an entry that takes back", looked.0, backward(&all, &taken_back));
-    Ok(Replayed { state, roots, decided })
+    report.check(
+        "a state goes back only by an entry that says why",
+        looked.0,
+        backward(&all, &taken_back, &failed),
+    );
+    report.figure("entitlements annulled by an entry", voided.len());
+    Ok(Replayed { state, roots, decided, voided })
 }
 
 fn to_usize(seq: Seq) -> usize {
@@ -159,12 +170,42 @@ impl Reading<'_> {
             Body::ClaimRefused(claim) => {
                 self.answered.insert(claim.id, true);
             }
+            Body::Voided(voided) => self.void(voided),
             Body::Pushed(pushed) => self.pushed(seq, pushed),
             Body::BatchUnmined(at) => self.taken_back.entry(at.campaign).or_default().push(seq),
             Body::BatchReplanned(at) => self.taken_back.entry(at.campaign).or_default().push(seq),
             Body::EventsUnmined(at) => self.taken_back.entry(at.campaign).or_default().push(seq),
+            Body::BatchMined(mined) => {
+                for skipped in &mined.skipped {
+                    self.fail(mined.campaign, skipped.entitlement.index, seq);
+                }
+            }
+            Body::BatchFinal(at) => self.passed_over(at.campaign, at.batch, seq),
             _ => {}
         }
+    }
+
+    fn void(&mut self, voided: &sluice_core::log::entry::Voided) {
+        if let sluice_core::command::Action::Void { campaign, .. } = voided.command.command.action {
+            self.voided.extend(voided.items.iter().map(|(index, _)| (campaign, *index)));
+        }
+    }
+
+    fn fail(&mut self, campaign: CampaignId, index: u64, seq: Seq) {
+        self.failed.entry((campaign, index)).or_default().push(seq);
+    }
+
+    /// What a final batch named and did not pay is set aside.
+    fn passed_over(&mut self, campaign: CampaignId, batch: u64, seq: Seq) {
+        let batch = self.state.campaign(campaign).and_then(|c| c.batches.get(&batch));
+        let Some(batch) = batch else { return };
+        let named = batch.plan.words.iter().flat_map(|w| w.indexes().map(|i| (w.round, i)));
+        let unpaid: Vec<u64> = named
+            .map(|(round, index)| EntitlementId { round, index })
+            .filter(|id| !batch.paid(*id) && batch.skipped(*id).is_none())
+            .map(|id| id.index)
+            .collect();
+        unpaid.into_iter().for_each(|index| self.fail(campaign, index, seq));
     }
 
     fn decide(&mut self, id: super::Entitlement, seq: Seq) {
@@ -175,7 +216,7 @@ impl Reading<'_> {
         }
     }
 
-    /// A push decides what is left of its range: neither decided nor finally paid by its wallet.
+    /// A push decides what is left of its range: neither decided, nor finally paid by its wallet, nor void.
     fn pushed(&mut self, seq: Seq, pushed: &sluice_core::log::entry::Pushed) {
         let sluice_core::command::Action::Push { campaign, from, to, .. } = pushed.command.command.action
         else {
@@ -184,8 +225,8 @@ impl Reading<'_> {
         let said: u64 = pushed.decided.iter().map(|(_, count, _)| u64::from(*count)).sum();
         let mut left = 0;
         for index in from..to {
-            let paid = self.status(campaign, index) == Some("final");
-            if !paid && !self.decided.contains_key(&(campaign, index)) {
+            let ended = matches!(self.status(campaign, index), Some("final" | "voided"));
+            if !ended && !self.decided.contains_key(&(campaign, index)) {
                 self.decide((campaign, index), seq);
                 left += 1;
             }
@@ -211,7 +252,11 @@ impl Reading<'_> {
 }
 
 /// Answers to one client, in the order of their positions.
-fn backward(all: &[Told], taken_back: &BTreeMap<CampaignId, Vec<Seq>>) -> Vec<String> {
+fn backward(
+    all: &[Told],
+    taken_back: &BTreeMap<CampaignId, Vec<Seq>>,
+    failed: &BTreeMap<super::Entitlement, Vec<Seq>>,
+) -> Vec<String> {
     let mut by_id: HashMap<DemandId, Vec<&Told>> = HashMap::new();
     for told in all {
         by_id.entry(told.id).or_default().push(told);
@@ -223,7 +268,9 @@ fn backward(all: &[Told], taken_back: &BTreeMap<CampaignId, Vec<Seq>>) -> Vec<St
             let [one, next] = pair else { continue };
             let explained = || {
                 let between = |seq: &Seq| *seq > one.as_of && *seq <= next.as_of;
-                taken_back.get(&one.campaign).is_some_and(|seqs| seqs.iter().any(between))
+                let back = taken_back.get(&one.campaign).into_iter();
+                let failed = failed.get(&(one.campaign, one.index)).into_iter();
+                back.chain(failed).flatten().any(between)
             };
             let back = rank(&next.state) < rank(&one.state);
             let same = one.as_of == next.as_of && one.state != next.state && one.state != "waiting";
@@ -244,8 +291,10 @@ fn rank(state: &str) -> u32 {
         "decided" | "held" | "skipped" => 1,
         "batched" => 2,
         "sent" => 3,
-        "paid" => 4,
-        _ => 5,
+        // A payment that was under way may still be first.
+        "voided" => 4,
+        "paid" => 5,
+        _ => 6,
     }
 }
 

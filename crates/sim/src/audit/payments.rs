@@ -7,14 +7,15 @@ use anyhow::Context;
 use futures::{StreamExt, TryStreamExt, stream};
 use sluice_chain::At;
 use sluice_chain::events::{CampaignEvent, Event, Watched};
-use sluice_core::ids::CampaignId;
-use sluice_core::limits::LOG_BLOCKS_MAX;
+use sluice_core::ids::{CampaignId, EntitlementId};
+use sluice_core::limits::{LOG_BLOCKS_MAX, SKIP_RETRIES_MAX};
 use sluice_core::state::funds::Account;
+use sluice_core::state::status::ClaimState;
 use sluice_store::Store;
 
 use super::log::balance;
 use super::{Entitlement, Replayed};
-use crate::ground::{Field, Servers};
+use crate::ground::{Field, ROUND, Servers};
 use crate::records::{Records, Verdict};
 use crate::report::Report;
 
@@ -40,6 +41,8 @@ struct Seen {
 struct Wrong {
     twice: Vec<String>,
     lost: Vec<String>,
+    void: Vec<String>,
+    skipped: Vec<String>,
     unasked: Vec<String>,
     astray: Vec<String>,
     balances: Vec<String>,
@@ -58,18 +61,30 @@ pub(super) async fn check(
 ) -> anyhow::Result<()> {
     let mut wrong = Wrong::default();
     let (mut payments, mut batches, mut addresses) = (0, 0, 0);
+    let (mut kept, mut contracts) = (Kept::default(), 0);
     for field in fields {
         let seen = seen(servers, field).await?;
         payments += seen.paid.len();
+        contracts += seen.paid.keys().filter(|(_, index)| field.is_contract(*index)).count();
         batches += seen.batches.len();
-        entitlements(field, records, expected, replayed, &seen, &mut wrong);
+        let mine = kept_back(servers, field, records, replayed, &seen, &mut wrong).await?;
+        entitlements(field, records, expected, replayed, (&seen, &mine), &mut wrong);
         addresses += balances(servers, field, &seen, &mut wrong).await?;
-        ledger(servers, store, field, replayed, &seen, &mut wrong).await?;
+        ledger(servers, store, (field, &mine), replayed, &seen, &mut wrong).await?;
+        kept.add(mine);
         attempts(store, &seen, &mut wrong).await?;
     }
     report.figure("batches settled", batches);
     report.check("no entitlement is paid twice", payments, wrong.twice);
-    report.check("everything acknowledged is paid", expected.len(), wrong.lost);
+    report.figure("paid to wallets that are contracts", contracts);
+    report.figure("annulled entitlements that a payment under way reached first", kept.lost_races);
+    report.figure(
+        "voids refused because the payment was final",
+        *records.voids_late.lock().expect("no panic inside"),
+    );
+    report.check("everything acknowledged is paid, void or skipped", expected.len(), wrong.lost);
+    report.check("void in the log is void on chain, ordered, and unpaid", kept.void.len(), wrong.void);
+    report.check("skipped is barred, after bounded retries, and reserved", kept.skipped.len(), wrong.skipped);
     report.check("nothing else is paid", payments, wrong.unasked);
     report.check("paid to the listed, or where they signed", payments, wrong.astray);
     report.check("balances are the listed amounts", addresses, wrong.balances);
@@ -81,7 +96,7 @@ pub(super) async fn check(
 async fn seen(servers: &Servers, field: &Field) -> anyhow::Result<Seen> {
     let prepared = &servers.prepared;
     let distributor = field.distributor.address;
-    let watched = [Watched { campaign: field.campaign, distributor, token: prepared.token }];
+    let watched = [Watched { campaign: field.campaign, distributor, token: servers.token }];
     let latest = prepared.chain.latest().await?.number;
     let (mut seen, mut from) = (Seen::default(), field.deployed_at);
     while from <= latest {
@@ -113,13 +128,69 @@ impl Seen {
     }
 }
 
+/// What is decided or annulled and was not paid.
+#[derive(Default)]
+struct Kept {
+    void: BTreeSet<Entitlement>,
+    skipped: BTreeSet<Entitlement>,
+    /// Annulled by an entry, and paid nevertheless.
+    lost_races: usize,
+}
+
+impl Kept {
+    fn add(&mut self, other: Self) {
+        self.void.extend(other.void);
+        self.skipped.extend(other.skipped);
+        self.lost_races += other.lost_races;
+    }
+}
+
+/// Voids and skips, as the replayed log has them, against the chain and what was ordered.
+async fn kept_back(
+    servers: &Servers,
+    field: &Field,
+    records: &Records,
+    replayed: &Replayed,
+    seen: &Seen,
+    wrong: &mut Wrong,
+) -> anyhow::Result<Kept> {
+    let ordered = records.void_ordered.lock().expect("no panic inside").clone();
+    let barred = records.barred.lock().expect("no panic inside").clone();
+    let campaign = replayed.state.campaign(field.campaign).context("the campaign is not in the log")?;
+    let round = campaign.round(ROUND).context("the round is not in the log")?;
+    let mut kept = Kept::default();
+    for index in 0..field.count() {
+        let id = (field.campaign, index);
+        let is_void = servers.is_void(field, index, At::Latest).await?;
+        let paid = seen.paid.contains_key(&id);
+        match campaign.status(EntitlementId { round: ROUND, index }) {
+            Some(ClaimState::Voided) => {
+                if !is_void || paid || !ordered.contains(&id) {
+                    wrong.void.push(format!("{index}: void on chain {is_void}, paid {paid}"));
+                }
+                kept.void.insert(id);
+            }
+            Some(ClaimState::Skipped { retry, .. }) => {
+                let times = round.skips.get(&index).map_or(0, |skip| skip.times);
+                if retry || times != SKIP_RETRIES_MAX + 1 || paid || !barred.contains(&id) {
+                    wrong.skipped.push(format!("{index}: tried {times} times, again {retry}, paid {paid}"));
+                }
+                kept.skipped.insert(id);
+            }
+            _ if is_void => wrong.void.push(format!("{index} is void on chain alone")),
+            _ => kept.lost_races += usize::from(paid && replayed.voided.contains(&id)),
+        }
+    }
+    Ok(kept)
+}
+
 /// Each payment against what was asked, decided and signed.
 fn entitlements(
     field: &Field,
     records: &Records,
     expected: &BTreeSet<Entitlement>,
     replayed: &Replayed,
-    seen: &Seen,
+    (seen, kept): (&Seen, &Kept),
     wrong: &mut Wrong,
 ) {
     let handed = records.handed.lock().expect("no panic inside");
@@ -128,7 +199,7 @@ fn entitlements(
     let signed: HashMap<u64, (bool, Address)> = decided.map(|h| (h.index, (h.redirected, h.to))).collect();
     let self_paid = records.self_paid.lock().expect("no panic inside");
     for id in expected.iter().filter(|(campaign, _)| *campaign == field.campaign) {
-        if !seen.paid.contains_key(id) {
+        if !seen.paid.contains_key(id) && !kept.void.contains(id) && !kept.skipped.contains(id) {
             wrong.lost.push(format!("{} of {} was not paid", id.1, id.0));
         }
     }
@@ -178,7 +249,7 @@ async fn balances(servers: &Servers, field: &Field, seen: &Seen, wrong: &mut Wro
     }
     let prepared = &servers.prepared;
     let asking = due.iter().map(|(owner, due)| async move {
-        let held = prepared.chain.token_balance(prepared.token, *owner, At::Latest).await?.get();
+        let held = prepared.chain.token_balance(servers.token, *owner, At::Latest).await?.get();
         anyhow::Ok((owner, *due, held))
     });
     let mut answers = stream::iter(asking).buffer_unordered(AT_ONCE);
@@ -194,7 +265,7 @@ async fn balances(servers: &Servers, field: &Field, seen: &Seen, wrong: &mut Wro
 async fn ledger(
     servers: &Servers,
     store: &Store,
-    field: &Field,
+    (field, held): (&Field, &Kept),
     replayed: &Replayed,
     seen: &Seen,
     wrong: &mut Wrong,
@@ -209,7 +280,7 @@ async fn ledger(
     }
     let amount = |(_, index): &Entitlement| field.snapshot.entitlement(*index).map_or(0, |e| e.amount.get());
     let paid: u128 = seen.paid.iter().map(|(id, ways)| amount(id) * ways.len() as u128).sum();
-    let (chain, token) = (&servers.prepared.chain, servers.prepared.token);
+    let (chain, token) = (&servers.prepared.chain, servers.token);
     let left = chain.token_balance(token, field.distributor.address, At::Latest).await?.get();
     let kept = row(Account::Free) + row(Account::Reserved) + row(Account::Voided);
     let number = |value: u128| i128::try_from(value).context("a sum above 2^127");
@@ -217,7 +288,8 @@ async fn ledger(
         ("funded", -row(Account::Funded), number(field.snapshot.total().get())?),
         ("paid", row(Account::Paid), number(paid)?),
         ("kept", kept, number(left)?),
-        ("reserved", row(Account::Reserved), 0),
+        ("reserved", row(Account::Reserved), number(held.skipped.iter().map(amount).sum())?),
+        ("voided", row(Account::Voided), number(held.void.iter().map(amount).sum())?),
     ];
     for (what, ledger, chain) in pairs {
         if ledger != chain {
