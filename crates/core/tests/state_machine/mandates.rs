@@ -35,7 +35,7 @@ fn an_office_does_what_its_mandate_permits_and_the_evidence_names_it() {
     let mut void =
         world.under(mandate, 8, Action::Void { campaign: campaign(1), round: 1, indexes: vec![3] });
     void.command.subject_version = world.state().seq;
-    assert_eq!(world.code(void), Some(Code::MandateMissing), "no mandate stands in for M of N");
+    assert_eq!(world.code(void), Some(Code::NotAuthorized), "no mandate stands in for M of N");
 }
 
 #[test]

@@ -146,7 +146,7 @@ fn an_appeal_that_nobody_answers_lapses() {
     let file = world.by_person(recipient(5), Action::FileAppeal { about });
     let (appeal, _) = world.done(file);
     world.now += u64::try_from(APPEAL_WITHIN.as_millis()).unwrap();
-    assert_eq!(world.submit(Vec::new())[..], [Body::Due(Due::AppealLapses { appeal })]);
+    assert!(world.submit(Vec::new()).contains(&Body::Due(Due::AppealLapses { appeal })));
     assert!(world.state().appeals.is_empty());
 }
 

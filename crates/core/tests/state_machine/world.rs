@@ -494,20 +494,3 @@ pub(crate) fn refusal(body: &Body) -> Option<Code> {
         _ => None,
     }
 }
-
-impl World {
-    /// Applies an entry that no decision made, on both sides.
-    pub(crate) fn adopt(&mut self, mut entry: Entry) {
-        let mut state = self.decider.state().clone();
-        entry.seq = state.seq + 1;
-        entry.recorded_at = state.recorded_at;
-        state.apply(&entry).unwrap();
-        self.follower.apply(&entry).unwrap();
-        self.encoded.push(entry.encode());
-        if let Some(key) = entry.body.intake() {
-            self.n.insert(key.campaign, key.n);
-        }
-        self.log.push(entry);
-        self.decider = Decider::new(state, Frontier::default(), 1);
-    }
-}

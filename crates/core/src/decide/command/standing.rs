@@ -72,6 +72,10 @@ pub(super) fn examine<'a>(
         || (needs.mandate && mandate.is_some())
         || is_own_affair(state, input, facts);
     if !stands {
+        let subject = command.action.subject();
+        if state.version_of(&subject).is_none() {
+            return Err(subject.unknown().into());
+        }
         return Err(match (&command.action, needs.institutions) {
             _ if first == B256::ZERO => Code::NotPayee,
             (Action::Release { .. }, _) => Code::NotPlacer,
