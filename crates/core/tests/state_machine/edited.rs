@@ -3,10 +3,13 @@
 use sluice_core::amount::Total;
 use sluice_core::command::{Action, RoundMode};
 use sluice_core::decide::{Decision, Input, VerifiedCommand, decide};
-use sluice_core::log::entry::{Body, ChainEvent, Commanded, Entry, Outcome};
+use sluice_core::ids::DemandId;
+use sluice_core::log::entry::{Body, ChainEvent, Commanded, Entry, GateAnswered, Outcome};
 use sluice_core::refusal::Code;
 
-use crate::institutions::{approvals, delegation, gate, hold_of, hold_person, institution, person, rules, signer};
+use crate::institutions::{
+    approvals, delegation, gate, hold_of, hold_person, institution, person, rules, signer,
+};
 use crate::world::{World, amount, campaign, hash};
 
 fn force(world: &World, body: Body) -> Result<(), &'static str> {
@@ -224,10 +227,7 @@ fn claims_beyond_a_pause_a_limit_or_their_gate_are_refused() {
     attested.evidence.attestations = vec![person(9)];
     force(&world, Body::ClaimDecided(attested.clone())).unwrap();
     world.order(&[1, 2], Action::RevokeAttestation { uid: person(9) });
-    assert_eq!(
-        force(&world, Body::ClaimDecided(attested)),
-        Err(Code::AttestationRefused.sentence())
-    );
+    assert_eq!(force(&world, Body::ClaimDecided(attested)), Err(Code::AttestationRefused.sentence()));
 }
 
 #[test]
@@ -282,6 +282,8 @@ fn masks_that_no_decision_backs_are_refused() {
     let (mut world, _) = World::gated(10);
     let claim = world.permitted(1);
     world.submit(vec![Input::Claim(claim)]);
-    force(&world, Body::GateSigned(world.mask([1]))).unwrap();
-    assert!(force(&world, Body::GateSigned(world.mask([1, 2]))).is_err());
+    let intake = world.key(campaign(1));
+    let answered = |signed| Body::GateSigned(GateAnswered { intake, id: DemandId::default(), signed });
+    force(&world, answered(world.mask([1]))).unwrap();
+    assert!(force(&world, answered(world.mask([1, 2]))).is_err());
 }

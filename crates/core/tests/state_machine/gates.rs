@@ -12,7 +12,7 @@ use crate::world::{World, campaign, hash, refusal, words};
 
 fn approve(world: &mut World, indexes: &[u64]) {
     let mask = world.mask(indexes.iter().copied());
-    assert!(world.takes(Body::GateSigned(mask)));
+    assert!(world.signs(mask));
 }
 
 fn claim(world: &mut World, index: u64) {
@@ -181,7 +181,7 @@ fn masks_only_grow_and_approve_only_what_is_decided_and_not_void() {
     }
     let takes = |world: &World, indexes: &[u64]| {
         let mask = world.mask(indexes.iter().copied());
-        world.clone().takes(Body::GateSigned(mask))
+        world.clone().signs(mask)
     };
     assert!(!takes(&world, &[1, 3]), "3 is not decided");
     assert!(!takes(&world, &[]), "nothing is signed");
@@ -195,7 +195,7 @@ fn masks_only_grow_and_approve_only_what_is_decided_and_not_void() {
     let with = |change: &dyn Fn(&mut sluice_core::log::entry::GateSigned)| {
         let mut mask = world.mask([300]);
         change(&mut mask);
-        world.clone().takes(Body::GateSigned(mask))
+        world.clone().signs(mask)
     };
     assert!(!with(&|m| m.version = 2), "a gate that is not defined");
     assert!(!with(&|m| m.words[0].word = 3), "outside the round");
@@ -206,7 +206,7 @@ fn masks_only_grow_and_approve_only_what_is_decided_and_not_void() {
     approve(&mut world, &[300]);
     let mut back = world.mask([300]);
     back.words[0].as_of -= 2;
-    assert!(!world.takes(Body::GateSigned(back)), "it read further before");
+    assert!(!world.signs(back), "it read further before");
 }
 
 #[test]

@@ -3,13 +3,14 @@
 
 use alloy_primitives::{Address, B256, Bytes};
 use sluice_core::command::{
-    Action, Approval, AuthorityTerms, Command, DelegationTerms, GateTerms, HoldTarget, MandateTerms,
+    Action, Approval, AuthorityTerms, Command, DelegationTerms, Demand, GateTerms, HoldTarget, MandateTerms,
     RoundMode, RulesTerms,
 };
 use sluice_core::decide::{
     CommandFacts, GateVerdict, Input, Listed, MandateSeen, SignerSeen, VerifiedClaim, VerifiedCommand,
+    VerifiedGate,
 };
-use sluice_core::ids::Seq;
+use sluice_core::ids::{DemandId, Seq};
 use sluice_core::log::entry::{Body, ChainEvent, Commanded, GateMask, GateSigned, Outcome};
 use sluice_core::refusal::Code;
 use sluice_core::state::State;
@@ -223,6 +224,14 @@ impl World {
             as_of: self.state().seq,
             facts: Bytes::from_static(b"facts"),
         }
+    }
+
+    /// Whether the log takes note of what a gate signed.
+    pub(crate) fn signs(&mut self, signed: GateSigned) -> bool {
+        let key = self.key(campaign(1));
+        let body_hash = Demand::Gate(signed.clone()).body_hash();
+        let gate = VerifiedGate { key, id: DemandId::default(), signed, body_hash, verdict: Ok(()) };
+        matches!(self.submit(vec![Input::Gate(gate)])[..], [Body::GateSigned(_)])
     }
 
     /// What the gate signs over these indexes of round 1.

@@ -7,7 +7,9 @@ use sluice_core::command::{
     MandateTerms, RulesTerms,
 };
 use sluice_core::ids::CampaignId;
-use sluice_core::log::entry::{Appealed, Body, Covered, Due, GateMask, GateSigned, HoldPlaced, Outcome};
+use sluice_core::log::entry::{
+    Appealed, Body, Covered, Due, GateAnswered, GateMask, GateSigned, HoldPlaced, Outcome,
+};
 use sluice_core::state::hold::HoldUse;
 
 use super::{a, amount, b, campaign_terms, commanded, e, id, round_terms};
@@ -159,5 +161,6 @@ pub(super) fn gate_signed() -> Body {
         expiry: 91,
         signature: Bytes::from(vec![9; 65]),
     };
-    Body::GateSigned(GateSigned { campaign: id(), version: 7, words: vec![mask] })
+    let signed = GateSigned { campaign: id(), version: 7, words: vec![mask] };
+    Body::GateSigned(GateAnswered { intake: super::key(), id: super::demand(), signed })
 }
