@@ -12,8 +12,8 @@ use super::hold::HoldUse;
 use super::round::{Round, RoundPhase};
 use super::rules::{RuleSet, RulesPhase};
 use crate::command::{
-    Action, AppealAbout, AuthorityTerms, Command, DelegationTerms, GateTerms, HoldTarget, RoundMode, RoundTerms,
-    Subject,
+    Action, AppealAbout, AuthorityTerms, Command, DelegationTerms, GateTerms, HoldTarget, RoundMode,
+    RoundTerms, Subject,
 };
 use crate::ids::{BatchNo, CampaignId, EntitlementId, Seq};
 use crate::limits::{

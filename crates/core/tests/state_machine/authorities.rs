@@ -23,7 +23,11 @@ fn an_office_outside_the_charter_counts_in_no_quorum() {
     let mut world = World::open(10, RoundMode::Push);
     world.register(8);
     assert_eq!(world.refused(&[1, 8], void(1)), Some(Code::NotAuthorized), "it adds nothing beside another");
-    assert_eq!(world.refused(&[8, 1, 2], void(1)), Some(Code::NotAuthorized), "nor do others act in its name");
+    assert_eq!(
+        world.refused(&[8, 1, 2], void(1)),
+        Some(Code::NotAuthorized),
+        "nor do others act in its name"
+    );
     assert_eq!(world.refused(&[8], hold_of(&[1])), Some(Code::MandateMissing));
     assert_eq!(world.refused(&[8, 1], hold_of(&[1])), Some(Code::MandateMissing));
     assert_eq!(world.refused(&[1, 2], void(1)), None);
@@ -72,7 +76,8 @@ fn a_key_is_never_used_again_and_is_one_institution_s() {
     world.order(&[1], keys(1, &[0x11], &[1]));
     for used in [1, 0x11, 2] {
         assert_eq!(world.refused(&[2], keys(2, &[used], &[])), Some(Code::AuthorityExists), "{used}");
-        let terms = AuthorityTerms { authority: institution(9), name: String::new(), signers: vec![signer(used)] };
+        let terms =
+            AuthorityTerms { authority: institution(9), name: String::new(), signers: vec![signer(used)] };
         let code = {
             let mut command = world.by(&[1, 2], Action::RegisterAuthority(terms));
             command.command.approvals[0].signer = signer(0x11);
@@ -86,7 +91,8 @@ fn a_key_is_never_used_again_and_is_one_institution_s() {
 #[test]
 fn a_key_that_the_charter_gives_to_an_institution_was_not_taken_by_registering_it_first() {
     let mut world = World::open(10, RoundMode::Push);
-    let terms = AuthorityTerms { authority: institution(8), name: String::new(), signers: vec![signer(0x33)] };
+    let terms =
+        AuthorityTerms { authority: institution(8), name: String::new(), signers: vec![signer(0x33)] };
     world.order(&[1, 2], Action::RegisterAuthority(terms));
     let Body::CharterRead(CharterRead { charter, block, mut view }) = world.charter(2) else { panic!() };
     view.institutions[2].signers.push(signer(0x33));
@@ -174,12 +180,16 @@ fn mandates_are_text_that_people_can_read_and_for_somebody_who_exists() {
 fn a_command_on_an_authority_that_changed_is_stale_with_the_position() {
     let mut world = World::open(10, RoundMode::Push);
     world.register(8);
-    let grant = Action::GrantMandate(MandateTerms { holder: institution(8), text: Bytes::from_static(b"permit") });
+    let grant =
+        Action::GrantMandate(MandateTerms { holder: institution(8), text: Bytes::from_static(b"permit") });
     let stale = world.by(&[1, 2], grant);
     let (changed, _) = world.order(&[8], keys(8, &[0x18], &[]));
     assert_eq!(world.state().version_of(&Subject::Authority(institution(8))), Some(changed));
     let Body::CommandRefused(refused) = &world.submit(vec![Input::Command(stale)])[0] else { panic!() };
-    assert_eq!((refused.code, refused.changed_at, refused.authority), (Code::Stale, Some(changed), institution(1)));
+    assert_eq!(
+        (refused.code, refused.changed_at, refused.authority),
+        (Code::Stale, Some(changed), institution(1))
+    );
 }
 
 #[test]

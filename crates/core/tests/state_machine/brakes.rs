@@ -32,7 +32,10 @@ fn a_pause_stops_deciding_and_planning_until_its_time_or_its_end() {
     world.decide([1]);
     let until = world.now + HOUR;
     world.order(&[1], pause(until));
-    assert_eq!((claimed(&mut world, 2), refusal(&world.push(3, 4))), (Some(Code::Paused), Some(Code::Paused)));
+    assert_eq!(
+        (claimed(&mut world, 2), refusal(&world.push(3, 4))),
+        (Some(Code::Paused), Some(Code::Paused))
+    );
     assert_eq!(world.plan(), None);
     assert_eq!(world.refused(&[2], resume()), Some(Code::QuorumMissing));
     let mut resumed = world.clone();
@@ -142,13 +145,21 @@ fn a_correction_waits_until_all_it_repeats_is_finally_annulled_and_was_not_paid(
     world.decide([0]);
     world.void(vec![0, 1]);
     let both = correction(&world, 2);
-    assert_eq!(world.refused(&[1, 2], both.clone()), Some(Code::CorrectionEarly), "annulled in the log alone");
+    assert_eq!(
+        world.refused(&[1, 2], both.clone()),
+        Some(Code::CorrectionEarly),
+        "annulled in the log alone"
+    );
     void_on_chain(&mut world, 0);
     assert_eq!(world.refused(&[1, 2], both.clone()), Some(Code::CorrectionEarly), "one is missing");
     let id = EntitlementId { round: 1, index: 1 };
     let mined = vec![ChainEvent::Voided { items: vec![(id, amount(1))] }];
     let block = world.events_mined(campaign(1), mined);
-    assert_eq!(world.refused(&[1, 2], both.clone()), Some(Code::CorrectionEarly), "its void may be taken back");
+    assert_eq!(
+        world.refused(&[1, 2], both.clone()),
+        Some(Code::CorrectionEarly),
+        "its void may be taken back"
+    );
     world.events_final(campaign(1), block);
     let command = world.by(&[1, 2], both);
     let Body::RoundPublished(published) = &world.submit(vec![Input::Command(command)])[0] else { panic!() };

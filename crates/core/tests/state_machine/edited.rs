@@ -6,7 +6,9 @@ use sluice_core::decide::{Decision, Input, VerifiedCommand, decide};
 use sluice_core::log::entry::{Body, ChainEvent, Commanded, Entry, Outcome};
 use sluice_core::refusal::Code;
 
-use crate::institutions::{approvals, delegation, gate, hold_of, hold_person, institution, person, rules, signer};
+use crate::institutions::{
+    approvals, delegation, gate, hold_of, hold_person, institution, person, rules, signer,
+};
 use crate::world::{World, amount, campaign, hash};
 
 fn force(world: &World, body: Body) -> Result<(), &'static str> {
@@ -224,10 +226,7 @@ fn claims_beyond_a_pause_a_limit_or_their_gate_are_refused() {
     attested.evidence.attestations = vec![person(9)];
     force(&world, Body::ClaimDecided(attested.clone())).unwrap();
     world.order(&[1, 2], Action::RevokeAttestation { uid: person(9) });
-    assert_eq!(
-        force(&world, Body::ClaimDecided(attested)),
-        Err(Code::AttestationRefused.sentence())
-    );
+    assert_eq!(force(&world, Body::ClaimDecided(attested)), Err(Code::AttestationRefused.sentence()));
 }
 
 #[test]

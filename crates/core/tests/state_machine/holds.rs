@@ -57,8 +57,7 @@ fn hold_and_plan_in_one_group_are_ordered_by_position() {
     let planned = Body::BatchPlanned(world.clone().plan().unwrap());
     let hold = world.by(&[1], hold_of(&[1]));
     let mut hold_first = world.clone();
-    let bodies =
-        hold_first.submit(vec![Input::Command(hold.clone()), Input::Observed(planned.clone())]);
+    let bodies = hold_first.submit(vec![Input::Command(hold.clone()), Input::Observed(planned.clone())]);
     assert!(matches!(bodies[..], [Body::Ordered(_)]), "the plan was overtaken: {bodies:?}");
     let bodies = world.submit(vec![Input::Observed(planned), Input::Command(hold)]);
     let Body::Ordered(ordered) = &bodies[1] else { panic!() };
@@ -127,7 +126,9 @@ fn a_hold_that_ended_covers_no_round_announced_with_it_in_mind() {
     let (bodies, again) = world.submit_all(vec![Input::Command(publish.clone())]);
     assert_eq!((bodies.len(), again), (0, 1));
     world.reverify(&mut publish);
-    assert!(matches!(&world.submit(vec![Input::Command(publish)])[..], [Body::RoundPublished(p)] if p.held.is_empty()));
+    assert!(
+        matches!(&world.submit(vec![Input::Command(publish)])[..], [Body::RoundPublished(p)] if p.held.is_empty())
+    );
 }
 
 #[test]
@@ -143,7 +144,9 @@ fn what_the_engine_names_twice_is_held_once_and_released_whole() {
     let mut publish = world.by(&[1, 2], Action::Publish(terms));
     let Listed::Round { held: listed, .. } = &mut publish.verdict.as_mut().unwrap().listed else { panic!() };
     listed.extend(listed.clone());
-    assert!(matches!(&world.submit(vec![Input::Command(publish)])[..], [Body::RoundPublished(p)] if p.held.len() == 2));
+    assert!(
+        matches!(&world.submit(vec![Input::Command(publish)])[..], [Body::RoundPublished(p)] if p.held.len() == 2)
+    );
     world.order(&[1], Action::Release { hold: at });
     assert!(held(&world).is_empty());
 }
@@ -158,7 +161,11 @@ fn one_institution_holds_so_many_in_72_hours_and_more_takes_the_threshold() {
     let (two, one) = (world.by(&[1], range(300, 1)), world.by(&[1], range(302, 1)));
     let bodies = world.submit(vec![Input::Command(two), Input::Command(one)]);
     assert!(matches!(bodies[0], Body::Ordered(_)));
-    assert_eq!(crate::world::refusal(&bodies[1]), Some(Code::HoldLimit), "they are counted one after another");
+    assert_eq!(
+        crate::world::refusal(&bodies[1]),
+        Some(Code::HoldLimit),
+        "they are counted one after another"
+    );
     place(&mut world, &[2], range(400, 10));
     place(&mut world, &[1, 2], range(500, 300));
     assert_eq!(world.state().hold_use[&institution(1)].held, HOLDS_ALONE_MAX, "what M hold is not counted");
@@ -195,7 +202,11 @@ fn a_hold_ends_by_itself_unless_another_institution_confirms_it() {
     assert!(world.submit(Vec::new()).is_empty());
     world.now += 1;
     let renew = Action::RenewHold { hold };
-    assert_eq!(world.refused(&[1, 2], renew.clone()), Some(Code::QuorumMissing), "renewal takes three quarters");
+    assert_eq!(
+        world.refused(&[1, 2], renew.clone()),
+        Some(Code::QuorumMissing),
+        "renewal takes three quarters"
+    );
     world.order(&[1, 2, 3], renew);
     assert_eq!(until(&world, hold), world.now + millis(HOLD_CONFIRMED));
 }
@@ -279,5 +290,8 @@ fn a_hold_names_what_exists_and_is_owed() {
     let Listed::Covered { as_of, .. } = &mut ahead.verdict.as_mut().unwrap().listed else { panic!() };
     *as_of = seq + 1;
     assert_eq!(world.submit_all(vec![Input::Command(ahead)]).1, 1, "a position that was not reached");
-    assert_eq!(world.state().holds.values().filter(|h| h.target == HoldTarget::Person { person: person(5) }).count(), 0);
+    assert_eq!(
+        world.state().holds.values().filter(|h| h.target == HoldTarget::Person { person: person(5) }).count(),
+        0
+    );
 }

@@ -32,7 +32,8 @@ fn an_office_does_what_its_mandate_permits_and_the_evidence_names_it() {
     assert_eq!(world.state().mandates[&mandate].spent.amount, sum([0]));
     let by_another = world.under(mandate, 1, push(1, 2));
     assert_eq!(world.code(by_another), Some(Code::MandateMissing), "a mandate is its holder's");
-    let mut void = world.under(mandate, 8, Action::Void { campaign: campaign(1), round: 1, indexes: vec![3] });
+    let mut void =
+        world.under(mandate, 8, Action::Void { campaign: campaign(1), round: 1, indexes: vec![3] });
     void.command.subject_version = world.state().seq;
     assert_eq!(world.code(void), Some(Code::NotAuthorized), "no mandate stands in for M of N");
 }
@@ -105,7 +106,10 @@ fn a_mandate_that_changed_sends_its_command_back_and_one_that_ended_refuses_it()
 }
 
 /// A delegation of office 8 under its mandate, and a command that the vendor signs.
-fn vendor(world: &mut World, change: impl FnOnce(&mut sluice_core::command::DelegationTerms)) -> [alloy_primitives::B256; 2] {
+fn vendor(
+    world: &mut World,
+    change: impl FnOnce(&mut sluice_core::command::DelegationTerms),
+) -> [alloy_primitives::B256; 2] {
     world.register(8);
     let mandate = world.mandate(8);
     let mut terms = delegation(8, mandate);
@@ -116,7 +120,11 @@ fn vendor(world: &mut World, change: impl FnOnce(&mut sluice_core::command::Dele
     [mandate, id]
 }
 
-fn by_vendor(world: &mut World, [mandate, delegation]: [alloy_primitives::B256; 2], action: Action) -> VerifiedCommand {
+fn by_vendor(
+    world: &mut World,
+    [mandate, delegation]: [alloy_primitives::B256; 2],
+    action: Action,
+) -> VerifiedCommand {
     let mut command = world.under(mandate, 8, action);
     command.command.delegation = delegation;
     command.command.approvals[0].signer = signer(0x7e);
@@ -147,7 +155,8 @@ fn a_vendor_s_key_acts_in_the_office_s_name_within_its_delegation() {
 fn two_commands_of_a_vendor_in_one_group_cannot_overspend_its_delegation() {
     let mut world = World::open(10, RoundMode::Push);
     let ids = vendor(&mut world, |terms| terms.count_max = Some(1));
-    let both = [hold_of(&[0]), hold_of(&[1])].map(|action| Input::Command(by_vendor(&mut world, ids, action)));
+    let both =
+        [hold_of(&[0]), hold_of(&[1])].map(|action| Input::Command(by_vendor(&mut world, ids, action)));
     let refused: Vec<_> = world.submit(both.into()).iter().map(crate::world::refusal).collect();
     assert_eq!(refused, [None, Some(Code::DelegationDenies)]);
 }
@@ -199,5 +208,9 @@ fn only_what_is_one_s_own_can_be_delegated_and_nothing_that_lends_further_powers
     for (at, change) in denied.into_iter().enumerate() {
         assert_eq!(world.refused(&[8], with(change)), Some(Code::DelegationDenies), "{at}");
     }
-    assert_eq!(world.refused(&[8], with(&move |t| t.mandate = zero)), None, "its own power, whatever that is");
+    assert_eq!(
+        world.refused(&[8], with(&move |t| t.mandate = zero)),
+        None,
+        "its own power, whatever that is"
+    );
 }

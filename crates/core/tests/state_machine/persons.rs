@@ -91,7 +91,9 @@ fn a_claim_verified_against_an_older_binding_is_verified_again_whichever_way_it_
     bad.verdict = Err(fault);
     let mut before = world.clone();
     let bodies = before.submit(vec![Input::Claim(bad.clone()), Input::Claim(good.clone())]);
-    let [Body::ClaimRefused(refused), Body::ClaimDecided(decided)] = &bodies[..] else { panic!("{bodies:?}") };
+    let [Body::ClaimRefused(refused), Body::ClaimDecided(decided)] = &bodies[..] else {
+        panic!("{bodies:?}")
+    };
     assert_eq!((refused.evidence.person, decided.evidence.person), (person(3), person(3)));
     let command = world.by_person(HOME, moved());
     world.done(command);

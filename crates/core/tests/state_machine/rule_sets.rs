@@ -27,7 +27,11 @@ fn proposed() -> World {
 fn a_rule_set_comes_into_force_when_enough_others_approved() {
     let mut world = proposed();
     let lineage = rules(1, "a").lineage_id();
-    assert_eq!(world.refused(&[1], activate("a", 0)), Some(Code::QuorumMissing), "its proposer alone is not M");
+    assert_eq!(
+        world.refused(&[1], activate("a", 0)),
+        Some(Code::QuorumMissing),
+        "its proposer alone is not M"
+    );
     assert_eq!(world.refused(&[1], approve("a")), Some(Code::SelfApproval));
     assert_eq!(world.refused(&[2, 1], approve("a")), Some(Code::SelfApproval), "nor beside another");
     world.order(&[2], approve("a"));
