@@ -30,7 +30,7 @@ use crate::world::{CLOSES, World, campaign};
 /// Format byte, stream, seq, epoch, recorded_at; then the body begins with its discriminant.
 const KIND_AT: usize = 1 + 4 + 8 + 8 + 8;
 /// The state that the recorded log leads to.
-const RECORDED_HASH: &str = "c80d9b72c9d718c14e6e48f0c81c14ccdb0de53094ba5906375264218bbdcb10";
+const RECORDED_HASH: &str = "c9930f8cbbc07f493eee8a0e25f6f9cf13722aa223fcc54bea18491b66f79a54";
 
 fn golden(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
