@@ -101,8 +101,7 @@ impl Simulation {
         let seen = command.verdict.as_mut().unwrap().mandate.as_mut().unwrap();
         seen.limits = Limits { amount: Some(Total(MANDATE_MAX)), ..Limits::default() };
         let delegations = &self.world.state().delegations;
-        let vendor =
-            delegations.iter().filter(|(_, d)| d.terms.mandate == command.command.mandate).next_back();
+        let vendor = delegations.iter().rfind(|(_, d)| d.terms.mandate == command.command.mandate);
         if let Some((id, _)) = vendor {
             command.command.delegation = *id;
             command.command.approvals[0].signer = signer(0x7e);
