@@ -25,6 +25,10 @@ pub use office::{
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 #[borsh(use_discriminant = true)]
 #[repr(u8)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a demand is decoded, used and dropped; most of them are claims"
+)]
 pub enum Demand {
     /// Pay one entitlement.
     Claim(ClaimDemand) = 1,

@@ -31,7 +31,8 @@ fn digest(terms: CampaignTerms) -> B256 {
         approvals: Vec::new(),
     };
     let charter = ContractRef { chain_id: 1, address: Address::repeat_byte(0xcc) };
-    command_digest(&command, DemandId(Uuid::from_u128(5)), B256::repeat_byte(6), charter).unwrap()
+    command_digest(&command, DemandId(Uuid::from_u128(5)), B256::repeat_byte(6), charter)
+        .expect("it stands in no list")
 }
 
 #[test]

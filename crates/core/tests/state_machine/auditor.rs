@@ -1,6 +1,8 @@
 //! An auditor: it knows the lists and reads the entries, one map of entitlements, nothing of State's bits, sums or
 //! indexes. What it holds true of every entitlement and every base unit is compared with State after each group.
 
+mod offices;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use sluice_core::command::{Action, RoundMode};
@@ -14,6 +16,8 @@ use sluice_core::state::status::ClaimState;
 
 use crate::world::{amount, sum};
 
+use offices::Offices;
+
 type Key = (CampaignId, EntitlementId);
 
 /// One entitlement, as the entries tell it.
@@ -21,9 +25,9 @@ type Key = (CampaignId, EntitlementId);
 pub(crate) struct Fate {
     pub(crate) decided: bool,
     pub(crate) redirected: bool,
+    /// Decided by the log, not only paid by another hand.
+    counted: bool,
     pub(crate) void: bool,
-    /// Annulled by a command. What only the chain annulled, the contract passes over by itself.
-    ordered_void: bool,
     pub(crate) paid: bool,
     /// The batch in flight that names it.
     batch: Option<u64>,
@@ -48,8 +52,6 @@ impl Fate {
 #[derive(Clone, Debug)]
 struct Flight {
     plan: BatchPlanned,
-    /// Whether this content was ever signed.
-    signed: bool,
     mined: Option<(Vec<EntitlementId>, Vec<Skipped>)>,
 }
 
@@ -62,6 +64,8 @@ pub(crate) struct Auditor {
     funded: BTreeMap<CampaignId, u128>,
     answered: BTreeSet<IntakeKey>,
     gas: Option<GasModel>,
+    offices: Offices,
+    counted: BTreeMap<CampaignId, u128>,
 }
 
 fn named(words: &[WordMask]) -> Vec<EntitlementId> {
@@ -85,6 +89,7 @@ impl Auditor {
         if let Some(key) = entry.body.intake() {
             assert!(self.answered.insert(key), "a row is answered once");
         }
+        self.offices.read(entry);
         match &entry.body {
             Body::RoundPublished(published) => {
                 let terms = &published.terms;
@@ -97,6 +102,7 @@ impl Auditor {
                 let fate = self.fate(claim.intake.campaign, claim.entitlement);
                 assert!(!fate.decided && !fate.void && !fate.paid && !fate.by_wallet, "decided at most once");
                 (fate.decided, fate.redirected) = (true, claim.redirect.is_some());
+                self.count(claim.intake.campaign, [claim.entitlement]);
             }
             Body::Pushed(pushed) => {
                 let Action::Push { campaign, round, from, to } = pushed.command.command.action else {
@@ -107,6 +113,7 @@ impl Auditor {
                     let fate = self.fate(campaign, EntitlementId { round, index });
                     if !fate.decided && !fate.void {
                         fate.decided = true;
+                        self.count(campaign, [EntitlementId { round, index }]);
                         shards.entry((index / SHARD) as u32).or_default().push(index);
                     }
                 }
@@ -120,10 +127,9 @@ impl Auditor {
                     assert_eq!(*listed, amount(*index));
                     let fate = self.fate(campaign, EntitlementId { round, index: *index });
                     assert!(!fate.void && !fate.paid);
-                    (fate.void, fate.ordered_void) = (true, true);
+                    fate.void = true;
+                    self.uncount(campaign, EntitlementId { round, index: *index });
                 }
-                let annulled = voided.items.iter().map(|(index, _)| EntitlementId { round, index: *index });
-                self.drop_unsigned(campaign, &annulled.collect::<BTreeSet<_>>());
             }
             Body::Due(Due::SkipRetry { campaign, entitlement }) => {
                 self.fate(*campaign, *entitlement).waits = false;
@@ -132,16 +138,25 @@ impl Auditor {
         }
     }
 
+    /// What the log decides stays within the campaign's limit.
+    fn count(&mut self, campaign: CampaignId, ids: impl IntoIterator<Item = EntitlementId>) {
+        for id in ids {
+            self.fate(campaign, id).counted = true;
+            *self.counted.entry(campaign).or_default() += amount(id.index).get();
+        }
+        assert!(self.counted[&campaign] <= self.offices.limit(campaign), "more than the limit is decided");
+    }
+
+    /// What was decided and annulled leaves room again.
+    fn uncount(&mut self, campaign: CampaignId, id: EntitlementId) {
+        if self.fate(campaign, id).counted {
+            *self.counted.get_mut(&campaign).unwrap() -= amount(id.index).get();
+        }
+    }
+
     fn read_chain(&mut self, body: &Body) {
         match body {
             Body::BatchPlanned(plan) => self.planned(plan),
-            Body::AttemptSigned(attempt) => {
-                let flight = self.flights.get_mut(&(attempt.campaign, attempt.batch)).unwrap();
-                let named = named(&flight.plan.words);
-                let first = !std::mem::replace(&mut flight.signed, true);
-                let void = named.iter().any(|id| self.fates[&(attempt.campaign, *id)].ordered_void);
-                assert!(!first || !void, "nothing void is signed for the first time");
-            }
             Body::BatchMined(mined) => {
                 let paid = named(&mined.paid);
                 let flight = self.flights.get_mut(&(mined.campaign, mined.batch)).unwrap();
@@ -212,6 +227,9 @@ impl Auditor {
             }
             ChainEvent::Voided { items } => {
                 for (id, _) in items {
+                    if !self.fate(campaign, id).void {
+                        self.uncount(campaign, id);
+                    }
                     self.fate(campaign, id).void = true;
                 }
             }
@@ -223,15 +241,9 @@ impl Auditor {
         let fate = self.fate(campaign, id);
         assert!(!fate.paid, "paid at most once");
         (fate.paid, fate.waits) = (true, false);
-    }
-
-    /// What was planned, not signed, and names something annulled is given up.
-    fn drop_unsigned(&mut self, campaign: CampaignId, annulled: &BTreeSet<EntitlementId>) {
-        let names = |flight: &Flight| named(&flight.plan.words).iter().any(|id| annulled.contains(id));
-        let gone = self.flights.iter().filter(|((c, _), f)| *c == campaign && !f.signed && names(f));
-        for key in gone.map(|(key, _)| *key).collect::<Vec<_>>() {
-            let flight = self.flights.remove(&key).unwrap();
-            self.leave(campaign, &flight.plan.words);
+        // Annulled too late: it counts again, whatever the limit says now.
+        if fate.void && fate.counted {
+            *self.counted.get_mut(&campaign).unwrap() += amount(id.index).get();
         }
     }
 
@@ -253,6 +265,7 @@ impl Auditor {
 
     fn planned(&mut self, plan: &BatchPlanned) {
         let ids = named(&plan.words);
+        assert!(ids.is_empty() || !self.offices.is_stopped(plan.campaign), "planned in a pause or a hold");
         let cost = self.gas.unwrap_or_default().of(&plan.form, &plan.words);
         assert!(cost <= BATCH_GAS_MAX, "{cost} gas for {:?}", plan.form);
         assert_eq!(plan.total, sum(ids.iter().map(|id| id.index)));
@@ -261,8 +274,12 @@ impl Auditor {
             assert!(fate.payable(), "{id:?} is planned as {fate:?}");
             assert_eq!(fate.redirected, matches!(plan.form, BatchForm::Redirected { .. }), "{id:?}");
             fate.batch = Some(plan.batch);
+            let redirected = fate.redirected;
             let (count, mode) = self.rounds[&(plan.campaign, id.round)];
-            assert!(id.index < count && mode != RoundMode::Gated);
+            let gated = mode == RoundMode::Gated;
+            assert!(id.index < count && (!gated || self.offices.is_approved(&(plan.campaign, *id))));
+            assert_eq!(gated && !redirected, plan.form == BatchForm::Gated, "{id:?}");
+            assert!(!self.offices.is_held(&(plan.campaign, *id)), "{id:?} is held");
         }
         if let BatchForm::Dense { round, start, levels } = plan.form {
             let (count, mode) = self.rounds[&(plan.campaign, round)];
@@ -273,14 +290,14 @@ impl Auditor {
                 assert!(inside || self.fates[&(plan.campaign, id)].paid, "{index} is paid unasked");
             }
         }
-        let before = self
-            .flights
-            .insert((plan.campaign, plan.batch), Flight { plan: plan.clone(), signed: false, mined: None });
+        let before =
+            self.flights.insert((plan.campaign, plan.batch), Flight { plan: plan.clone(), mined: None });
         assert!(before.is_none(), "a number is used once at a time");
     }
 
     /// Compares every base unit, and whether there is something to plan where nothing is in flight.
     pub(crate) fn compare(&self, state: &State) {
+        self.offices.compare(state);
         for (id, campaign) in &state.campaigns {
             let mut expected: BTreeMap<Account, u128> = BTreeMap::new();
             for ((_, entitlement), fate) in self.fates.iter().filter(|((c, _), _)| c == id) {
@@ -299,6 +316,7 @@ impl Auditor {
                 assert_eq!(campaign.funds.balance(account), wanted as i128, "{account:?}");
             }
             assert_eq!(campaign.funds.balance(Account::Funded), -(funded as i128));
+            assert_eq!(campaign.decided.total.get(), self.counted.get(id).copied().unwrap_or_default());
         }
     }
 
@@ -313,7 +331,15 @@ impl Auditor {
 
     /// Entitlements of a campaign that a batch could name now.
     pub(crate) fn payable(&self, campaign: CampaignId) -> usize {
-        self.fates.iter().filter(|((c, _), fate)| *c == campaign && fate.payable()).count()
+        if self.offices.is_stopped(campaign) {
+            return 0;
+        }
+        let allowed = |key: &Key| {
+            let gated = self.rounds[&(key.0, key.1.round)].1 == RoundMode::Gated;
+            !self.offices.is_held(key) && (!gated || self.offices.is_approved(key))
+        };
+        let of = self.fates.iter().filter(|((c, _), _)| *c == campaign);
+        of.filter(|(key, fate)| fate.payable() && allowed(key)).count()
     }
 
     /// Whether no failed transfer waits for a retry, and every decided entitlement is paid, void or given up.

@@ -60,7 +60,7 @@ fn orders_that_the_state_forbids_are_refused() {
     let mandate = world.mandate(8);
     let set = rules(1, "a");
     let name = set.hash();
-    world.order(&[1], Action::ProposeRules(set.clone()));
+    world.order(&[1], Action::ProposeRules(set));
     let (hold, _) = world.order(&[1], hold_of(&[1]));
     let same = |action: &Action| {
         let action = action.clone();
@@ -144,7 +144,7 @@ fn a_hold_that_covers_counts_or_names_something_else_is_refused() {
         edit(placed);
         assert!(force(&world, Body::Ordered(bad)).is_err(), "{at}");
     }
-    let mut done = good.clone();
+    let mut done = good;
     done.outcome = Outcome::Done;
     assert_eq!(force(&world, Body::Ordered(done)), Err("the command cannot have this outcome"));
     let paid = world.paid_event(1, 5);

@@ -6,12 +6,16 @@ use sluice_core::ids::StreamId;
 use sluice_core::log::entry::Entry;
 use sluice_core::state::State;
 
-use crate::simulation::Simulation;
+use crate::simulation::{OPERATIONS, Simulation};
 use crate::world::World;
 
 fn life() -> impl Strategy<Value = ([u64; 2], u64, Vec<(u8, u64)>)> {
     let counts = [1..1_400u64, 1..300u64];
-    (counts, prop_oneof![Just(100u64), 30..400u64], prop::collection::vec((0..26u8, any::<u64>()), 1..120))
+    (
+        counts,
+        prop_oneof![Just(100u64), 30..400u64],
+        prop::collection::vec((0..OPERATIONS, any::<u64>()), 1..160),
+    )
 }
 
 /// The state of these bytes, from the first entry.

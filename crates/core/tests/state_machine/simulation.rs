@@ -1,6 +1,8 @@
 //! A random life of a log with two campaigns and a chain that mines, forgets and finalises. Every draw comes from the
 //! operations' numbers, so that a failing life shrinks.
 
+mod offices;
+
 use std::collections::BTreeSet;
 
 use sluice_core::command::{Action, ClaimDemand, RoundMode};
@@ -15,6 +17,12 @@ use sluice_core::refusal::Code;
 
 use crate::auditor::Auditor;
 use crate::world::{CHAIN, CLOSES, LANE, World, amount, campaign, hash, recipient, skipped, sum};
+
+pub(crate) use offices::{DELEGATION_MAX, MANDATE_MAX};
+
+const CAMPAIGNS: [u128; 3] = [1, 2, 3];
+/// How many kinds of operations there are.
+pub(crate) const OPERATIONS: u8 = 38;
 
 /// A draw.
 pub(crate) struct Draw(pub(crate) u64);
@@ -69,7 +77,7 @@ pub(crate) struct Simulation {
     blocks: Vec<Block>,
     paid: BTreeSet<(CampaignId, EntitlementId)>,
     void: BTreeSet<(CampaignId, EntitlementId)>,
-    settled: [u64; 3],
+    settled: [u64; 4],
     hash: u64,
     epoch_on_chain: u64,
 }
@@ -86,20 +94,30 @@ impl Simulation {
             blocks: Vec::new(),
             paid: BTreeSet::new(),
             void: BTreeSet::new(),
-            settled: [0; 3],
+            settled: [0; 4],
             hash: 1_000_000,
             epoch_on_chain: 0,
         };
-        for (n, mode) in [(1, RoundMode::Push), (2, RoundMode::Pull)] {
+        for n in 1..=2 {
             sim.world.create(campaign(n));
-            sim.new_round(campaign(n), counts[n as usize - 1], mode);
         }
+        sim.found_offices();
+        sim.new_round(campaign(1), counts[0], RoundMode::Push);
+        sim.new_round(campaign(2), counts[1], RoundMode::Pull);
+        sim.new_round(campaign(3), counts[1], RoundMode::Gated);
         sim
     }
 
     fn new_round(&mut self, id: CampaignId, count: u64, mode: RoundMode) {
         self.flush();
-        let round = self.world.publish(id, count, mode);
+        let round = self.world.state().campaign(id).unwrap().next_round();
+        let mut terms = self.world.terms(id, round, count, mode);
+        if let Some(gate) = self.world.state().campaign(id).unwrap().gates.get(&1) {
+            (terms.gate, terms.rules_hash) = (1, gate.terms.hash());
+        }
+        let publish = self.world.command(Action::Publish(terms));
+        let bodies = self.world.submit(vec![publish]);
+        assert!(matches!(bodies.last(), Some(Body::RoundPublished(_))), "{bodies:?}");
         let terms = Box::new(self.world.state().campaign(id).unwrap().round(round).unwrap().terms.clone());
         let funded = ChainEvent::Funded { amount: sum(0..count) };
         self.mine_events(id, vec![funded, ChainEvent::Published { terms }, ChainEvent::Opened { round }]);
@@ -128,7 +146,7 @@ impl Simulation {
 
     pub(crate) fn act(&mut self, operation: u8, number: u64) {
         let mut draw = Draw(number);
-        let id = campaign(1 + u128::from(draw.below(2)));
+        let id = campaign(1 + u128::from(draw.below(3)));
         match operation {
             0..=3 => self.claims(id, &mut draw),
             4 => self.push(&mut draw),
@@ -144,6 +162,7 @@ impl Simulation {
             20 => self.world.now += draw.below(60_000),
             21 => self.repeat(&mut draw),
             22 => self.other(id, &mut draw),
+            26..OPERATIONS => self.order_some(operation, id, &mut draw),
             _ => {
                 self.flush();
             }
@@ -170,6 +189,7 @@ impl Simulation {
             let deadline = CLOSES * 10;
             let demand = ClaimDemand { round, index, recipient, to, amount, deadline, signature };
             let mut claim = self.world.claim_of(id, demand);
+            self.looked_up(&mut claim, draw);
             match draw.below(30) {
                 0 => claim.verdict = Err(Code::BadSignature.into()),
                 1 => claim.accepted_at = CLOSES * 2_000,
@@ -424,7 +444,7 @@ impl Simulation {
                 assert!(self.takes(Body::EpochOnChain(EpochOnChain { chain_id: CHAIN, epoch, block })));
             }
             2 if self.world.state().campaign(id).unwrap().rounds.len() < 3 => {
-                let mode = if id == campaign(1) { RoundMode::Push } else { RoundMode::Pull };
+                let mode = self.world.state().campaign(id).unwrap().rounds[&1].terms.mode;
                 let count = 1 + draw.below(60);
                 self.new_round(id, count, mode);
             }
@@ -442,10 +462,11 @@ impl Simulation {
 
     /// From here on nothing fails: whatever was decided and can be paid is paid.
     pub(crate) fn finish(&mut self) {
+        self.release_all();
         for _ in 0..2_000 {
             self.world.now += 600_000;
             self.flush();
-            for id in [campaign(1), campaign(2)] {
+            for id in CAMPAIGNS.map(campaign) {
                 self.plan(id);
                 for _ in 0..4 {
                     self.sign(id);
@@ -453,7 +474,7 @@ impl Simulation {
                 }
             }
             self.settle_down();
-            let idle = [campaign(1), campaign(2)].iter().all(|id| {
+            let idle = CAMPAIGNS.map(campaign).iter().all(|id| {
                 self.auditor.payable(*id) == 0 && self.world.state().campaign(*id).unwrap().in_flight() == 0
             });
             if idle && self.auditor.nothing_waits() {

@@ -169,7 +169,6 @@ fn needs(state: &State, command: &Command) -> Needs {
 }
 
 /// The mandate a command names: in force, the first signer's, and permitting it. `Some(None)` where it names none.
-#[expect(clippy::type_complexity, reason = "verified again, or none, or one")]
 fn mandated<'a>(
     state: &'a State,
     input: &VerifiedCommand,

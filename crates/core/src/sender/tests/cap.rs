@@ -80,9 +80,8 @@ fn where_even_the_base_fee_is_above_the_nodes_cap_it_waits_and_says_so() {
     let mut told = facts(7);
     told.node_cap = Some(wei(90));
     let waits = Step::WaitsForFees { asked: 108, most: 90 };
-    let refused = steps(&told, &[batch(1, vec![attempt(7, 1, 800)])]);
-    let new = steps(&told, &[batch(1, vec![])]);
-    assert_eq!([refused, new], [[waits.clone()], [waits]]);
+    assert_eq!(steps(&told, &[batch(1, vec![attempt(7, 1, 800)])]), std::slice::from_ref(&waits));
+    assert_eq!(steps(&told, &[batch(1, vec![])]), [waits]);
 }
 
 #[test]
