@@ -153,6 +153,7 @@ const MUTANTS = [
   ['campaign-wide hold', PAYMENTS, 'if (_campaign.heldUntil > block.timestamp) revert Paused(_campaign.heldUntil);', '', 'Holds'],
   ['sweep of a held round', ROUNDS, 'if (holds != 0) revert HoldsStand(roundNo, holds);', '', 'Holds'],
   ['sweep under a campaign-wide hold', ROUNDS, 'if (_campaign.heldUntil > block.timestamp) revert Paused(_campaign.heldUntil);', '', 'Holds'],
+  ['a lane without its gate', SETTLEMENT, '_requireGate(gate, chunk.roundNo, chunk.word, chunk.mask, gates[i]);', '', 'GatesInvariants'],
   ['grace after a hold', ROUNDS, 'uint64(closed > lastEnd ? closed : lastEnd)', 'uint64(closed + 0 * lastEnd)', 'Holds'],
 ];
 
