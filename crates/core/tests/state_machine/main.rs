@@ -11,6 +11,7 @@ mod auditor;
 mod batches;
 mod claims;
 mod commands;
+mod corrections;
 mod events;
 mod golden;
 mod guards;
