@@ -100,12 +100,7 @@ impl Chain {
     ///
     /// # Errors
     /// No answer.
-    pub async fn hold_count(
-        &self,
-        warden: Address,
-        distributor: Address,
-        at: At,
-    ) -> Result<u64, ChainError> {
+    pub async fn hold_count(&self, warden: Address, distributor: Address, at: At) -> Result<u64, ChainError> {
         small("holdCount", self.view(warden, Warden::holdCountCall { distributor }, at).await?)
     }
 
