@@ -99,6 +99,8 @@ const MUTANTS = [
   ['mode of a gated settle', SETTLEMENT, 'if ((hot.mode() == Mode.GATED) != gated) revert WrongMode(chunk.roundNo, hot.mode());', '', 'Gates'],
   ['a gate\'s word for each chunk', SETTLEMENT, 'if (gates.length != chunks.length) revert BadInputLength(gates.length, chunks.length);', '', 'Gates'],
   ['gate\'s words of a redirected batch cover it', SETTLEMENT, 'if (hot.mode() == Mode.GATED) _requireAnyGate(roundNo, item.index, gates);', '', 'Gates'],
+  ['round of a redirected batch\'s gate', SETTLEMENT, 'g.roundNo == roundNo && ', '', 'Gates'],
+  ['word of a redirected batch\'s gate', SETTLEMENT, 'g.word == word && ', '', 'Gates'],
   ['gate\'s words of a redirected batch are signed', SETTLEMENT, '_verifyGate(gate, gates[i]);', '', 'Gates'],
   ['gate\'s mask', GATES, ' || wanted & ~g.mask != 0', '', 'Gates'],
   ['gate\'s round', GATES, 'g.roundNo != roundNo || ', '', 'Gates'],
