@@ -142,7 +142,15 @@ contract GatesTest is Gated {
             if (k == 5) g.signature = "";
             refusedGated(c, g, BAD);
         }
+        // The same bit of the next word is somebody else.
         GateWord memory other = gateWord(GATE_KEY, r, 0, 0x2);
+        bytes memory why = abi.encodeWithSelector(IDistributor.NotApproved.selector, r, 1, 2);
+        refusedGated(chunk(t, r, 1, 0x2), other, why);
+        _refusedClaim(t, r, 257, other, why);
+        Redirect[] memory items = one(redirect(t, r, 257, address(0xd)));
+        vm.prank(lane);
+        vm.expectRevert(why);
+        dist.settleTo(1, 1, 0, items, one(other));
         other.word = 1;
         refusedGated(chunk(t, r, 1, 0x2), other, BAD);
         vm.chainId(5);

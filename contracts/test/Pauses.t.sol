@@ -4,7 +4,7 @@ pragma solidity 0.8.30;
 import {ICharter} from "../src/interfaces/ICharter.sol";
 import {IDistributor} from "../src/interfaces/IDistributor.sol";
 import {IWarden} from "../src/interfaces/IWarden.sol";
-import {Approval, GateWord, Mode, SparseWord} from "../src/interfaces/Types.sol";
+import {Approval, GateWord, Mode, Phase, SparseWord} from "../src/interfaces/Types.sol";
 import {Gated} from "./support/Gated.sol";
 import {TestTree} from "./support/TestTree.sol";
 
@@ -88,6 +88,19 @@ contract PausesTest is Gated {
         vm.prank(stranger);
         dist.settleGated(0, 0, 0, chunks, one(gateWord(GATE_KEY, gated, 0, 2)));
         eq(dist.paidWord(r, 0), 0xf, "the exit pays");
+    }
+
+    /// @notice In TRIPPED wallets claim as in EXIT. (Nothing trips yet: the phase is set where the Charter keeps it.)
+    function test_norWalletsInTripped() public {
+        TestTree.Tree memory t = people(8);
+        uint256 r = opened(t, Mode.PULL);
+        uint256 gated = opened(t, Mode.GATED);
+        pause(now_() + 1 days, 0, 3);
+        bytes32 head = vm.load(address(charter), 0);
+        vm.store(address(charter), 0, bytes32(uint256(head) & ~uint256(0xff) | uint256(Phase.TRIPPED)));
+        isTrue(charter.phase() == Phase.TRIPPED, "the layout is as promised");
+        claim(t, r, 0);
+        claimAttested(t, gated, 0, gateWord(GATE_KEY, gated, 0, 1));
     }
 
     // -- how long -------------------------------------------------------------------------------------------------

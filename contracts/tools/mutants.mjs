@@ -15,6 +15,9 @@ const CLAIMS = 'src/distributor/Claims.sol';
 const SETTLEMENT = 'src/distributor/Settlement.sol';
 const ROUNDS = 'src/distributor/Rounds.sol';
 const LEDGER = 'src/distributor/Ledger.sol';
+const GATES = 'src/distributor/Gates.sol';
+const HOLDS = 'src/distributor/Holds.sol';
+const WARDEN = 'src/Warden.sol';
 const ENTRIES = 'src/lib/Entries.sol';
 const SEQUENCERS = 'src/charter/Sequencers.sol';
 const INSTITUTIONS = 'src/charter/Institutions.sol';
@@ -92,6 +95,68 @@ const MUTANTS = [
   ['time of a change', 'src/Charter.sol', 'if (block.timestamp < readyAt || block.timestamp > readyAt + CHANGE_WINDOW) {', 'if (block.timestamp > readyAt + CHANGE_WINDOW) {', 'Charter'],
   ['front-run clone', 'src/DistributorFactory.sol', 'return keccak256(abi.encode(deployer, salt));', 'deployer; return salt;', 'Clone'],
   ['direct use of the implementation', 'src/DistributorClone.sol', 'if (address(this) == SELF) revert NotAClone();', '', 'Clone'],
+  // -- gates, holds and pauses
+  ['mode of a gated settle', SETTLEMENT, 'if ((hot.mode() == Mode.GATED) != gated) revert WrongMode(chunk.roundNo, hot.mode());', '', 'Gates'],
+  ['a gate\'s word for each chunk', SETTLEMENT, 'if (gates.length != chunks.length) revert BadInputLength(gates.length, chunks.length);', '', 'Gates'],
+  ['gate\'s words of a redirected batch cover it', SETTLEMENT, 'if (hot.mode() == Mode.GATED) _requireAnyGate(roundNo, item.index, gates);', '', 'Gates'],
+  ['round of a redirected batch\'s gate', SETTLEMENT, 'g.roundNo == roundNo && ', '', 'Gates'],
+  ['word of a redirected batch\'s gate', SETTLEMENT, 'g.word == word && ', '', 'Gates'],
+  ['gate\'s words of a redirected batch are signed', SETTLEMENT, '_verifyGate(gate, gates[i]);', '', 'Gates'],
+  ['gate\'s mask', GATES, ' || wanted & ~g.mask != 0', '', 'Gates'],
+  ['gate\'s round', GATES, 'g.roundNo != roundNo || ', '', 'Gates'],
+  ['gate\'s word number', GATES, 'g.word != word || ', '', 'Gates'],
+  ['gate\'s expiry', GATES, 'if (block.timestamp > g.expiry) revert GateExpired(g.expiry);', '', 'Gates'],
+  ['gate disabled', GATES, 'if (key.disabledUntil > block.timestamp) revert GateOff(version, key.disabledUntil);', '', 'Gates'],
+  ['gate\'s signature', GATES, 'if (!signed) revert BadGateSignature(uint16(gate.version));', '', 'Gates'],
+  ['gate\'s key of another kind', GATES, '(gate.version, gate.account, gate.hasKey, gate.rulesHash) = (version, key.account, key.hasKey, key.rulesHash);', '(gate.version, gate.account, gate.hasKey, gate.rulesHash) = (version, key.account, false, key.rulesHash);', 'Gates'],
+  ['mode of an attested claim', GATES, 'if (hot.mode() != Mode.GATED) revert WrongMode(roundNo, hot.mode());', '', 'Gates'],
+  ['wallet of an attested claim', GATES, 'if (msg.sender != recipient || to != recipient) {', 'if (false) {', 'Gates'],
+  ['destination of an attested claim', GATES, 'if (msg.sender != recipient || to != recipient) {', 'if (msg.sender != recipient) {', 'Gates'],
+  ['closing of an attested claim', GATES, 'if (block.timestamp > at) revert Closed(at);', '', 'Gates'],
+  ['policy of an attested claim', GATES, 'if (_exitOnly() && phase == Phase.ACTIVE) revert ClaimsNotOpen(phase);', '', 'Gates'],
+  ['pause of an attested claim', GATES, '_requirePaying(roundNo, hot, phase != Phase.ACTIVE);', '', 'Pauses'],
+  ['gate installed at publication', ROUNDS, 'gate.account != address(0) && ', '', 'Gates'],
+  ['gate\'s rules at publication', ROUNDS, ' && gate.rulesHash == t.rulesHash', '', 'Gates'],
+  ['a gate version is for good', WARDEN, 'if (gate.installedAt != 0) revert BadGate("the version is installed already");', '', 'Gates'],
+  ['gate version zero', WARDEN, 'if (gateVersion == 0) revert BadGate("versions count from 1");', '', 'Gates'],
+  ['zero gate signer', WARDEN, 'if (account == address(0)) revert BadGate("a signer must not begin with the zero address");', '', 'Gates'],
+  ['a sequencer\'s lane as a gate', WARDEN, 'CHARTER.laneOf(account) != 0 || ', '', 'Gates'],
+  ['a sequencer\'s control key as a gate', WARDEN, ' || CHARTER.controlOf(account) != 0', '', 'Gates'],
+  ['approval of a gate', WARDEN, '(, h.institutions) = _require(Quorum.PUBLISH, fields, approval);', '', 'Gates'],
+  ['disabling what is not installed', WARDEN, 'if (gate.installedAt == 0) revert BadGate("no such version is installed");', '', 'Gates'],
+  ['approvals of few serve once', WARDEN, 'if (_used[action]) revert IDistributor.AlreadyUsed(action);', '', 'Holds'],
+  ['another institution confirms', WARDEN, 'if (!another) revert SecondNeeded();', '', 'Holds'],
+  ['two confirm after a change of the set', WARDEN, ' : _countOf(institutions) > 1;', ' : true;', 'Holds'],
+  ['an expired hold is not confirmed', WARDEN, 'if (block.timestamp >= v.expiresAt) revert HoldExpired(v.expiresAt);', '', 'Holds'],
+  ['three quarters renew a hold', WARDEN, '_requireQuorum(h.institutions, Quorum.THREE_QUARTERS);', '', 'Holds'],
+  ['three quarters hold again', WARDEN, 'if (mask & _heldBefore[before] != 0) _requireQuorum(institutions, Quorum.THREE_QUARTERS);', '', 'Holds'],
+  ['one institution holds once', WARDEN, 'if (again != 0) revert HeldBefore(roundNo, word, again);', '', 'Holds'],
+  ['rations', WARDEN, 'if (spent > limit) revert RationSpent(spent, limit);', '', 'Holds'],
+  ['rations come back', WARDEN, '(block.timestamp < ration.wholeAt ? ration.spent : 0)', 'ration.spent', 'Pauses'],
+  ['who releases a hold', WARDEN, 'if (!own) _requireQuorum(h.institutions, Quorum.PUBLISH);', '', 'Holds'],
+  ['a confirmed hold is not its placer\'s', WARDEN, 'bool own = !v.firm && ', 'bool own = ', 'Holds'],
+  ['an early lapse', WARDEN, 'if (block.timestamp < v.expiresAt) revert IDistributor.TooEarly(v.expiresAt);', '', 'Holds'],
+  ['holds that ended', WARDEN, 'if (v.mask == 0) revert NoSuchHold(id);', '', 'Holds'],
+  ['two holds on one entitlement', WARDEN, ' | d.heldWord(roundNo, word)', '', 'Holds'],
+  ['nobody alone outside ACTIVE', WARDEN, 'if (CHARTER.phase() != Phase.ACTIVE) _requireQuorum(institutions, Quorum.PUBLISH);', '', 'Holds'],
+  ['nobody alone ends a stop', WARDEN, 'if (added == 0) _requireQuorum(institutions, Quorum.PUBLISH);', '', 'Pauses'],
+  ['longest stop', WARDEN, 'if (until > block.timestamp + STRETCH) revert TooLong(uint64(block.timestamp + STRETCH));', '', 'Pauses'],
+  ['three quarters beyond 30 days', WARDEN, 'if (added == 0 || _isQuorum(institutions, Quorum.THREE_QUARTERS)) return;', 'return;', 'Holds'],
+  ['hold in a round that is over', HOLDS, 'if (!_isLive(state)) revert WrongState(roundNo, state);', '', 'Holds'],
+  ['rounds learn of their holds', HOLDS, '_rounds[roundNo].hot = hot.withFlag(HAS_HOLDS);', '', 'Holds'],
+  ['live rounds learn of stops', HOLDS, '_rounds[n].hot = hot.withFlag(WAS_PAUSED);', '{}', 'Pauses'],
+  ['new rounds learn of stops', ROUNDS, 'if (_campaign.pausedUntil | _campaign.heldUntil > 0) r.hot = r.hot.withFlag(WAS_PAUSED);', '', 'Pauses'],
+  ['seconds of a stop', HOLDS, '_campaign.pausedSeconds = uint40(_campaign.pausedSeconds + until - from);', '', 'Pauses'],
+  ['seconds of a pause to come', LEDGER, 'if (_campaign.pausedUntil > block.timestamp) paused -= _campaign.pausedUntil - block.timestamp;', '', 'Pauses'],
+  ['hold in a batch', PAYMENTS, 'if (flags & HAS_HOLDS != 0) bits &= ~_held[roundNo][word].bits;', '', 'Holds'],
+  ['hold in a claim', PAYMENTS, 'if (_held[roundNo][index >> 8].bits & bit != 0) revert Held(roundNo, index);', '', 'Holds'],
+  ['pause', PAYMENTS, 'if (_campaign.pausedUntil > block.timestamp && !exit) revert Paused(_campaign.pausedUntil);', '', 'Pauses'],
+  ['a pause never blocks the exit', PAYMENTS, '_campaign.pausedUntil > block.timestamp && !exit', '_campaign.pausedUntil > block.timestamp', 'Pauses'],
+  ['campaign-wide hold', PAYMENTS, 'if (_campaign.heldUntil > block.timestamp) revert Paused(_campaign.heldUntil);', '', 'Holds'],
+  ['sweep of a held round', ROUNDS, 'if (holds != 0) revert HoldsStand(roundNo, holds);', '', 'Holds'],
+  ['sweep under a campaign-wide hold', ROUNDS, 'if (_campaign.heldUntil > block.timestamp) revert Paused(_campaign.heldUntil);', '', 'Holds'],
+  ['a lane without its gate', SETTLEMENT, '_requireGate(gate, chunk.roundNo, chunk.word, chunk.mask, gates[i]);', '', 'GatesInvariants'],
+  ['grace after a hold', ROUNDS, 'uint64(closed > lastEnd ? closed : lastEnd)', 'uint64(closed + 0 * lastEnd)', 'Holds'],
 ];
 
 /** Only the clone's own suite needs the clone: without it a Distributor's mutant compiles in half the time. */

@@ -62,7 +62,7 @@ abstract contract Claims is Rounds {
         hot = r.hot;
         if (_exitOnly() && _phase() == uint8(Phase.ACTIVE)) revert ClaimsNotOpen(Phase.ACTIVE);
         if (!hot.isPlain()) {
-            _requirePaying(roundNo, hot, _phase() == uint8(Phase.EXIT));
+            _requirePaying(roundNo, hot, _phase() != uint8(Phase.ACTIVE));
             if (hot.mode() == Mode.GATED) revert WrongMode(roundNo, Mode.GATED);
         }
         if (block.timestamp > hot.closesAt()) {

@@ -25,7 +25,6 @@ use crate::reads::Phase;
 use crate::rpc::Chain;
 
 mod decoded;
-
 pub(crate) use decoded::distributor_event;
 use decoded::{charter_event, undecodable};
 
@@ -230,14 +229,14 @@ pub enum CampaignEvent {
     },
     /// The whole campaign is held, the exit included.
     CampaignHeld {
-        /// Unix seconds; the block's own time or before: no longer.
+        /// Unix seconds; the block's own time or before: no longer. So below.
         until: u64,
         /// Who signed.
         institutions: u32,
     },
     /// Payments are paused, except in EXIT.
     PauseSet {
-        /// Unix seconds; the block's own time or before: no longer.
+        /// Unix seconds.
         until: u64,
         /// Who signed.
         institutions: u32,

@@ -1,4 +1,7 @@
 //! State dumps to start from, so that a node need not replay the whole log.
+//!
+//! No node writes or starts from one yet: until logs are long enough that replaying them delays a start, the log alone is
+//! the simpler truth.
 
 use sluice_core::ids::{Seq, StreamId};
 

@@ -31,7 +31,7 @@ impl Gated {
     async fn new(list: &[(Address, u128)]) -> Self {
         let world = World::new().await;
         let (gate, tree) = (Account::random(), Tree::new(list));
-        let mut gated = Self { world, gate, tree };
+        let gated = Self { world, gate, tree };
         let mut terms = gated.world.terms(1, &gated.tree, RoundMode::Gated).await;
         terms.gate = 1;
         let (signer, rules_hash) = (gated.gate.signer_bytes(), terms.rules_hash);
@@ -184,10 +184,14 @@ async fn a_gates_word_lets_exactly_its_mask_be_paid() {
 
     // One institution stops the gate for 72 hours, once.
     let until = gated.now().await + 2 * DAY;
-    let off = |until, nonce| ChainAction::DisableGate { distributor: world.distributor, version: 1, until, nonce };
+    let off =
+        |until, nonce| ChainAction::DisableGate { distributor: world.distributor, version: 1, until, nonce };
     let approvals = gated.by(&off(until, 1), &[3]).await;
     let receipt = gated.send("disableGate", calls::disable_gate(1, until, 1, &approvals).unwrap()).await;
-    assert_eq!(gated.said(&receipt).await, [CampaignEvent::GateDisabled { version: 1, until, institutions: 4 }]);
+    assert_eq!(
+        gated.said(&receipt).await,
+        [CampaignEvent::GateDisabled { version: 1, until, institutions: 4 }]
+    );
     let word = gated.gate_word([0b1000, 0, 0, 0], &gated.gate);
     assert_eq!(kind(gated.settle(settle(2, &[3], word.clone())).await), RevertKind::GateOff(until));
     let approvals = gated.by(&off(until + 2 * DAY, 2), &[3]).await;
@@ -230,7 +234,10 @@ async fn holds_are_signed_as_the_contract_reads_them_and_read_back() {
     let second = gated.by(&confirm(3), &[2]).await;
     let receipt = gated.send("confirmHold", calls::confirm_hold(1, 3, &second)).await;
     let until = read.placed_at + 30 * DAY;
-    assert_eq!(gated.said(&receipt).await, [CampaignEvent::HoldConfirmed { hold: 1, until, institutions: 2 }]);
+    assert_eq!(
+        gated.said(&receipt).await,
+        [CampaignEvent::HoldConfirmed { hold: 1, until, institutions: 2 }]
+    );
 
     let release = |nonce| ChainAction::Release { distributor, hold: 1, nonce };
     let alone = gated.by(&release(4), &[0]).await;
@@ -262,7 +269,9 @@ async fn pauses_and_campaign_holds_are_signed_as_the_contract_reads_them() {
     let word = gated.gate_word([1, 0, 0, 0], &gated.gate);
     let settle = || calls::settle_gated(head(1), &[(gated.tree.chunk(1, &[0]), word.clone())]);
     let error = gated.settle(settle()).await.unwrap_err();
-    assert!(matches!(&error, ChainError::Reverted { revert, .. } if revert.kind == RevertKind::Paused(until)));
+    assert!(
+        matches!(&error, ChainError::Reverted { revert, .. } if revert.kind == RevertKind::Paused(until))
+    );
 
     let end = gated.by(&ChainAction::Pause { distributor, until: 1, nonce: 2 }, &[2, 3]).await;
     gated.send("pause", calls::pause(1, 2, &end)).await;

@@ -28,6 +28,8 @@ pub(crate) struct Fate {
     /// Decided by the log, not only paid by another hand.
     counted: bool,
     pub(crate) void: bool,
+    /// Annulled by a command. What only the chain annulled, the contract passes over by itself.
+    ordered_void: bool,
     pub(crate) paid: bool,
     /// The batch in flight that names it.
     batch: Option<u64>,
@@ -52,6 +54,8 @@ impl Fate {
 #[derive(Clone, Debug)]
 struct Flight {
     plan: BatchPlanned,
+    /// Whether this content was ever signed.
+    signed: bool,
     mined: Option<(Vec<EntitlementId>, Vec<Skipped>)>,
 }
 
@@ -127,9 +131,11 @@ impl Auditor {
                     assert_eq!(*listed, amount(*index));
                     let fate = self.fate(campaign, EntitlementId { round, index: *index });
                     assert!(!fate.void && !fate.paid);
-                    fate.void = true;
+                    (fate.void, fate.ordered_void) = (true, true);
                     self.uncount(campaign, EntitlementId { round, index: *index });
                 }
+                let annulled = voided.items.iter().map(|(index, _)| EntitlementId { round, index: *index });
+                self.drop_unsigned(campaign, &annulled.collect::<BTreeSet<_>>());
             }
             Body::Due(Due::SkipRetry { campaign, entitlement }) => {
                 self.fate(*campaign, *entitlement).waits = false;
@@ -157,6 +163,13 @@ impl Auditor {
     fn read_chain(&mut self, body: &Body) {
         match body {
             Body::BatchPlanned(plan) => self.planned(plan),
+            Body::AttemptSigned(attempt) => {
+                let flight = self.flights.get_mut(&(attempt.campaign, attempt.batch)).unwrap();
+                let named = named(&flight.plan.words);
+                let first = !std::mem::replace(&mut flight.signed, true);
+                let void = named.iter().any(|id| self.fates[&(attempt.campaign, *id)].ordered_void);
+                assert!(!first || !void, "nothing void is signed for the first time");
+            }
             Body::BatchMined(mined) => {
                 let paid = named(&mined.paid);
                 let flight = self.flights.get_mut(&(mined.campaign, mined.batch)).unwrap();
@@ -247,6 +260,16 @@ impl Auditor {
         }
     }
 
+    /// What was planned, not signed, and names something annulled is given up.
+    fn drop_unsigned(&mut self, campaign: CampaignId, annulled: &BTreeSet<EntitlementId>) {
+        let names = |flight: &Flight| named(&flight.plan.words).iter().any(|id| annulled.contains(id));
+        let gone = self.flights.iter().filter(|((c, _), f)| *c == campaign && !f.signed && names(f));
+        for key in gone.map(|(key, _)| *key).collect::<Vec<_>>() {
+            let flight = self.flights.remove(&key).unwrap();
+            self.leave(campaign, &flight.plan.words);
+        }
+    }
+
     fn leave(&mut self, campaign: CampaignId, words: &[WordMask]) {
         for id in named(words) {
             self.fate(campaign, id).batch = None;
@@ -290,8 +313,9 @@ impl Auditor {
                 assert!(inside || self.fates[&(plan.campaign, id)].paid, "{index} is paid unasked");
             }
         }
-        let before =
-            self.flights.insert((plan.campaign, plan.batch), Flight { plan: plan.clone(), mined: None });
+        let before = self
+            .flights
+            .insert((plan.campaign, plan.batch), Flight { plan: plan.clone(), signed: false, mined: None });
         assert!(before.is_none(), "a number is used once at a time");
     }
 

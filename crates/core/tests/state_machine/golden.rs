@@ -30,7 +30,7 @@ use crate::world::{CLOSES, World, campaign};
 /// Format byte, stream, seq, epoch, recorded_at; then the body begins with its discriminant.
 const KIND_AT: usize = 1 + 4 + 8 + 8 + 8;
 /// The state that the recorded log leads to.
-const RECORDED_HASH: &str = "c9930f8cbbc07f493eee8a0e25f6f9cf13722aa223fcc54bea18491b66f79a54";
+const RECORDED_HASH: &str = "38d42ae82026f949c9579d58d1574165124d591a0f7cf4ab5f3e19d27587cdf4";
 
 fn golden(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)

@@ -14,6 +14,7 @@ mod brakes;
 mod claims;
 mod commands;
 mod edited;
+mod corrections;
 mod events;
 mod gates;
 mod golden;

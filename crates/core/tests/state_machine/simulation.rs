@@ -5,12 +5,12 @@ mod offices;
 
 use std::collections::BTreeSet;
 
-use sluice_core::command::{Action, ClaimDemand, RoundMode};
-use sluice_core::decide::Input;
-use sluice_core::ids::{BlockRef, CampaignId, EntitlementId};
+use sluice_core::command::{Action, ClaimDemand, Demand, RoundMode};
+use sluice_core::decide::{Input, VerifiedGate};
+use sluice_core::ids::{BlockRef, CampaignId, DemandId, EntitlementId};
 use sluice_core::log::entry::{
     AttemptSigned, BatchAt, BatchFinal, BatchMined, BatchPlanned, BatchReplanned, Body, ChainEvent,
-    EpochOnChain, EventsAt, EventsMined, ReplanGround, WordMask,
+    EpochOnChain, EventsAt, EventsMined, GateSigned, ReplanGround, WordMask,
 };
 use sluice_core::planner::{GasModel, next_number, plan};
 use sluice_core::refusal::Code;
@@ -142,6 +142,16 @@ impl Simulation {
         self.flush();
         self.waiting.push(Input::Observed(body));
         self.flush() > 0
+    }
+
+    /// Whether the log takes note of what a gate signed.
+    fn signs(&mut self, signed: GateSigned) -> bool {
+        self.flush();
+        let (key, id) = (self.world.key(signed.campaign), DemandId::default());
+        let body_hash = Demand::Gate(signed.clone()).body_hash();
+        self.waiting.push(Input::Gate(VerifiedGate { key, id, signed, body_hash, verdict: Ok(()) }));
+        self.flush();
+        matches!(self.world.log.last().map(|entry| &entry.body), Some(Body::GateSigned(_)))
     }
 
     pub(crate) fn act(&mut self, operation: u8, number: u64) {

@@ -23,6 +23,3 @@ pub use compile::{CompiledMandate, Limits, MANDATE_BYTES_MAX, Mandate, OverLimit
 pub use delegation::{Delegation, DelegationError, OutsideDelegation, Scope};
 pub use evaluate::{MandateRefusal, Permit, PolicyRef, evaluate_mandates};
 pub use facts::{CommandFacts, Spending, Subject};
-
-#[cfg(test)]
-mod tests;

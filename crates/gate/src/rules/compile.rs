@@ -107,23 +107,24 @@ impl Compiled {
 }
 
 impl Rule {
-    /// The sentence for mandate holders, given the condition that failed.
+    /// For mandate holders: the author's sentence and the rule or condition as it is.
     pub(crate) fn cause(&self, failed: Option<usize>) -> Told {
-        let condition = self.sentence(failed, Reader::Office);
-        let sentence = match &self.message {
-            Some(message) => format!("{message} ({condition})"),
-            None => condition,
-        };
+        let rule = self.sentence(failed, Reader::Office);
+        let sentence = self.message.iter().cloned().chain([rule]).collect::<Vec<_>>().join(" ");
         Told { code: self.code.clone(), sentence }
     }
 
-    /// What the claimant is told: the author's words where there are any, else the condition without the values that
-    /// may be other people's.
+    /// For the claimant: the author's sentence and, under a permit, the condition that failed, without values that may
+    /// be other people's. Where the cause is masked, nothing of it.
     pub(crate) fn told(&self, failed: Option<usize>) -> Told {
         if let Some(shown) = &self.shown {
             return shown.clone();
         }
-        let sentence = self.message.clone().unwrap_or_else(|| self.sentence(failed, Reader::Claimant));
+        let sentence = match &self.message {
+            Some(message) if !self.permits => message.clone(),
+            Some(message) => format!("{message} {}", self.sentence(failed, Reader::Claimant)),
+            None => self.sentence(failed, Reader::Claimant),
+        };
         Told { code: self.code.clone(), sentence }
     }
 

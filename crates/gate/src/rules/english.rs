@@ -263,7 +263,8 @@ fn attribute(of: &Expr, attr: &str, words: Words, reader: Reader) -> String {
         },
         Expr::Var(var) => format!("{} of {}", plain(), variable(var, words)),
         Expr::GetAttr { expr: outer, attr: middle } if is_context(outer) && middle == "accepted" => {
-            format!("the claim's {}", plain())
+            let of = if words == Words::Claim { "the claim's" } else { "the command's" };
+            format!("{of} {}", plain())
         }
         Expr::GetAttr { expr: outer, attr: attestation } if is_attestations(outer) => {
             format!("{} ({})", plain(), attestation.replace('_', " "))
@@ -279,6 +280,7 @@ fn present(of: &Expr, path: &[&str], words: Words, reader: Reader) -> String {
         ["attestations", attestation] if is_context(of) => {
             format!("there is an attestation of {}", name(attestation))
         }
+        ["amount_up" | "amount_down"] if is_context(of) => "the amount is known".to_owned(),
         [one] if is_context(of) => format!("the {} is known", name(one)),
         [one] => format!("{} has {}", noun(of, words, reader), article(&name(one))),
         _ => format!("{} has {}", noun(of, words, reader), name(&path.join(", "))),

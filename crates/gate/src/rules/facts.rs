@@ -13,6 +13,7 @@ use sluice_core::amount::Amount;
 use sluice_core::ids::{CampaignId, Millis, RoundNo};
 
 use super::Hash;
+use crate::attestation;
 
 /// The first byte of [`ClaimFacts::encode`]. Other semantics are another number.
 const FORMAT: u8 = 1;
@@ -58,8 +59,49 @@ pub struct AttestationFacts {
     pub data: BTreeMap<String, Value>,
 }
 
+impl AttestationFacts {
+    /// A verified attestation: its schema's id, its issuer, its decoded data. Numbers beyond an i128 become text, and
+    /// arrays of anything but plain values are left out; a rule set that declares such a field as a number, or names a
+    /// field that is left out, refuses the claim.
+    pub fn of(schema: impl Into<String>, issuer: Address, values: &attestation::Values) -> Self {
+        let data =
+            values.iter().filter_map(|(name, value)| Some((name.clone(), Value::of(value)?))).collect();
+        Self { schema: schema.into(), issuer: format!("0x{}", hex::encode(issuer)), data }
+    }
+}
+
+impl Value {
+    fn of(value: &attestation::Value) -> Option<Self> {
+        use attestation::Value as Given;
+        Some(match value {
+            Given::Bool(value) => Self::Bool(*value),
+            Given::Uint(value) => match i128::try_from(*value) {
+                Ok(value) => Self::Integer(value),
+                Err(_) => Self::Text(value.to_string()),
+            },
+            Given::Int(value) => match i128::try_from(*value) {
+                Ok(value) => Self::Integer(value),
+                Err(_) => Self::Text(value.to_string()),
+            },
+            Given::Address(value) => Self::Text(format!("0x{}", hex::encode(value))),
+            Given::Bytes(value) => Self::Text(format!("0x{}", hex::encode(value))),
+            Given::Text(value) => Self::Text(value.clone()),
+            Given::List(values) => Self::Texts(
+                values
+                    .iter()
+                    .map(|value| match Self::of(value)? {
+                        Self::Text(value) => Some(value),
+                        Self::Integer(value) => Some(value.to_string()),
+                        Self::Bool(_) | Self::Decimal { .. } | Self::Texts(_) => None,
+                    })
+                    .collect::<Option<_>>()?,
+            ),
+        })
+    }
+}
+
 /// One field of an attestation's data.
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
 #[borsh(use_discriminant = true)]
 #[serde(untagged)]
 #[repr(u8)]
@@ -77,6 +119,54 @@ pub enum Value {
     } = 4,
     /// Several texts; rules see them as a set.
     Texts(Vec<String>) = 5,
+}
+
+// Written out: serde's untagged enums cannot read an i128.
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ValueVisitor)
+    }
+}
+
+struct ValueVisitor;
+
+impl<'de> serde::de::Visitor<'de> for ValueVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("true, false, a whole number, a text, a list of texts, or {\"decimal\": \"12.5\"}")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::Integer(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::Integer(value.into()))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::Text(value.to_owned()))
+    }
+
+    fn visit_seq<A: serde::de::SeqAccess<'de>>(self, items: A) -> Result<Value, A::Error> {
+        <Vec<String> as Deserialize>::deserialize(serde::de::value::SeqAccessDeserializer::new(items))
+            .map(Value::Texts)
+    }
+
+    fn visit_map<A: serde::de::MapAccess<'de>>(self, fields: A) -> Result<Value, A::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Wrapped {
+            decimal: Fixed4,
+        }
+        let wrapped = Wrapped::deserialize(serde::de::value::MapAccessDeserializer::new(fields))?;
+        Ok(Value::Decimal { decimal: wrapped.decimal })
+    }
 }
 
 /// A number with four digits after the point, in ten-thousandths: exactly what Cedar's `decimal` holds.

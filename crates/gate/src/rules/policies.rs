@@ -8,9 +8,11 @@ use super::problem::{Problem, Problems};
 pub const POLICIES_BYTES_MAX: usize = 128 * 1024;
 /// Policies of one set. Each is evaluated for every claim.
 pub const POLICIES_MAX: usize = 256;
-/// One policy, from its first annotation to its semicolon. The parser, the type checker and the evaluator all recurse
-/// into expressions, so this bounds their stack.
+/// One policy, from its first annotation to its semicolon: more than a page is no rule that people can judge.
 pub const POLICY_BYTES_MAX: usize = 8 * 1024;
+/// Characters of operators (`&&` has two), dots and `if`s in one policy. The parser, the type checker and the evaluator
+/// recurse into `a && b && …` as they do into brackets, and threads have small stacks. Some forty conditions fit.
+const OPERATORS_MAX: usize = 200;
 /// Brackets within brackets, for the same reason.
 const NESTING_MAX: usize = 32;
 /// An id's or an annotation's length.
@@ -147,7 +149,8 @@ fn bounds(source: &str) -> Result<(), Problem> {
         let message = format!("{} bytes of policies; at most {POLICIES_BYTES_MAX} are taken", source.len());
         return Err(Problem::of(PART, message));
     }
-    let (mut depth, mut begin, mut quoted, mut comment, mut escaped) = (0_usize, 0, false, false, false);
+    let (mut depth, mut operators) = (0_usize, 0_usize);
+    let (mut begin, mut quoted, mut comment, mut escaped) = (0, false, false, false);
     for (offset, byte) in source.bytes().enumerate() {
         match byte {
             b'\n' if comment => comment = false,
@@ -159,14 +162,21 @@ fn bounds(source: &str) -> Result<(), Problem> {
             b'/' if source[offset..].starts_with("//") => comment = true,
             b'(' | b'[' | b'{' => depth += 1,
             b')' | b']' | b'}' => depth = depth.saturating_sub(1),
-            b';' => begin = offset + 1,
+            b';' => (begin, operators) = (offset + 1, 0),
+            b'&' | b'|' | b'+' | b'-' | b'*' | b'!' | b'.' => operators += 1,
+            b'i' if source[offset..].starts_with("if") => operators += 1,
             _ => {}
         }
         if depth > NESTING_MAX {
             let message = format!("brackets are nested more than {NESTING_MAX} deep");
             return Err(Problem::at(PART, source, offset, message));
         }
-        if offset - begin > POLICY_BYTES_MAX {
+        if operators > OPERATORS_MAX {
+            let message =
+                format!("more than {OPERATORS_MAX} operators and dots in a policy; split it into several");
+            return Err(Problem::at(PART, source, begin, message));
+        }
+        if offset.saturating_sub(begin) > POLICY_BYTES_MAX {
             let message = format!("a policy of more than {POLICY_BYTES_MAX} bytes; split it into several");
             return Err(Problem::at(PART, source, begin, message));
         }

@@ -8,7 +8,7 @@ use sluice_gate::rules::{
 };
 
 /// One required attestation, one optional one.
-pub const MANIFEST: &str = r#"
+pub(crate) const MANIFEST: &str = r#"
 owner = "0x1111111111111111111111111111111111111111111111111111111111111111"
 lineage = "test"
 version = "1"
@@ -30,16 +30,16 @@ message = "Under investigation by the fraud desk."
 claimant = "under_review"
 "#;
 
-pub fn build(policies: &str) -> Result<Compiled, Problems> {
+pub(crate) fn build(policies: &str) -> Result<Compiled, Problems> {
     let sources = Sources { manifest: MANIFEST, policies: PolicySource::Cedar(policies), never: "" };
     RuleSet::build(&sources).map(|(_, compiled)| compiled)
 }
 
-pub fn rules(policies: &str) -> Compiled {
+pub(crate) fn rules(policies: &str) -> Compiled {
     build(policies).unwrap_or_else(|problems| panic!("{problems}"))
 }
 
-pub fn facts() -> ClaimFacts {
+pub(crate) fn facts() -> ClaimFacts {
     let data = BTreeMap::from([
         ("country".to_owned(), Value::Text("DE".to_owned())),
         ("birth_date".to_owned(), Value::Integer(19_800_101)),
@@ -60,7 +60,7 @@ pub fn facts() -> ClaimFacts {
     }
 }
 
-pub fn with_alert(level: i128) -> ClaimFacts {
+pub(crate) fn with_alert(level: i128) -> ClaimFacts {
     let data = BTreeMap::from([
         ("level".to_owned(), Value::Integer(level)),
         ("tags".to_owned(), Value::Texts(vec!["x".to_owned()])),
@@ -73,6 +73,6 @@ pub fn with_alert(level: i128) -> ClaimFacts {
 }
 
 /// One permit, without annotations.
-pub fn permit(when: &str) -> String {
+pub(crate) fn permit(when: &str) -> String {
     format!("@id(\"p\")\npermit (principal, action, resource) when {{ {when} }};\n")
 }

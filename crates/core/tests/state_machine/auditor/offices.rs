@@ -98,7 +98,8 @@ impl Offices {
             Body::Due(Due::HoldEnds { hold }) => self.ends(*hold),
             Body::Due(Due::PauseEnds { campaign }) => assert!(self.paused.remove(campaign)),
             Body::Due(Due::RulesStart { rules }) => self.starts(*rules),
-            Body::GateSigned(signed) => {
+            Body::GateSigned(answered) => {
+                let signed = &answered.signed;
                 for word in &signed.words {
                     let named = sluice_core::log::entry::WordMask {
                         round: word.round,
