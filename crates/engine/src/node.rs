@@ -21,6 +21,7 @@ use tokio::sync::{Notify, watch};
 
 mod tasks;
 
+use crate::attestations::Attestations;
 use crate::clock::DatabaseClock;
 use crate::error::EngineError;
 use crate::follower::{Follower, Outcome};
@@ -86,6 +87,7 @@ struct Inner {
     follower: Follower,
     snapshots: Snapshots,
     intake: Intake,
+    attestations: Attestations,
     lanes: Arc<Mutex<Vec<LaneStatus>>>,
     leading: Arc<AtomicU64>,
     failed: watch::Receiver<Option<Arc<EngineError>>>,
@@ -160,8 +162,21 @@ impl Node {
         // Whoever signs badly makes the verifier ask a contract: it has a share of the chains' requests and no more.
         let look_ups = config.chains.iter().map(|(id, c)| (*id, c.chain.for_look_ups()));
         let chains: Arc<BTreeMap<ChainId, Chain>> = Arc::new(look_ups.collect());
-        let verifier =
-            Verifier::new(follower.clone(), snapshots.clone(), store.clone(), chains, Arc::clone(&clock));
+        let verifier = Verifier::new(
+            follower.clone(),
+            snapshots.clone(),
+            store.clone(),
+            Arc::clone(&chains),
+            Arc::clone(&clock),
+        );
+        let aside = Store::connect(&config.database_url, sluice_store::Options { connections: 2 }).await?;
+        let (attestations, checking, keeping) = Attestations::new(
+            follower.clone(),
+            aside,
+            Arc::clone(&chains),
+            Arc::clone(&clock),
+            verifier.gate_books(),
+        );
         let arrived = Arc::new(Notify::new());
         let writer = IntakeWriter::new(store.clone(), id);
         let (intake, writer) =
@@ -194,6 +209,20 @@ impl Node {
                     None
                 }) as Part,
             ),
+            (
+                "attestations' checks",
+                Box::pin(async {
+                    checking.await;
+                    None
+                }),
+            ),
+            (
+                "attestations' writer",
+                Box::pin(async {
+                    keeping.await;
+                    None
+                }),
+            ),
             ("standby", Box::pin(async { Some(standby.run().await) })),
             (
                 "heartbeat",
@@ -205,7 +234,19 @@ impl Node {
         ]);
         let failed = tasks.failed();
         let tasks = tokio::sync::Mutex::new(Some(tasks));
-        let inner = Inner { config, id, store, follower, snapshots, intake, lanes, leading, failed, tasks };
+        let inner = Inner {
+            config,
+            id,
+            store,
+            follower,
+            snapshots,
+            intake,
+            attestations,
+            lanes,
+            leading,
+            failed,
+            tasks,
+        };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -248,6 +289,11 @@ impl Node {
     /// Snapshots of published rounds.
     pub fn snapshots(&self) -> &Snapshots {
         &self.inner.snapshots
+    }
+
+    /// Where attestations are handed in.
+    pub fn attestations(&self) -> &Attestations {
+        &self.inner.attestations
     }
 
     /// A chain.

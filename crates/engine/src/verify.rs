@@ -2,7 +2,7 @@
 //! names the block it saw. Nothing here decides: the verdict is compared with State at the demand's position.
 
 mod announced;
-mod attested;
+pub(crate) mod attested;
 mod commands;
 mod covered;
 mod gate_words;
@@ -55,7 +55,7 @@ pub struct Verifier {
 #[derive(Clone, Debug)]
 pub enum ClaimCheck {
     /// Listed, and signed by its recipient.
-    Good(ClaimVerdict),
+    Good(Box<ClaimVerdict>),
     /// Not payable, whatever State says.
     Refused(Code),
 }
@@ -83,6 +83,11 @@ impl Verifier {
         Self { follower, snapshots, store, chains, clock, lookups, gates, attested }
     }
 
+    /// What asking gates needs besides State, shared with the stage that takes attestations.
+    pub(crate) fn gate_books(&self) -> (Arc<gates::Gates>, Arc<attested::Attested>) {
+        (Arc::clone(&self.gates), Arc::clone(&self.attested))
+    }
+
     pub(crate) fn store(&self) -> &Store {
         &self.store
     }
@@ -96,7 +101,7 @@ impl Verifier {
         match &row.demand {
             Demand::Claim(claim) => {
                 let verdict = match self.check_claim(row.key.campaign, claim).await? {
-                    ClaimCheck::Good(verdict) => self.concerns(row, claim, verdict).await?,
+                    ClaimCheck::Good(verdict) => self.concerns(row, claim, *verdict).await?,
                     ClaimCheck::Refused(code) => Err(code.into()),
                 };
                 Ok(Input::Claim(VerifiedClaim {
@@ -173,13 +178,13 @@ impl Verifier {
         let digest = claim_digest(claim, ground.distributor);
         if signer_of(digest, &claim.signature) == Some(claim.recipient) {
             let valid_until = claim.deadline.saturating_mul(1_000);
-            return Ok(ClaimCheck::Good(ClaimVerdict {
+            return Ok(ClaimCheck::Good(Box::new(ClaimVerdict {
                 signed_by: SignedBy::Key,
                 looked_at: None,
                 valid_until,
                 person: None,
                 gate: None,
-            }));
+            })));
         }
         let (good, block) = self
             .contract_signature(ground.distributor.chain_id, claim.recipient, digest, &claim.signature)
@@ -188,13 +193,13 @@ impl Verifier {
             return Ok(ClaimCheck::Refused(Code::BadSignature));
         }
         let valid_until = self.lookup_valid_until().min(claim.deadline.saturating_mul(1_000));
-        Ok(ClaimCheck::Good(ClaimVerdict {
+        Ok(ClaimCheck::Good(Box::new(ClaimVerdict {
             signed_by: SignedBy::Contract,
             looked_at: Some(block),
             valid_until,
             person: None,
             gate: None,
-        }))
+        })))
     }
 
     fn lookup_valid_until(&self) -> Millis {

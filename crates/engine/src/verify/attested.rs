@@ -31,6 +31,13 @@ pub(crate) struct Answered {
     pub(super) valid_until: Option<Millis>,
 }
 
+impl Answered {
+    /// What is known.
+    pub(crate) fn answers(&self) -> &Answers {
+        &self.answers
+    }
+}
+
 impl Default for Attested {
     fn default() -> Self {
         Self { known: Mutex::default(), lookups: Semaphore::new(LOOKUPS_MAX) }

@@ -14,6 +14,9 @@ use sluice_snapshot::Snapshot;
 use super::Verifier;
 use crate::error::EngineError;
 
+/// A hold's position, an index of the new round, its listed amount.
+type HeldEntitlements = Vec<(Seq, u64, Amount)>;
+
 /// A round's snapshot, copied out of State so that nothing holds it while pages come from the disk.
 struct Announced {
     campaign: CampaignId,
@@ -73,7 +76,7 @@ impl Verifier {
     }
 
     /// The entitlements of a new round that holds on persons cover, with the position at which holds were looked through.
-    pub(super) fn held_in(&self, snapshot: &Snapshot) -> Result<(Vec<(Seq, u64, Amount)>, Seq), EngineError> {
+    pub(super) fn held_in(&self, snapshot: &Snapshot) -> Result<(HeldEntitlements, Seq), EngineError> {
         let (as_of, persons) = self.follower.read(|state| (state.seq, held_persons(state)));
         let mut held = Vec::new();
         if snapshot.has_persons() {

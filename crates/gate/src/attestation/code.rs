@@ -87,7 +87,8 @@ pub struct Refused {
 }
 
 impl Refused {
-    pub(super) fn new(code: AttestationCode, detail: impl Into<String>) -> Self {
+    /// A refusal with what exactly was wrong.
+    pub fn new(code: AttestationCode, detail: impl Into<String>) -> Self {
         Self { code, detail: detail.into() }
     }
 

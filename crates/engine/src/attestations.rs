@@ -1,0 +1,327 @@
+//! Attestations on their way in: a stage of its own with its own bounded queue and workers, which shares nothing with
+//! claims but the processor. What is kept passed every check that needs no claim, by the allow-list of some gate.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use alloy_primitives::B256;
+use sluice_chain::Chain;
+use sluice_core::ids::ChainId;
+use sluice_gate::attestation::{
+    Attestation, AttestationCode, EasRecord, Refused, Statement, SubjectIn, Submission, Value, Verdict,
+    check, read,
+};
+use sluice_store::{ATTESTATIONS_GROUP_MAX, NewAttestation, Store};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use crate::clock::DatabaseClock;
+use crate::error::EngineError;
+use crate::follower::Follower;
+use crate::verify::attested::Attested;
+use crate::verify::gates::{Asked, Gates, schema_key};
+
+/// Attestations waiting to be checked; more are answered 503 before any work.
+pub const ATTESTATIONS_WAITING_MAX: usize = 4_096;
+/// When to come back while the queue is full.
+const COME_BACK: Duration = Duration::from_secs(1);
+/// Attestations whose look-ups are under way; a slow registry holds up no others until all of these wait.
+const LOOKED_UP_MAX: usize = 64;
+
+/// Takes attestations. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Attestations {
+    queue: mpsc::Sender<Waiting>,
+}
+
+/// What became of an attestation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// What tells it apart.
+    pub id: B256,
+    /// Its uid, as its system names it.
+    pub uid: B256,
+    /// Whether it was there before.
+    pub known: bool,
+}
+
+/// Why an attestation was not kept.
+#[derive(Debug, thiserror::Error)]
+pub enum AttestationError {
+    /// The queue is full.
+    #[error("too many attestations are waiting")]
+    Busy {
+        /// When to come back.
+        retry_after: Duration,
+    },
+    /// It cannot count for any gate.
+    #[error("{0}")]
+    Refused(Refused),
+    /// It could not be checked or kept now.
+    #[error("the attestation could not be checked or kept now")]
+    Unavailable(#[source] Arc<EngineError>),
+}
+
+#[derive(Debug)]
+struct Waiting {
+    text: String,
+    answer: oneshot::Sender<Result<Kept, AttestationError>>,
+}
+
+/// What the workers need.
+#[derive(Clone, Debug)]
+struct Stage {
+    follower: Follower,
+    chains: Arc<BTreeMap<ChainId, Chain>>,
+    clock: Arc<DatabaseClock>,
+    gates: Arc<Gates>,
+    attested: Arc<Attested>,
+    kept: mpsc::Sender<(NewAttestation, Waiting, Kept)>,
+}
+
+impl Attestations {
+    /// The stage, with its worker and its writer; each runs until nobody can hand in any more. `store` has connections of
+    /// its own, so that a flood of attestations holds none that claims need.
+    pub(crate) fn new(
+        follower: Follower,
+        store: Store,
+        chains: Arc<BTreeMap<ChainId, Chain>>,
+        clock: Arc<DatabaseClock>,
+        (gates, attested): (Arc<Gates>, Arc<Attested>),
+    ) -> (Self, impl Future<Output = ()>, impl Future<Output = ()>) {
+        let (queue, waiting) = mpsc::channel(ATTESTATIONS_WAITING_MAX);
+        let (kept, to_write) = mpsc::channel(ATTESTATIONS_GROUP_MAX);
+        let stage = Stage { follower, chains, clock, gates, attested, kept };
+        (Self { queue }, stage.check_all(waiting), write_all(store, to_write))
+    }
+
+    /// Hands in an attestation and waits until it is kept. The same again is no error.
+    ///
+    /// # Errors
+    /// See [`AttestationError`].
+    pub async fn submit(&self, text: String) -> Result<Kept, AttestationError> {
+        let (answer, answered) = oneshot::channel();
+        let busy = |_| AttestationError::Busy { retry_after: COME_BACK };
+        self.queue.try_send(Waiting { text, answer }).map_err(busy)?;
+        let gone = || AttestationError::Unavailable(Arc::new(EngineError::Stopping));
+        answered.await.unwrap_or_else(|_| Err(gone()))
+    }
+}
+
+impl Stage {
+    /// Checks one after another on a thread for such work: a flood takes one core at most. Look-ups wait aside.
+    async fn check_all(self, mut waiting: mpsc::Receiver<Waiting>) {
+        let look_ups = Arc::new(Semaphore::new(LOOKED_UP_MAX));
+        while let Some(item) = waiting.recv().await {
+            let stage = self.clone();
+            let Ok(checked) = tokio::task::spawn_blocking(move || (stage.pure(&item.text), item)).await
+            else {
+                continue;
+            };
+            match checked {
+                (Ok(Checked::Good(attestation)), item) => self.keep(&attestation, item).await,
+                (Ok(Checked::LookUp(submission)), item) => {
+                    let Ok(permit) = Arc::clone(&look_ups).acquire_owned().await else { return };
+                    let stage = self.clone();
+                    tokio::spawn(async move {
+                        match stage.look_up(*submission).await {
+                            Ok(attestation) => stage.keep(&attestation, item).await,
+                            Err(error) => answer(item, Err(error)),
+                        }
+                        drop(permit);
+                    });
+                }
+                (Err(refused), item) => answer(item, Err(AttestationError::Refused(refused))),
+            }
+        }
+    }
+
+    /// Everything that can be said without asking anybody.
+    fn pure(&self, text: &str) -> Result<Checked, Refused> {
+        let submission = read(text)?;
+        let Submission::Signed(attestation) = &submission else {
+            return Ok(Checked::LookUp(Box::new(submission)));
+        };
+        match self.by_some_gate(attestation, &Default::default())? {
+            Verdict::Passed(_) => Ok(Checked::Good(attestation.clone())),
+            Verdict::Needs(_) => Ok(Checked::LookUp(Box::new(submission))),
+        }
+    }
+
+    /// Judges by every gate's allow-list until one accepts it; the last refusal is told.
+    fn by_some_gate(
+        &self,
+        attestation: &Attestation,
+        answers: &sluice_gate::attestation::Answers,
+    ) -> Result<Verdict, Refused> {
+        let mut refusal =
+            Refused::new(AttestationCode::SchemaNotAccepted, "no gate here accepts attestations");
+        for asked in self.gates_here() {
+            match check(attestation, asked.allowed(), None, answers) {
+                Ok(verdict) => return Ok(verdict),
+                Err(refused) => refusal = refused,
+            }
+        }
+        Err(refusal)
+    }
+
+    fn gates_here(&self) -> Vec<Arc<Asked>> {
+        let terms: Vec<_> = self.follower.read(|state| {
+            let gates = state.campaigns.values().flat_map(|c| c.gates.values());
+            gates.filter(|gate| !gate.terms.attestations.is_empty()).map(|gate| gate.terms.clone()).collect()
+        });
+        terms.iter().filter_map(|terms| self.gates.asked(terms)).collect()
+    }
+
+    async fn look_up(&self, submission: Submission) -> Result<Attestation, AttestationError> {
+        let unavailable = |error: EngineError| AttestationError::Unavailable(Arc::new(error));
+        let attestation = match submission {
+            Submission::Signed(attestation) => *attestation,
+            Submission::OnChain { contract, uid } => {
+                let named =
+                    self.gates_here().iter().any(|asked| asked.allowed().names_registry(contract).is_ok());
+                if !named {
+                    let refused =
+                        Refused::new(AttestationCode::WrongContract, "no gate here asks this registry");
+                    return Err(AttestationError::Refused(refused));
+                }
+                let chain = self.chains.get(&contract.chain_id).ok_or_else(|| {
+                    unavailable(EngineError::Config(format!(
+                        "chain {} is not configured here",
+                        contract.chain_id
+                    )))
+                })?;
+                let asked = chain.eas_attestation(contract.address, uid).await;
+                let (found, _) = asked.map_err(|error| unavailable(error.into()))?;
+                let record = EasRecord {
+                    uid: found.uid,
+                    schema: found.schema,
+                    time: found.time,
+                    expiration_time: found.expiration_time,
+                    revocation_time: found.revocation_time,
+                    ref_uid: found.ref_uid,
+                    recipient: found.recipient,
+                    attester: found.attester,
+                    revocable: found.revocable,
+                    data: found.data,
+                };
+                Attestation::on_chain(contract, uid, &record).map_err(AttestationError::Refused)?
+            }
+        };
+        let (id, now) = (attestation.id(), self.clock.now());
+        let mut answered = self.attested.known(id, now);
+        loop {
+            match self.by_some_gate(&attestation, answered.answers()) {
+                Err(refused) => return Err(AttestationError::Refused(refused)),
+                Ok(Verdict::Passed(_)) => return Ok(attestation),
+                Ok(Verdict::Needs(needs)) => {
+                    let looked = self.attested.look_up(&self.chains, id, &needs, now).await;
+                    answered = looked.map_err(unavailable)?;
+                }
+            }
+        }
+    }
+
+    async fn keep(&self, attestation: &Attestation, item: Waiting) {
+        let kept = Kept { id: attestation.id(), uid: attestation.uid(), known: false };
+        let new = NewAttestation {
+            id: kept.id.0,
+            uid: kept.uid.0,
+            issuer: attestation.issuer.into(),
+            schema: schema_key(&attestation.schema()),
+            subjects: self.subjects(attestation),
+            body: attestation.encode(),
+        };
+        if let Err(gone) = self.kept.send((new, item, kept)).await {
+            let (_, item, _) = gone.0;
+            answer(item, Err(AttestationError::Unavailable(Arc::new(EngineError::Stopping))));
+        }
+    }
+
+    /// Whom it may be about, by every place a gate looks at: it is found by any of them, and judged when a claim needs it.
+    fn subjects(&self, attestation: &Attestation) -> Vec<Vec<u8>> {
+        let mut subjects: Vec<Vec<u8>> = match &attestation.statement {
+            Statement::EasOffchain(eas) => vec![eas.recipient.to_vec()],
+            Statement::EasOnchain(eas) => vec![eas.recipient.to_vec()],
+            Statement::SignOffchain(sign) => sign_subjects(sign),
+        };
+        for asked in self.gates_here() {
+            let Ok(Verdict::Passed(passed)) = check(attestation, asked.allowed(), None, &trusting()) else {
+                continue;
+            };
+            let named = asked.allowed().iter().filter_map(|accepts| match &accepts.subject {
+                SubjectIn::Field(name) => passed.values.get(name).and_then(subject_bytes),
+                SubjectIn::Recipient | SubjectIn::IndexingValue => None,
+            });
+            subjects.extend(named);
+        }
+        subjects.sort_unstable();
+        subjects.dedup();
+        subjects
+    }
+}
+
+/// What was found out without asking anybody.
+enum Checked {
+    Good(Box<Attestation>),
+    LookUp(Box<Submission>),
+}
+
+/// Answers for what passed before: only its values are asked for.
+fn trusting() -> sluice_gate::attestation::Answers {
+    sluice_gate::attestation::Answers { signature: Some(true), registry: None }
+}
+
+fn sign_subjects(sign: &sluice_gate::attestation::SignOffchain) -> Vec<Vec<u8>> {
+    use sluice_gate::attestation::{SignIndex, SignRecipients};
+    let mut subjects: Vec<Vec<u8>> = match &sign.recipients {
+        SignRecipients::Addresses(addresses) => addresses.iter().map(|address| address.to_vec()).collect(),
+        SignRecipients::Texts(texts) => texts.iter().filter_map(|text| from_hex(text)).collect(),
+    };
+    match &sign.indexing_value {
+        SignIndex::Address(address) => subjects.push(address.to_vec()),
+        SignIndex::Text(text) => subjects.extend(from_hex(text)),
+    }
+    subjects
+}
+
+fn subject_bytes(value: &Value) -> Option<Vec<u8>> {
+    match value {
+        Value::Address(address) => Some(address.to_vec()),
+        Value::Bytes(bytes) if matches!(bytes.len(), 20 | 32) => Some(bytes.to_vec()),
+        Value::Text(text) => from_hex(text),
+        _ => None,
+    }
+}
+
+fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let bytes = alloy_primitives::hex::decode(text.strip_prefix("0x")?).ok()?;
+    matches!(bytes.len(), 20 | 32).then_some(bytes)
+}
+
+/// Keeps what was checked, in groups: whatever waits when the last group is written makes the next.
+async fn write_all(store: Store, mut to_write: mpsc::Receiver<(NewAttestation, Waiting, Kept)>) {
+    let mut group = Vec::with_capacity(ATTESTATIONS_GROUP_MAX);
+    while to_write.recv_many(&mut group, ATTESTATIONS_GROUP_MAX).await > 0 {
+        let rows: Vec<NewAttestation> = group.iter().map(|(new, ..)| new.clone()).collect();
+        match store.add_attestations(&rows).await {
+            Ok(added) => {
+                for (new, item, kept) in group.drain(..) {
+                    answer(item, Ok(Kept { known: !added.contains(&new.id), ..kept }));
+                }
+            }
+            Err(error) => {
+                let error = Arc::new(EngineError::from(error));
+                tracing::warn!(%error, attestations = group.len(), "attestations could not be kept now");
+                for (_, item, _) in group.drain(..) {
+                    answer(item, Err(AttestationError::Unavailable(Arc::clone(&error))));
+                }
+            }
+        }
+    }
+}
+
+/// Whoever handed it in may have gone; then nobody is told, and the same again finds it kept.
+fn answer(item: Waiting, outcome: Result<Kept, AttestationError>) {
+    let _ = item.answer.send(outcome);
+}
