@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { binary } from './lib/foundry.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
-const CONTRACTS = ['Charter', 'Warden', 'Distributor', 'DistributorClone', 'DistributorFactory', 'TestToken', 'BarringToken', 'TestWallet'];
+const CONTRACTS = ['Charter', 'Warden', 'Distributor', 'DistributorClone', 'DistributorFactory', 'TestToken', 'BarringToken', 'TestWallet', 'UnbornWallet'];
 const EIP170 = 24_576;
 const check = process.argv.includes('--check');
 

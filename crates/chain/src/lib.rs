@@ -24,3 +24,4 @@ pub use error::{ChainError, Class};
 pub use finality::{Finality, Head};
 pub use revert::{Revert, RevertKind};
 pub use rpc::{At, Chain, ChainConfig, GasLimits, TxPlace, TxReceipt};
+pub use signatures::is_wrapped;

@@ -27,6 +27,9 @@ pub const LOGS_MAX: usize = 50_000;
 pub const REASON_BYTES_MAX: usize = 256;
 /// Gas a signer's contract may use on chain for its answer (`Signatures.CHECK_GAS`); asked off-chain with the same.
 pub const SIGNATURE_CHECK_GAS: u64 = 500_000;
+/// Gas that making a wallet and asking the node for it may take in a look-up (ERC-6492): a proxy takes a few hundred
+/// thousand, a whole wallet three million.
+pub const WALLET_CREATION_GAS: u64 = 6_000_000;
 /// Gas of one transaction since Osaka (EIP-7825).
 pub const TX_GAS_CAP: u64 = 16_777_216;
 /// How long an operator's transaction is waited for.

@@ -8,6 +8,8 @@ use serde::Deserialize;
 pub static CHARTER: LazyLock<Bytes> = LazyLock::new(|| code(CHARTER_JSON));
 pub static DISTRIBUTOR: LazyLock<Bytes> = LazyLock::new(|| code(DISTRIBUTOR_JSON));
 pub static TEST_TOKEN: LazyLock<Bytes> = LazyLock::new(|| code(TEST_TOKEN_JSON));
+/// Asks a wallet that may not exist yet; its creation code is called, never deployed.
+pub static UNBORN_WALLET: LazyLock<Bytes> = LazyLock::new(|| code(UNBORN_WALLET_JSON));
 
 pub const CHARTER_JSON: &str = include_str!("../../../../contracts/abi/Charter.json");
 pub const DISTRIBUTOR_JSON: &str = include_str!("../../../../contracts/abi/Distributor.json");
@@ -15,6 +17,7 @@ pub const DISTRIBUTOR_JSON: &str = include_str!("../../../../contracts/abi/Distr
 #[cfg(test)]
 pub const WARDEN_JSON: &str = include_str!("../../../../contracts/abi/Warden.json");
 pub const TEST_TOKEN_JSON: &str = include_str!("../../../../contracts/abi/TestToken.json");
+pub const UNBORN_WALLET_JSON: &str = include_str!("../../../../contracts/abi/UnbornWallet.json");
 
 #[derive(Deserialize)]
 struct Artifact {
