@@ -10,8 +10,8 @@ use sluice_core::ids::{CampaignId, Epoch, Seq};
 use sluice_core::limits::{GROUP_INPUTS_MAX, GROUP_WAIT, LEASE_RENEW_EVERY};
 use sluice_core::log::entry::{Body, Entry};
 use sluice_core::sequencer::fair::Fair;
-use sluice_core::sequencer::{Decider, Group};
-use sluice_store::{Append, AppendError, Attempt, LeaderSession, LogRow};
+use sluice_core::sequencer::{Decider, Facts, Group};
+use sluice_store::{Append, AppendError, Attempt, FACT_BYTES_MAX, LeaderSession, LogRow};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::DatabaseClock;
@@ -191,6 +191,7 @@ impl Sequencer {
             postings: group.postings.clone(),
             attempts: attempts(group, submissions),
             tiles: group.appended.tiles.clone(),
+            facts: facts(group),
         };
         // The append renews the lease along the way.
         let appended = self.session.append(&append).await.map_err(|e| self.ended(e))?;
@@ -251,6 +252,22 @@ fn rows(group: &Group) -> Vec<LogRow> {
             intake: entry.body.intake(),
         })
         .collect()
+}
+
+/// The facts behind the group's claims. What is too large to be kept counts as erased: the entry names its hash, and
+/// nothing that was decided waits for it.
+fn facts(group: &Group) -> Vec<Facts> {
+    let fits = |facts: &&Facts| {
+        if facts.bytes.len() > FACT_BYTES_MAX {
+            tracing::error!(
+                seq = facts.seq,
+                bytes = facts.bytes.len(),
+                "the facts behind an entry are too large to keep"
+            );
+        }
+        (1..=FACT_BYTES_MAX).contains(&facts.bytes.len())
+    };
+    group.facts.iter().filter(fits).cloned().collect()
 }
 
 fn attempts(group: &Group, submissions: &[Submission]) -> Vec<Attempt> {

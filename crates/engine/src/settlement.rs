@@ -21,6 +21,7 @@ use sluice_core::log::entry::{BatchPlanned, Body};
 use sluice_core::planner::{GasModel, next_number, plan};
 use sluice_core::sender::{LaneFacts, Step, lane_of, step};
 use sluice_core::state::batch::Batch;
+use sluice_core::state::campaign::Campaign;
 use sluice_core::state::{ChainSeen, State};
 use sluice_store::Store;
 
@@ -228,14 +229,13 @@ impl Settlement {
     async fn plan(&self, market: &mut Option<Market>) -> Result<usize, EngineError> {
         let here = self.chain.id();
         let campaigns: Vec<CampaignId> = self.follower.read(|state| {
-            let here = |c: &&sluice_core::state::campaign::Campaign| {
-                c.terms.distributor.chain_id == here && c.watched
-            };
+            let here = |c: &&Campaign| c.terms.distributor.chain_id == here && c.watched;
             state.campaigns.values().filter(here).map(|c| c.terms.campaign).collect()
         });
+        let now = self.chain_time(&campaigns).await?;
         let mut planned = 0;
         for campaign in campaigns {
-            while let Some(batch) = self.next_batch_or_skip(campaign, market).await? {
+            while let Some(batch) = self.next_batch_or_skip(campaign, market, now).await? {
                 let appended = self.observations.append(vec![Body::BatchPlanned(batch)], Vec::new()).await?;
                 if appended.is_empty() {
                     // The state moved on between planning and appending; the next tick plans from what is there.
@@ -247,13 +247,22 @@ impl Settlement {
         Ok(planned)
     }
 
+    /// The clock by which the chain's contracts will judge; asked only where it makes a difference, else 0.
+    async fn chain_time(&self, campaigns: &[CampaignId]) -> Result<u64, EngineError> {
+        let asks = self
+            .follower
+            .read(|state| campaigns.iter().filter_map(|id| state.campaign(*id)).any(Campaign::asks_the_time));
+        if asks { Ok(self.chain.timestamp().await?) } else { Ok(0) }
+    }
+
     /// A campaign whose snapshot is missing here is passed over: the others go on.
     async fn next_batch_or_skip(
         &self,
         campaign: CampaignId,
         market: &mut Option<Market>,
+        now: u64,
     ) -> Result<Option<BatchPlanned>, EngineError> {
-        match self.next_batch(campaign, market).await {
+        match self.next_batch(campaign, market, now).await {
             Err(error @ EngineError::Snapshot { .. }) => {
                 tracing::error!(%campaign, error = &error as &dyn std::error::Error, "a campaign cannot be planned here");
                 Ok(None)
@@ -266,11 +275,12 @@ impl Settlement {
         &self,
         campaign: CampaignId,
         market: &mut Option<Market>,
+        now: u64,
     ) -> Result<Option<BatchPlanned>, EngineError> {
         let planned = |gas: &GasModel| {
             self.follower.read(|state| {
                 let known = state.campaign(campaign)?;
-                let content = plan(known, gas)?;
+                let content = plan(known, gas, now)?;
                 let lists = calldata::Lists::of(state, campaign, &content.words);
                 Some((content, next_number(known), lists))
             })

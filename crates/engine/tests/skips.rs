@@ -72,6 +72,7 @@ fn append_of(group: &Group, submission: &Submission) -> Append {
         postings: group.postings.clone(),
         attempts: attempts.collect(),
         tiles: group.appended.tiles.clone(),
+        facts: group.facts.clone(),
     }
 }
 

@@ -465,6 +465,11 @@ pub enum Due {
         /// The campaign.
         campaign: CampaignId,
     } = 6,
+    /// The time of a hold on a whole campaign, placed on chain, is over.
+    ChainHoldEnds {
+        /// The campaign.
+        campaign: CampaignId,
+    } = 7,
 }
 
 /// Why bytes are not an entry.

@@ -3,6 +3,7 @@
 //! A note is a text, an empty line, and a line for each signature over the text. Any tool that reads Go's checksum
 //! database or a certificate log of today reads these too.
 
+mod cosign;
 mod head;
 
 #[cfg(test)]
@@ -16,6 +17,7 @@ use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use sha2::{Digest, Sha256};
 
+pub use cosign::{CosignVerifier, Cosigned, Cosigner};
 pub use head::{Origin, TreeHead};
 
 /// The longest note that is read. The specification asks for 16 signatures at least, and a post-quantum one is 5 KB.

@@ -327,6 +327,7 @@ impl State {
             Due::RulesStart { rules } => self.rules_started(*rules),
             Due::AppealLapses { appeal } => self.appeal_ended(*appeal),
             Due::PauseEnds { campaign } => self.pause_ended(*campaign),
+            Due::ChainHoldEnds { campaign } => self.chain_hold_ended(*campaign),
         }
     }
 

@@ -178,9 +178,11 @@ impl State {
     /// An entitlement that a final batch named and the chain passed over without a word. If no other payment and no void
     /// explains it (yet), it is tried again, as often as a failed transfer: planned at once, it might be for ever.
     fn set_aside(&mut self, campaign: CampaignId, id: EntitlementId) -> Result<(), Wrong> {
-        let elsewhere = self.campaign_mut(campaign)?.paid_elsewhere(id);
+        let known = self.campaign_mut(campaign)?;
+        // A hold on chain, final no later than this batch, says why; it will be planned when the hold has ended.
+        let explained = known.paid_elsewhere(id) || known.is_held_on_chain(id);
         let (shard, at) = self.round_mut(campaign, id)?.shard_mut(id.index);
-        if elsewhere || shard.paid.get(at) || shard.void.get(at) {
+        if explained || shard.paid.get(at) || shard.void.get(at) {
             return self.release_busy(campaign, id);
         }
         self.skip(campaign, &Skipped { entitlement: id, reason: Bytes::from_static(b"passed over") })

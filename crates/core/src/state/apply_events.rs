@@ -168,8 +168,14 @@ impl State {
                 self.pages.touch(PageId::Offices(id));
                 Ok(())
             }
-            // Whoever asks whether a gate may sign now asks the chain.
-            ChainEvent::GateDisabled { .. } => Ok(()),
+            ChainEvent::GateDisabled { version, until } => {
+                self.campaign_mut(id)?.gates_off.insert(*version, *until);
+                self.pages.touch(PageId::Offices(id));
+                Ok(())
+            }
+            ChainEvent::CampaignHeldUntil { until } => self.campaign_held_on_chain(id, *until),
+            // It holds what it held.
+            ChainEvent::HoldConfirmed { .. } => Ok(()),
             ChainEvent::Published { .. }
             | ChainEvent::Opened { .. }
             | ChainEvent::Cancelled { .. }

@@ -395,6 +395,21 @@ impl State {
         Ok(())
     }
 
+    /// Everything in a campaign is held on chain, until a `Due` entry says that this is over: that comes at once for a
+    /// time that has passed.
+    pub(super) fn campaign_held_on_chain(&mut self, id: CampaignId, until: u64) -> Result<(), Wrong> {
+        self.pages.touch(PageId::Offices(id));
+        self.campaign_mut(id)?.held_until_on_chain = until;
+        self.schedule(until.saturating_mul(1_000), Due::ChainHoldEnds { campaign: id });
+        Ok(())
+    }
+
+    pub(super) fn chain_hold_ended(&mut self, id: CampaignId) -> Result<(), Wrong> {
+        self.pages.touch(PageId::Offices(id));
+        self.campaign_mut(id)?.held_until_on_chain = 0;
+        Ok(())
+    }
+
     /// Holds, pauses and gates as the Distributor finally knows them.
     pub(super) fn held_on_chain(&mut self, id: CampaignId, mask: &WordMask, held: bool) -> Result<(), Wrong> {
         let key = (mask.round, mask.word);

@@ -1,6 +1,7 @@
 //! A campaign: its rounds, funds, batches in flight, and chain events that are not final.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use alloy_primitives::{B256, Bytes};
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -15,6 +16,10 @@ use crate::command::{CampaignTerms, RoundMode};
 use crate::ids::{BatchNo, BlockRef, EntitlementId, Millis, RoundNo, Seq};
 use crate::log::entry::ChainEvent;
 use crate::refusal::Code;
+
+/// A gate's word is not planned so shortly before it expires: a batch must still be signed, sent and mined. Ten minutes
+/// is longer than a batch takes while fees rise; gates' words last for days.
+const GATE_WORD_MARGIN: Duration = Duration::from_secs(600);
 
 /// A campaign as the log knows it.
 #[derive(Clone, Debug, BorshSerialize, BorshDeserialize)]
@@ -51,6 +56,8 @@ pub struct Campaign {
     pub paused_alone: BTreeMap<B256, Millis>,
     /// Unix seconds until which the Distributor itself pays nothing, finally.
     pub paused_on_chain: u64,
+    /// Unix seconds until which the Distributor holds everything, finally; 0 once a `Due` entry said that it is over.
+    pub held_until_on_chain: u64,
     /// Holds on the whole campaign, by their positions.
     pub campaign_holds: BTreeSet<Seq>,
     /// Held entitlements with the positions of the holds that cover them.
@@ -61,6 +68,8 @@ pub struct Campaign {
     pub gates: BTreeMap<u16, Gate>,
     /// Gate versions that the Distributor knows, finally, with their keys.
     pub gate_keys: BTreeMap<u16, Bytes>,
+    /// Unix seconds until which gate versions do not count on chain, finally.
+    pub gates_off: BTreeMap<u16, u64>,
     /// What gates have signed, by word.
     pub approved: BTreeMap<(RoundNo, u64), Approved>,
 }
@@ -94,11 +103,13 @@ impl Campaign {
             pause: None,
             paused_alone: BTreeMap::new(),
             paused_on_chain: 0,
+            held_until_on_chain: 0,
             campaign_holds: BTreeSet::new(),
             held: BTreeMap::new(),
             held_on_chain: BTreeMap::new(),
             gates: BTreeMap::new(),
             gate_keys: BTreeMap::new(),
+            gates_off: BTreeMap::new(),
             approved: BTreeMap::new(),
         }
     }
@@ -168,7 +179,37 @@ impl Campaign {
 
     /// Whether batches may be planned: neither paused nor held as a whole.
     pub fn may_plan(&self) -> bool {
-        self.pause.is_none() && self.campaign_holds.is_empty()
+        self.pause.is_none() && !self.is_held()
+    }
+
+    /// Whether the campaign is held as a whole, by an entry or on chain.
+    pub fn is_held(&self) -> bool {
+        !self.campaign_holds.is_empty() || self.held_until_on_chain > 0
+    }
+
+    /// Whether an entitlement is held on chain, finally.
+    pub fn is_held_on_chain(&self, id: EntitlementId) -> bool {
+        let words = self.held_on_chain.get(&(id.round, id.index / 256));
+        words.is_some_and(|w| w[(id.index % 256 / 64) as usize] >> (id.index % 64) & 1 == 1)
+    }
+
+    /// Whether what its Distributor pays depends on the time: on a pause there, or on gates' words, which expire.
+    pub fn asks_the_time(&self) -> bool {
+        self.paused_on_chain > 0 || !self.approved.is_empty()
+    }
+
+    /// Whether a gated word that is approved is paid on chain at this time (Unix seconds): its gate counts, with the key
+    /// that signed, and the gate's word does not expire before it can be mined. True for words of other rounds.
+    pub fn gate_counts(&self, round: &Round, word: u64, now: u64) -> bool {
+        if round.terms.mode != RoundMode::Gated {
+            return true;
+        }
+        let Some(approved) = self.approved.get(&(round.terms.round, word)) else { return false };
+        let lasts = approved.expiry > now.saturating_add(GATE_WORD_MARGIN.as_secs());
+        let is_on = self.gates_off.get(&approved.gate).is_none_or(|until| *until <= now);
+        let defined = self.gates.get(&approved.gate).map(|gate| &gate.terms.signer);
+        let other_key = self.gate_keys.get(&approved.gate).is_some_and(|key| Some(key) != defined);
+        lasts && is_on && !other_key
     }
 
     /// The bits of a word that may be planned: payable, not held on chain, and, in a gated round, approved by its gate.

@@ -242,7 +242,8 @@ impl State {
             PageId::Appeal(at) => self.appeals.get(at).and_then(bytes),
             PageId::Offices(id) => campaign(id).and_then(|c| {
                 let pauses = (c.pause, &c.paused_alone, c.paused_on_chain);
-                bytes(&(c.decided, pauses, &c.campaign_holds, &c.gates, &c.gate_keys))
+                let holds = (&c.campaign_holds, c.held_until_on_chain);
+                bytes(&(c.decided, pauses, holds, &c.gates, &c.gate_keys, &c.gates_off))
             }),
             PageId::Held(id, entitlement) => campaign(id)?.held.get(entitlement).and_then(bytes),
             PageId::HeldOnChain(id, round, word) => {

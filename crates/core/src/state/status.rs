@@ -99,10 +99,7 @@ impl Campaign {
                 (BatchStage::Sent | BatchStage::Mined, _) => ClaimState::Sent(batch.plan.batch, last),
             });
         }
-        let on_chain = self.held_on_chain.get(&(id.round, id.index / 256));
-        let held_on_chain =
-            on_chain.is_some_and(|w| w[(id.index % 256 / 64) as usize] >> (id.index % 64) & 1 == 1);
-        if shard.held.get(at) || held_on_chain || !self.campaign_holds.is_empty() {
+        if shard.held.get(at) || self.is_held_on_chain(id) || self.is_held() {
             return Some(ClaimState::Held);
         }
         Some(match round.skips.get(&id.index) {

@@ -3,7 +3,7 @@
 use alloy_primitives::{B256, Bytes};
 use sluice_core::command::{AcceptedAttestation, Action, RoundMode};
 use sluice_core::decide::{ClaimFault, Input};
-use sluice_core::log::entry::{BatchForm, Body, ChainEvent};
+use sluice_core::log::entry::{BatchForm, Body, ChainEvent, Due};
 use sluice_core::refusal::Code;
 use sluice_core::state::status::ClaimState;
 
@@ -231,4 +231,43 @@ fn what_is_held_on_chain_is_not_planned_until_that_is_finally_over() {
     assert_eq!(world.settle(), [2]);
     world.events(campaign(1), vec![ChainEvent::HoldCleared { mask }]);
     assert_eq!(world.settle(), [1]);
+}
+
+#[test]
+fn what_a_batch_passed_over_because_of_a_hold_on_chain_is_held_and_planned_again_after_it() {
+    let mut world = World::open(10, RoundMode::Pull);
+    world.decide([1, 2]);
+    let plan = world.plan().unwrap();
+    world.sign(plan.batch);
+    let mask = words(1, [1])[0];
+    world.events(campaign(1), vec![ChainEvent::HoldSet { mask, until: u64::MAX }]);
+    let mut mined = world.mined(&plan, &[1]);
+    // The Distributor says nothing of what it holds.
+    mined.skipped.clear();
+    let block = mined.block;
+    assert!(world.takes(Body::BatchMined(mined)));
+    world.finalize(plan.batch, block);
+    assert_eq!((world.status(1), world.status(2)), (Some(ClaimState::Held), Some(ClaimState::Final)));
+    assert_eq!(world.plan(), None);
+    world.events(campaign(1), vec![ChainEvent::HoldCleared { mask }]);
+    assert_eq!(world.status(1), Some(ClaimState::Decided), "no failed transfer is counted");
+    assert_eq!(world.settle(), [1]);
+}
+
+#[test]
+fn a_campaign_held_on_chain_is_held_until_its_time_is_over() {
+    let mut world = World::open(10, RoundMode::Pull);
+    world.decide([1, 2]);
+    let until = world.state().recorded_at / 1_000 + 1_000;
+    world.events(campaign(1), vec![ChainEvent::CampaignHeldUntil { until }]);
+    assert_eq!((world.status(1), world.plan()), (Some(ClaimState::Held), None));
+    // A time that has passed ends it.
+    world.events(campaign(1), vec![ChainEvent::CampaignHeldUntil { until: 1 }]);
+    let over = [Body::Due(Due::ChainHoldEnds { campaign: campaign(1) })];
+    assert_eq!(world.submit(Vec::new()), over);
+    assert_eq!(world.status(1), Some(ClaimState::Decided));
+    world.events(campaign(1), vec![ChainEvent::CampaignHeldUntil { until }]);
+    world.now = until * 1_000;
+    assert_eq!(world.submit(Vec::new()), over);
+    assert_eq!(world.settle(), [1, 2]);
 }

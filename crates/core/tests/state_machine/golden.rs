@@ -30,7 +30,7 @@ use crate::world::{CLOSES, World, campaign};
 /// Format byte, stream, seq, epoch, recorded_at; then the body begins with its discriminant.
 const KIND_AT: usize = 1 + 4 + 8 + 8 + 8;
 /// The state that the recorded log leads to.
-const RECORDED_HASH: &str = "38d42ae82026f949c9579d58d1574165124d591a0f7cf4ab5f3e19d27587cdf4";
+const RECORDED_HASH: &str = "452fff1f853c742b73622f40358c19f8d5bdabbd8949c81784319671890c4386";
 
 fn golden(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
@@ -159,6 +159,8 @@ fn events() -> Vec<ChainEvent> {
         ChainEvent::PausedUntil { until: 101 },
         ChainEvent::GateInstalled { version: 7, signer: Bytes::from(vec![0x6a; 20]) },
         ChainEvent::GateDisabled { version: 7, until: 102 },
+        ChainEvent::CampaignHeldUntil { until: 103 },
+        ChainEvent::HoldConfirmed { hold: 104, until: 105 },
         ChainEvent::PaidUnannounced { entitlement: e(7), to: Some(a(0x44)), tx_hash: b(0x45) },
         ChainEvent::PaidUnannounced { entitlement: e(8), to: None, tx_hash: b(0x45) },
         ChainEvent::VoidedUnannounced { word: word() },

@@ -237,7 +237,7 @@ impl Simulation {
         self.flush();
         let known = self.world.state().campaign(id).unwrap();
         let payable = self.auditor.payable(id);
-        let Some(content) = plan(known, &self.gas) else {
+        let Some(content) = plan(known, &self.gas, 0) else {
             assert!(payable == 0 || known.in_flight() > 0, "{payable} could be paid, and nothing is planned");
             return;
         };

@@ -378,7 +378,7 @@ impl World {
     /// Plans the next batch, if the planner wants one.
     pub(crate) fn plan(&mut self) -> Option<BatchPlanned> {
         let known = self.known();
-        let content = plan(known, &GasModel::default())?;
+        let content = plan(known, &GasModel::default(), 0)?;
         let total = sum(indexes(&content.words));
         let planned = BatchPlanned {
             campaign: campaign(1),

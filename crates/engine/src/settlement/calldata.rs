@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use alloy_primitives::{Address, B256, Bytes, U256};
-use sluice_chain::calls::{self, BatchHead, Chunk, Range, RedirectItem};
+use sluice_chain::calls::{self, BatchHead, Chunk, GateContent, GateWord, Range, RedirectItem};
 use sluice_core::amount::Total;
 use sluice_core::ids::{CampaignId, EntitlementId, RoundNo, Seq};
 use sluice_core::log::entry::{BatchForm, BatchPlanned, Body, Entry, Redirect, WordMask};
 use sluice_core::state::State;
+use sluice_core::state::rules::Approved;
 use sluice_snapshot::Snapshot;
 use sluice_store::Store;
 
@@ -23,18 +24,46 @@ pub(super) struct Call {
     pub(super) data: Bytes,
 }
 
-/// The snapshots that a batch's content lies in, by round: copied out of State, so that nothing holds it while their
-/// pages come from the disk.
+/// The snapshots that a batch's content lies in, by round, and what gates approved of its words: copied out of State, so
+/// that nothing holds it while the snapshots' pages come from the disk.
 #[derive(Clone, Debug)]
 pub(super) struct Lists {
     campaign: CampaignId,
     hashes: BTreeMap<RoundNo, B256>,
+    /// Only words of GATED rounds have any. The newest of each: a gate's word only grows, so it covers what was planned
+    /// under an earlier one.
+    approved: BTreeMap<(RoundNo, u64), Approved>,
 }
 
 impl Lists {
     pub(super) fn of(state: &State, campaign: CampaignId, words: &[WordMask]) -> Self {
         let hash = |round: RoundNo| Some((round, state.campaign(campaign)?.round(round)?.terms.list_hash));
-        Self { campaign, hashes: words.iter().filter_map(|word| hash(word.round)).collect() }
+        let approved = |word: &WordMask| {
+            let at = (word.round, word.word);
+            Some((at, state.campaign(campaign)?.approved.get(&at)?.clone()))
+        };
+        Self {
+            campaign,
+            hashes: words.iter().filter_map(|word| hash(word.round)).collect(),
+            approved: words.iter().filter_map(approved).collect(),
+        }
+    }
+
+    /// The gate's word under which these are paid.
+    fn gate_word(&self, wanted: &WordMask) -> Result<GateWord, EngineError> {
+        let approved = self.approved.get(&(wanted.round, wanted.word));
+        let covers = |a: &&Approved| wanted.mask.iter().zip(a.mask).all(|(wanted, mask)| wanted & !mask == 0);
+        approved.filter(covers).map(|a| gate_word(wanted.round, wanted.word, a)).ok_or_else(|| {
+            EngineError::Incident(format!(
+                "a batch of campaign {} names what no gate approved in word {} of round {}",
+                self.campaign, wanted.word, wanted.round
+            ))
+        })
+    }
+
+    /// Every gate's word that covers something of the batch.
+    fn gate_words(&self) -> Vec<GateWord> {
+        self.approved.iter().map(|((round, word), approved)| gate_word(*round, *word, approved)).collect()
     }
 
     fn snapshot(&self, snapshots: &Snapshots, round: RoundNo) -> Result<Arc<Snapshot>, EngineError> {
@@ -50,6 +79,14 @@ impl Lists {
     /// The sum of these entitlements.
     pub(super) fn total(&self, snapshots: &Snapshots, words: &[WordMask]) -> Result<Total, EngineError> {
         sum(words, |round| self.snapshot(snapshots, round))
+    }
+}
+
+fn gate_word(round: RoundNo, word: u64, approved: &Approved) -> GateWord {
+    let mask = WordMask { round, word, mask: approved.mask };
+    GateWord {
+        content: GateContent { mask, as_of_seq: approved.as_of, expiry: approved.expiry },
+        signature: approved.signature.clone(),
     }
 }
 
@@ -119,14 +156,14 @@ pub(super) fn encode(
             Ok(calls::settle(head, range))
         }
         BatchForm::Sparse => {
-            let chunks = plan.words.iter().map(|word| {
-                let snapshot = lists.snapshot(snapshots, word.round)?;
-                let sparse = snapshot.sparse(word.word, U256::from_limbs(word.mask))?;
-                Ok(Chunk { mask: *word, words: sparse.words, proof: sparse.path })
-            });
+            let chunks = plan.words.iter().map(|word| chunk(lists, snapshots, word));
             Ok(calls::settle_sparse(head, &chunks.collect::<Result<Vec<_>, EngineError>>()?))
         }
-        BatchForm::Gated => Err(EngineError::Incident("nothing encodes a gated batch yet".into())),
+        BatchForm::Gated => {
+            let chunks =
+                plan.words.iter().map(|word| Ok((chunk(lists, snapshots, word)?, lists.gate_word(word)?)));
+            Ok(calls::settle_gated(head, &chunks.collect::<Result<Vec<_>, EngineError>>()?))
+        }
         BatchForm::Redirected { claims } => {
             let items = claims.iter().map(|(id, seq)| {
                 let snapshot = lists.snapshot(snapshots, id.round)?;
@@ -141,7 +178,14 @@ pub(super) fn encode(
                     proof: proof.path,
                 })
             });
-            Ok(calls::settle_to(head, &items.collect::<Result<Vec<_>, EngineError>>()?))
+            let items = items.collect::<Result<Vec<_>, EngineError>>()?;
+            Ok(calls::settle_to_gated(head, &items, &lists.gate_words()))
         }
     }
+}
+
+fn chunk(lists: &Lists, snapshots: &Snapshots, word: &WordMask) -> Result<Chunk, EngineError> {
+    let snapshot = lists.snapshot(snapshots, word.round)?;
+    let sparse = snapshot.sparse(word.word, U256::from_limbs(word.mask))?;
+    Ok(Chunk { mask: *word, words: sparse.words, proof: sparse.path })
 }

@@ -24,6 +24,7 @@ impl Settlement {
                 self.has_epoch = false;
                 Ok(false)
             }
+            RevertKind::NotApproved | RevertKind::GateOff(_) => self.give_back(campaign, batch).await,
             // Another attempt has the number, the epoch is being taken, payments are paused, the round is not open at
             // the node that was asked: time or the watcher will tell.
             _ => {
@@ -31,6 +32,31 @@ impl Settlement {
                 Ok(false)
             }
         }
+    }
+
+    /// The chain does not take the gate's word: nobody in the batch is to blame. It is planned anew without the words
+    /// whose gate is finally off or whose time is over; until the log knows of either, it waits.
+    async fn give_back(&mut self, campaign: CampaignId, batch: BatchNo) -> Result<bool, EngineError> {
+        let now = self.chain.timestamp().await?;
+        let counts = self.follower.read(|state| {
+            let known = state.campaign(campaign)?;
+            let words = &known.batches.get(&batch)?.plan.words;
+            Some(
+                words.iter().all(|w| known.round(w.round).is_some_and(|r| known.gate_counts(r, w.word, now))),
+            )
+        });
+        if counts != Some(false) {
+            tracing::debug!(%campaign, batch, "the chain does not take a gate's word yet");
+            return Ok(false);
+        }
+        let Some(because) = self.ground(campaign, batch).await? else {
+            tracing::warn!(%campaign, batch, "a batch whose gate is off waits until its attempts are dead");
+            return Ok(false);
+        };
+        tracing::warn!(%campaign, batch, "a batch whose gate is off, or whose gate's word expires, is given back");
+        let body = Body::BatchReplanned(BatchReplanned { campaign, batch, because, poison: Vec::new() });
+        self.observations.append(vec![body], Vec::new()).await?;
+        Ok(false)
     }
 
     async fn give_up(

@@ -109,15 +109,28 @@ impl Translator<'_> {
                 events.push(ChainEvent::Swept { round: *round, amount: *amount });
             }
             CampaignEvent::Withdrawn { amount } => events.push(ChainEvent::Withdrawn { amount: *amount }),
-            // What gates, holds and pauses say is not in the log yet.
-            CampaignEvent::Rescued { .. }
-            | CampaignEvent::GateInstalled { .. }
-            | CampaignEvent::GateDisabled { .. }
-            | CampaignEvent::HoldPlaced { .. }
-            | CampaignEvent::HoldConfirmed { .. }
-            | CampaignEvent::HoldEnded { .. }
-            | CampaignEvent::CampaignHeld { .. }
-            | CampaignEvent::PauseSet { .. } => {}
+            CampaignEvent::GateInstalled { version, signer, .. } => {
+                let version = gate_version(*version)?;
+                events.push(ChainEvent::GateInstalled { version, signer: signer.clone() });
+            }
+            CampaignEvent::GateDisabled { version, until, .. } => {
+                events.push(ChainEvent::GateDisabled { version: gate_version(*version)?, until: *until });
+            }
+            // Each hold's bits are its own: the Warden takes no bit twice.
+            CampaignEvent::HoldPlaced { mask, until, .. } => {
+                events.push(ChainEvent::HoldSet { mask: *mask, until: *until });
+            }
+            CampaignEvent::HoldConfirmed { hold, until, .. } => {
+                events.push(ChainEvent::HoldConfirmed { hold: *hold, until: *until });
+            }
+            // Released by institutions or, past its time, by anyone.
+            CampaignEvent::HoldEnded { mask, .. } => events.push(ChainEvent::HoldCleared { mask: *mask }),
+            CampaignEvent::CampaignHeld { until, .. } => {
+                events.push(ChainEvent::CampaignHeldUntil { until: *until })
+            }
+            CampaignEvent::PauseSet { until, .. } => events.push(ChainEvent::PausedUntil { until: *until }),
+            // Not the campaign's token.
+            CampaignEvent::Rescued { .. } => {}
         }
         Ok(())
     }
@@ -189,6 +202,12 @@ impl Translator<'_> {
         }
         Ok(())
     }
+}
+
+/// The contracts count gate versions in 16 bits.
+fn gate_version(version: u64) -> Result<u16, EngineError> {
+    u16::try_from(version)
+        .map_err(|_| EngineError::Incident(format!("the chain has a gate version {version}")))
 }
 
 /// Adds one entitlement to a set of words.

@@ -5,6 +5,7 @@ use std::time::Instant;
 use sluice_core::ids::{Millis, Seq};
 use sluice_core::limits::PARTITION_ROWS;
 use sluice_core::log::merkle::Tile;
+use sluice_core::sequencer::Facts;
 use sluice_core::state::funds::Posting;
 use sqlx::Postgres;
 use sqlx::postgres::PgArguments;
@@ -31,6 +32,8 @@ pub struct Append {
     pub attempts: Vec<Attempt>,
     /// The Merkle tiles of level 1 and above that the group filled.
     pub tiles: Vec<Tile>,
+    /// What gates' policies saw of the group's claims, by position; each 1 to [`crate::FACT_BYTES_MAX`] bytes.
+    pub facts: Vec<Facts>,
 }
 
 /// A committed append.
@@ -70,6 +73,11 @@ pub(super) const APPEND: &str = "
         INSERT INTO tile (stream, level, n, hashes)
         SELECT $1, r.level, r.n, r.hashes
         FROM tail, unnest($22::smallint[], $23::bigint[], $24::bytea[]) AS r(level, n, hashes)
+        WHERE tail.joins),
+    facts AS (
+        INSERT INTO fact (stream, seq, body)
+        SELECT $1, r.seq, r.body
+        FROM tail, unnest($26::bigint[], $27::bytea[]) AS r(seq, body)
         WHERE tail.joins),
     renewed AS (
         UPDATE head SET lease_until = clock_millis() + $25 * interval '1 millisecond'
@@ -123,7 +131,8 @@ impl Append {
             return Err(Error::TooMuch { what: "entries", given: self.rows.len(), max: APPEND_ROWS_MAX });
         }
         let entries: usize = self.rows.iter().map(|row| row.entry.len()).sum();
-        let bytes = entries + self.attempts.iter().map(|attempt| attempt.raw.len()).sum::<usize>();
+        let facts: usize = self.facts.iter().map(|facts| facts.bytes.len()).sum();
+        let bytes = entries + facts + self.attempts.iter().map(|attempt| attempt.raw.len()).sum::<usize>();
         if bytes > APPEND_BYTES_MAX {
             return Err(Error::TooMuch { what: "bytes of entries", given: bytes, max: APPEND_BYTES_MAX });
         }
@@ -141,6 +150,7 @@ struct Rows<'a> {
     attempts: AttemptNumbers,
     tile_numbers: Vec<i64>,
     tile_hashes: Vec<Vec<u8>>,
+    fact_positions: Vec<i64>,
 }
 
 #[derive(Default)]
@@ -178,6 +188,11 @@ impl<'a> Rows<'a> {
                 .map(|tile| to_bigint("tile number", tile.n))
                 .collect::<Result<_>>()?,
             tile_hashes: append.tiles.iter().map(|tile| tile.hashes.concat()).collect(),
+            fact_positions: append
+                .facts
+                .iter()
+                .map(|facts| to_bigint("position", facts.seq))
+                .collect::<Result<_>>()?,
         })
     }
 
@@ -215,6 +230,8 @@ impl<'a> Rows<'a> {
             .bind(self.append.tiles.iter().map(|tile| i16::from(tile.level)).collect::<Vec<_>>())
             .bind(&self.tile_numbers)
             .bind(self.tile_hashes.iter().map(Vec::as_slice).collect::<Vec<_>>())
-            .bind(lease))
+            .bind(lease)
+            .bind(&self.fact_positions)
+            .bind(self.append.facts.iter().map(|facts| facts.bytes.as_ref()).collect::<Vec<_>>()))
     }
 }

@@ -297,6 +297,18 @@ pub enum ChainEvent {
         /// Unix seconds.
         until: u64,
     } = 16,
+    /// The Distributor holds everything until then, in the exit, too; a time that has passed ends the hold.
+    CampaignHeldUntil {
+        /// Unix seconds.
+        until: u64,
+    } = 17,
+    /// A hold on chain was confirmed. It holds what it held; only who may end it, and when, changed.
+    HoldConfirmed {
+        /// The Warden's number of it.
+        hold: u64,
+        /// Unix seconds; from then on anyone may end it.
+        until: u64,
+    } = 18,
 }
 
 impl ChainEvent {

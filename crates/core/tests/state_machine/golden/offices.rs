@@ -149,6 +149,7 @@ pub(super) fn due() -> Vec<(&'static str, Body)> {
         ("due_rules_start", Body::Due(Due::RulesStart { rules: b(0x67) })),
         ("due_appeal_lapses", Body::Due(Due::AppealLapses { appeal: 84 })),
         ("due_pause_ends", Body::Due(Due::PauseEnds { campaign: id() })),
+        ("due_chain_hold_ends", Body::Due(Due::ChainHoldEnds { campaign: id() })),
     ]
 }
 
