@@ -7,6 +7,7 @@ pub mod clock;
 pub mod error;
 pub mod feed;
 pub mod follower;
+pub mod gate_signer;
 pub mod intake;
 pub mod node;
 pub mod reconcile;

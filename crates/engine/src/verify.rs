@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use alloy_primitives::{Address, B256};
+use sluice_chain::is_wrapped;
 use sluice_core::command::{Accepted, ClaimDemand, Demand, RoundMode, RoundTerms};
 use sluice_core::decide::{
     ClaimFault, ClaimVerdict, Input, PersonSeen, VerifiedClaim, VerifiedCommand, VerifiedGate,
@@ -49,6 +50,7 @@ pub struct Verifier {
     lookups: Arc<Semaphore>,
     gates: Arc<gates::Gates>,
     attested: Arc<attested::Attested>,
+    admitted: gates::Admitted,
 }
 
 /// What was found about a claim.
@@ -79,8 +81,13 @@ impl Verifier {
         clock: Arc<DatabaseClock>,
     ) -> Self {
         let lookups = Arc::new(Semaphore::new(LOOKUPS_MAX));
-        let (gates, attested) = Default::default();
-        Self { follower, snapshots, store, chains, clock, lookups, gates, attested }
+        let (gates, attested, admitted) = Default::default();
+        Self { follower, snapshots, store, chains, clock, lookups, gates, attested, admitted }
+    }
+
+    /// The same as of a time, with the attestations there were then: who verifies again asks as it was asked first.
+    pub(crate) fn as_of(&self, time: Millis, admitted: gates::Admitted) -> Self {
+        Self { clock: Arc::new(DatabaseClock::new(time)), admitted, ..self.clone() }
     }
 
     /// What asking gates needs besides State, shared with the stage that takes attestations.
@@ -218,7 +225,8 @@ impl Verifier {
         })
     }
 
-    /// Asks a contract whether it signed (ERC-1271). An account without code did not.
+    /// Asks a contract whether it signed (ERC-1271), also one that is not made yet and whose signature says how (ERC-6492).
+    /// Any other account without code did not.
     async fn contract_signature(
         &self,
         chain: ChainId,
@@ -227,7 +235,7 @@ impl Verifier {
         signature: &[u8],
     ) -> Result<(bool, BlockRef), EngineError> {
         let _permit = self.lookups.acquire().await.map_err(|_| EngineError::Stopping)?;
-        Ok(self.chain(chain)?.is_valid_signature(account, digest, signature).await?)
+        Ok(self.chain(chain)?.wallet_signed(account, digest, signature).await?)
     }
 
     fn chain(&self, id: ChainId) -> Result<&sluice_chain::Chain, EngineError> {
@@ -245,9 +253,11 @@ fn listed(snapshot: &Snapshot, claim: &ClaimDemand) -> Result<(), Code> {
     Err(if known { Code::WrongEntitlement } else { Code::NotListed })
 }
 
-/// The contract refuses these, too.
+/// The contract refuses these, too: it asks the wallet itself about a redirection, which one that is not made yet cannot
+/// answer, nor any wallet in the wrapping of ERC-6492.
 fn destination(claim: &ClaimDemand, ground: &Ground) -> Result<(), Code> {
     let never = [Address::ZERO, ground.token, ground.distributor.address, ground.charter];
-    let bad = never.contains(&claim.to);
+    let unborn = claim.is_redirected() && is_wrapped(&claim.signature);
+    let bad = never.contains(&claim.to) || unborn;
     if bad { Err(Code::BadRedirect) } else { Ok(()) }
 }

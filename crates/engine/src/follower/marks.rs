@@ -96,7 +96,7 @@ impl Follower {
     ///
     /// # Errors
     /// [`EngineError::Incident`] when they differ: this node or the one that signed is wrong, and this one stops.
-    pub(super) async fn compare(&self, store: &Store) -> Result<(), EngineError> {
+    pub(crate) async fn compare(&self, store: &Store) -> Result<(), EngineError> {
         let above = {
             let mut compared = self.shared.compared.lock().expect("no panic inside");
             if compared.asked.is_some_and(|asked| asked.elapsed() < COMPARE_EVERY) {

@@ -15,6 +15,7 @@ use sluice_gate::attestation::{
     Accepts, AllowList, Attestation, ForClaim, Passed, Value as Stated, Verdict, check,
 };
 use sluice_gate::rules::{AttestationFacts, ClaimFacts, Compiled, Rulebook, Value, evaluate};
+use sluice_store::StoredAttestation;
 
 use super::Verifier;
 use super::attested::Answered;
@@ -28,6 +29,28 @@ const GATES_KEPT_MAX: usize = 1_024;
 pub(crate) struct Gates {
     pub(super) rules: Rulebook,
     asked: Mutex<HashMap<B256, Arc<Asked>>>,
+}
+
+/// Which attestations are looked at.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Admitted {
+    /// All that are kept here.
+    #[default]
+    All,
+    /// Those that were kept here by then.
+    Until(Millis),
+    /// These, whatever else is kept.
+    Named(Arc<[B256]>),
+}
+
+impl Admitted {
+    fn admits(&self, row: &StoredAttestation) -> bool {
+        match self {
+            Self::All => true,
+            Self::Until(time) => row.received_at <= *time,
+            Self::Named(ids) => ids.contains(&B256::from(row.id)),
+        }
+    }
 }
 
 /// A gate's allow-list, ready to judge by.
@@ -188,7 +211,7 @@ impl Verifier {
             false => self.store.attestations_about(&subjects, &asked.schemas).await?,
         };
         let mut found = Found::default();
-        for row in rows {
+        for row in rows.into_iter().filter(|row| self.admitted.admits(row)) {
             let id = B256::from(row.id);
             // What cannot be read was not written by this program.
             let Ok(attestation) = Attestation::decode(&row.body) else { continue };
