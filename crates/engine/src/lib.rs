@@ -5,6 +5,7 @@
 pub mod attestations;
 pub mod clock;
 pub mod error;
+pub mod evidence;
 pub mod feed;
 pub mod follower;
 pub mod gate_signer;

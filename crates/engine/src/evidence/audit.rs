@@ -1,0 +1,383 @@
+//! Deciding claims again, from the log and the kept facts alone: State before the claim's position says what could be said
+//! without rules; the rule sets whose hashes the evidence names, on the facts whose hash it names, say the rest.
+
+use std::sync::Arc;
+
+use alloy_primitives::{B256, Bytes};
+use serde::Serialize;
+use sluice_core::command::{ClaimDemand, RoundMode};
+use sluice_core::ids::{CampaignId, DemandId, EntitlementId, Millis, Seq};
+use sluice_core::log::entry::{Body, ClaimDecided, ClaimRefused, Entry, Evidence};
+use sluice_core::refusal::Code;
+use sluice_core::state::State;
+use sluice_gate::rules::{ClaimFacts, Compiled, Hash, Rulebook, evaluate};
+
+use super::{EvidenceError, LogSource, Replay};
+
+/// What deciding again gave.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "result", rename_all = "snake_case")]
+pub enum Again {
+    /// The same, in everything that was compared.
+    Equal,
+    /// Something else.
+    Different {
+        /// What differs.
+        what: Vec<String>,
+    },
+    /// The facts were erased: their hash stands in the entry, and nobody can evaluate them again.
+    Erased,
+    /// The refusal rests on the signature or the list, which are not in the log.
+    Outside,
+}
+
+/// A claim decided again.
+#[derive(Clone, Debug, Serialize)]
+pub struct Redecided {
+    /// The position of its decision.
+    pub seq: Seq,
+    /// When that was recorded.
+    pub recorded_at: Millis,
+    /// When its row was accepted.
+    pub accepted_at: Millis,
+    /// The claim.
+    pub claim: DemandId,
+    /// The campaign.
+    pub campaign: CampaignId,
+    /// What it asked for.
+    #[serde(flatten)]
+    pub entitlement: EntitlementId,
+    /// `decided`, or the refusal's code.
+    pub decision: String,
+    /// The rule sets that were asked.
+    pub rule_sets: Vec<B256>,
+    /// The deciding policies, as the entry names them.
+    pub policies: Vec<String>,
+    /// SHA-256 of the facts, as the entry names it; zero where no gate was asked.
+    pub inputs: B256,
+    /// What deciding again gave.
+    #[serde(flatten)]
+    pub again: Again,
+}
+
+/// How many claims came out how.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Tally {
+    /// The same.
+    pub equal: u64,
+    /// Something else.
+    pub different: u64,
+    /// Facts erased.
+    pub erased: u64,
+    /// Rests on what is not in the log.
+    pub outside: u64,
+}
+
+/// Which claims are decided again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// One.
+    Claim(DemandId),
+    /// All that asked a gate.
+    Gated,
+    /// Every one.
+    All,
+}
+
+/// Decides claims again; `each` is told every one.
+///
+/// # Errors
+/// When the log cannot be read or was changed.
+pub async fn redecide(
+    source: &LogSource,
+    which: Which,
+    mut each: impl FnMut(&Redecided),
+) -> Result<Tally, EvidenceError> {
+    let rules = Rulebook::default();
+    let mut replay = Replay::new(Vec::new());
+    let mut pages = source.pages()?;
+    let mut tally = Tally::default();
+    let mut found = false;
+    while let Some(page) = pages.next().await? {
+        let go_on = replay.take(&page, |state, entry, facts| {
+            let Some(asked) = asked(&entry.body, which) else { return true };
+            // A claim cannot be the first entry; what it would be decided on is then nothing.
+            let nothing = State::new(entry.stream);
+            let redecided = one(&rules, state.unwrap_or(&nothing), entry, asked, facts);
+            match &redecided.again {
+                Again::Equal => tally.equal += 1,
+                Again::Different { .. } => tally.different += 1,
+                Again::Erased => tally.erased += 1,
+                Again::Outside => tally.outside += 1,
+            }
+            each(&redecided);
+            found = true;
+            !matches!(which, Which::Claim(_))
+        })?;
+        if !go_on {
+            break;
+        }
+    }
+    match which {
+        Which::Claim(id) if !found => Err(EvidenceError::NotFound(format!("the log decides no claim {id}"))),
+        _ => Ok(tally),
+    }
+}
+
+/// A claim's entry, whichever way it went.
+#[derive(Clone, Copy)]
+enum Asked<'a> {
+    Decided(&'a ClaimDecided),
+    Refused(&'a ClaimRefused),
+}
+
+fn asked(body: &Body, which: Which) -> Option<Asked<'_>> {
+    let (asked, id, evidence) = match body {
+        Body::ClaimDecided(claim) => (Asked::Decided(claim), claim.id, &claim.evidence),
+        Body::ClaimRefused(claim) => (Asked::Refused(claim), claim.id, &claim.evidence),
+        _ => return None,
+    };
+    let wanted = match which {
+        Which::Claim(wanted) => id == wanted,
+        Which::Gated => !evidence.rule_sets.is_empty(),
+        Which::All => true,
+    };
+    wanted.then_some(asked)
+}
+
+fn one(rules: &Rulebook, state: &State, entry: &Entry, asked: Asked<'_>, facts: Option<&Vec<u8>>) -> Redecided {
+    let (intake, id, entitlement, accepted_at, evidence, decision) = match asked {
+        Asked::Decided(c) => (c.intake, c.id, c.entitlement, c.accepted_at, &c.evidence, "decided"),
+        Asked::Refused(c) => (c.intake, c.id, c.entitlement, c.accepted_at, &c.evidence, c.code.as_str()),
+    };
+    let again = match asked {
+        Asked::Decided(claim) => decided(rules, state, claim, facts, entry),
+        Asked::Refused(claim) => refused(rules, state, claim, facts),
+    };
+    Redecided {
+        seq: entry.seq,
+        recorded_at: entry.recorded_at,
+        accepted_at,
+        claim: id,
+        campaign: intake.campaign,
+        entitlement,
+        decision: decision.to_owned(),
+        rule_sets: evidence.rule_sets.clone(),
+        policies: evidence.policies.clone(),
+        inputs: evidence.inputs,
+        again,
+    }
+}
+
+/// A claim that was decided: State must have admitted it, and its gate permitted it.
+fn decided(
+    rules: &Rulebook,
+    state: &State,
+    claim: &ClaimDecided,
+    facts: Option<&Vec<u8>>,
+    entry: &Entry,
+) -> Again {
+    let mut what = Vec::new();
+    let Some(campaign) = state.campaign(claim.intake.campaign) else {
+        return Again::Different { what: vec!["there was no such campaign".into()] };
+    };
+    if let Err(code) = campaign.admits(&demand(claim), claim.accepted_at) {
+        what.push(format!("State did not admit it: {}", code.as_str()));
+    }
+    if !campaign.decided.leaves_room(claim.amount.into()) {
+        what.push("the campaign's limit left no room".into());
+    }
+    if !campaign.funds.covers(claim.amount.into()) {
+        what.push("the funds did not cover it".into());
+    }
+    if claim.redirect.as_ref().is_some_and(|r| r.deadline.saturating_mul(1_000) <= entry.recorded_at) {
+        what.push("its deadline had passed".into());
+    }
+    let gated = campaign.round(claim.entitlement.round).filter(|r| r.terms.mode == RoundMode::Gated);
+    let Some(round) = gated else { return ended(what) };
+    let version = u16::try_from(round.terms.gate).ok().and_then(|version| campaign.gates.get(&version));
+    let in_force = version.map(|gate| {
+        let named = |lineage: &B256| state.rules_in_force(*lineage).unwrap_or_default();
+        gate.terms.rule_sets.iter().map(named).collect::<Vec<_>>()
+    });
+    if in_force.as_ref() != Some(&claim.evidence.rule_sets) {
+        what.push("its rule sets were not those in force for the gate at its position".into());
+    }
+    // A revocation counts from its own position on; what was verified before it is asked again by the leader.
+    for uid in claim.evidence.attestations.iter().filter(|uid| state.revoked.contains_key(*uid)) {
+        what.push(format!("attestation {uid} was revoked before its position"));
+    }
+    let facts = match kept(&claim.evidence, facts) {
+        Ok(facts) => facts,
+        Err(None) if what.is_empty() => return Again::Erased,
+        Err(None) => return Again::Different { what },
+        Err(Some(why)) => {
+            what.push(why);
+            return Again::Different { what };
+        }
+    };
+    let person = (!claim.evidence.person.is_zero()).then_some(claim.evidence.person);
+    let to = claim.redirect.as_ref().map_or(claim.recipient, |redirect| redirect.to);
+    let same = facts.campaign == claim.intake.campaign
+        && (facts.round, facts.index) == (claim.entitlement.round, claim.entitlement.index)
+        && (facts.recipient, facts.to, facts.amount) == (claim.recipient, to, claim.amount)
+        && facts.decimals == campaign.terms.decimals
+        && (facts.person, facts.accepted_at) == (person, claim.accepted_at);
+    if !same {
+        what.push("the facts are another claim's".into());
+    }
+    compare(rules, state, &claim.evidence, &facts, None, &mut what);
+    ended(what)
+}
+
+/// A claim that was refused: by State, by its gate, or by what is not in the log.
+fn refused(rules: &Rulebook, state: &State, claim: &ClaimRefused, facts: Option<&Vec<u8>>) -> Again {
+    let by_rules = is_of_rules(claim.code);
+    if claim.evidence.rule_sets.is_empty() {
+        return match by_state(state, claim) {
+            Some(true) => Again::Equal,
+            Some(false) => {
+                let what = format!("State did not refuse it with {}", claim.code.as_str());
+                Again::Different { what: vec![what] }
+            }
+            None => Again::Outside,
+        };
+    }
+    if claim.evidence.rule_sets.iter().any(|name| name.is_zero()) {
+        let missing = claim.code == Code::RulesNotInForce;
+        let what = || vec!["a rule set was missing, and the refusal names another reason".into()];
+        return if missing { Again::Equal } else { Again::Different { what: what() } };
+    }
+    let mut what = Vec::new();
+    if !by_rules && by_state(state, claim) == Some(false) {
+        what.push(format!("State did not refuse it with {}", claim.code.as_str()));
+    }
+    match kept(&claim.evidence, facts) {
+        Ok(facts) => {
+            compare(rules, state, &claim.evidence, &facts, by_rules.then_some(claim.code), &mut what);
+            ended(what)
+        }
+        Err(None) if what.is_empty() => Again::Erased,
+        Err(None) => Again::Different { what },
+        Err(Some(why)) => {
+            what.push(why);
+            Again::Different { what }
+        }
+    }
+}
+
+fn ended(what: Vec<String>) -> Again {
+    if what.is_empty() { Again::Equal } else { Again::Different { what } }
+}
+
+/// The facts beside an entry; `Err(None)` where they were erased, `Err(Some)` where they are not readable.
+fn kept(evidence: &Evidence, facts: Option<&Vec<u8>>) -> Result<ClaimFacts, Option<String>> {
+    let bytes = facts.ok_or(None)?;
+    let facts = ClaimFacts::decode(bytes).map_err(|error| Some(format!("the facts cannot be read: {error}")))?;
+    if B256::from(facts.inputs_hash().0) != evidence.inputs {
+        return Err(Some("the facts are not those whose hash the entry names".into()));
+    }
+    Ok(facts)
+}
+
+/// Evaluates again and compares decision, code and deciding policies.
+fn compare(
+    rules: &Rulebook,
+    state: &State,
+    evidence: &Evidence,
+    facts: &ClaimFacts,
+    refused_with: Option<Code>,
+    what: &mut Vec<String>,
+) {
+    let compiled: Result<Vec<Arc<Compiled>>, String> = evidence
+        .rule_sets
+        .iter()
+        .map(|name| {
+            let set = state.rule_sets.get(name).ok_or(format!("rule set {name} is not in the log"))?;
+            rules.load(&Hash(name.0), &set.terms.text).map_err(|_| format!("rule set {name} does not compile"))
+        })
+        .collect();
+    let compiled = match compiled {
+        Ok(compiled) => compiled,
+        Err(why) => return what.push(why),
+    };
+    let sets: Vec<&Compiled> = compiled.iter().map(Arc::as_ref).collect();
+    let said = evaluate(&sets, facts);
+    let mut policies: Vec<String> = said.decisions.iter().flat_map(|d| d.policies.iter().cloned()).collect();
+    let code = said.refusal.as_ref().map(|refusal| {
+        policies.push(refusal.cause.code.clone());
+        match refusal.told.code.as_str() {
+            "under_review" => Code::UnderReview,
+            "policy_error" => Code::PolicyError,
+            "attestation_missing" => Code::AttestationMissing,
+            _ => Code::RuleRefused,
+        }
+    });
+    // That an attestation was there and did not count is known only when it is looked for.
+    let then = refused_with.map(|code| if code == Code::AttestationRefused { Code::AttestationMissing } else { code });
+    if code != then {
+        let name = |code: Option<Code>| code.map_or("permitted", Code::as_str);
+        what.push(format!("the rules say {} now, and said {}", name(code), name(then)));
+    }
+    if policies != evidence.policies {
+        what.push(format!("the deciding policies are {policies:?} now, and were {:?}", evidence.policies));
+    }
+}
+
+/// Whether a refusal says that a rule set did not permit.
+fn is_of_rules(code: Code) -> bool {
+    matches!(
+        code,
+        Code::UnderReview
+            | Code::PolicyError
+            | Code::AttestationRefused
+            | Code::AttestationMissing
+            | Code::RuleRefused
+    )
+}
+
+/// Whether State refuses a claim with the code it was refused with; `None` where that is not State's to say.
+fn by_state(state: &State, claim: &ClaimRefused) -> Option<bool> {
+    let of_state = matches!(
+        claim.code,
+        Code::AlreadyDecided
+            | Code::AlreadyPaid
+            | Code::NotOpen
+            | Code::Closed
+            | Code::Voided
+            | Code::Paused
+            | Code::PaymentSeen
+            | Code::UnknownCampaign
+            | Code::UnknownRound
+    );
+    if !of_state {
+        return None;
+    }
+    let demand = ClaimDemand {
+        round: claim.entitlement.round,
+        index: claim.entitlement.index,
+        recipient: Default::default(),
+        to: Default::default(),
+        amount: Default::default(),
+        deadline: 0,
+        signature: Bytes::new(),
+    };
+    let said = match state.campaign(claim.intake.campaign) {
+        Some(campaign) => campaign.admits(&demand, claim.accepted_at),
+        None => Err(Code::UnknownCampaign),
+    };
+    Some(said == Err(claim.code))
+}
+
+/// The demand behind a decided claim, as far as State looks at it.
+fn demand(claim: &ClaimDecided) -> ClaimDemand {
+    ClaimDemand {
+        round: claim.entitlement.round,
+        index: claim.entitlement.index,
+        recipient: claim.recipient,
+        to: claim.redirect.as_ref().map_or(claim.recipient, |redirect| redirect.to),
+        amount: claim.amount,
+        deadline: claim.redirect.as_ref().map_or(u64::MAX, |redirect| redirect.deadline),
+        signature: Bytes::new(),
+    }
+}
