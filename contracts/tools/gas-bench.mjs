@@ -58,6 +58,7 @@ async function measure(chain) {
     row(`clone: settle 512 ${kind}`, 512, await clone.settle(round, tree, 0, 7));
     row(`clone: self-claim always ${kind}`, 1, await clone.claim(round, tree, 50 * 256 + 77));
   }
+  await measureGate(chain, tree, row, rows);
   const exitOnly = await Campaign.deploy(chain, { policy: 1 });
   const rounds = [];
   for (let k = 0; k < 2; k += 1) {
@@ -72,6 +73,25 @@ async function measure(chain) {
   return rows;
 }
 
+/** What a gate adds: two full words settled on its word, against the same two words without one, each on a chain state of its own. */
+async function measureGate(chain, tree, row, rows) {
+  const [plain, gated] = [await Campaign.deploy(chain), await Campaign.deploy(chain)];
+  await gated.installGate();
+  const full = (1n << 256n) - 1n;
+  const words = [[0, full], [1, full]];
+  for (const kind of ['fresh', 'warm']) {
+    const [without, round] = [await plain.round(tree), await gated.round(tree, 2)];
+    await plain.settleSparse(without, tree, [[60, 1n]]);
+    await gated.settleGated(round, tree, [[60, 1n]]);
+    row(`sparse 512 full words ${kind}`, 512, await plain.settleSparse(without, tree, words));
+    row(`gated 512 ${kind}`, 512, await gated.settleGated(round, tree, words));
+    await gated.settleGated(round, tree, [[50, bit(1)]]);
+    row(`claim with a gate's word ${kind}`, 1, await gated.claimAttested(round, tree, 50 * 256 + 77));
+    const [with_, bare] = [rows[`gated 512 ${kind}`], rows[`sparse 512 full words ${kind}`]];
+    row(`gate alone, of 512 ${kind}`, 512, { gas: with_.gas - bare.gas, bytes: (with_.bytesPerRecipient - bare.bytesPerRecipient) * 512 });
+  }
+}
+
 /** The goal beside a figure, and by how much it is missed if it is. */
 function goalOf(name, perRecipient) {
   const goal = GOALS[name];
@@ -84,9 +104,10 @@ function print(rows) {
   const peer = (name) => (PEERS[name] ?? []).map(([who, gas]) => `${who} ${gas.toLocaleString('en')}`).join('; ');
   console.log(`${'case'.padEnd(32)}${'gas/recipient'.padStart(14)}${'bytes'.padStart(9)}${'floor'.padStart(9)}${'×'.padStart(7)}  ${'goal'.padEnd(20)} peers (reference figures)`);
   for (const [name, { k, perRecipient, bytesPerRecipient }] of Object.entries(rows)) {
-    const floor = name.includes('self-claim') ? floorOfClaim(name.endsWith('fresh')) : floorOfBatch(k, name.endsWith('fresh'));
+    const alone = name.startsWith('gate alone');
+    const floor = name.includes('claim') ? floorOfClaim(name.endsWith('fresh')) : floorOfBatch(k, name.endsWith('fresh'));
     console.log(
-      `${name.padEnd(32)}${perRecipient.toLocaleString('en').padStart(14)}${bytesPerRecipient.toLocaleString('en').padStart(9)}${Math.round(floor).toLocaleString('en').padStart(9)}${(perRecipient / floor).toFixed(3).padStart(7)}  ${goalOf(name, perRecipient).padEnd(20)} ${peer(name)}`,
+      `${name.padEnd(32)}${perRecipient.toLocaleString('en').padStart(14)}${bytesPerRecipient.toLocaleString('en').padStart(9)}${(alone ? '–' : Math.round(floor).toLocaleString('en')).padStart(9)}${(alone ? '–' : (perRecipient / floor).toFixed(3)).padStart(7)}  ${goalOf(name, perRecipient).padEnd(20)} ${peer(name)}`,
     );
   }
 }

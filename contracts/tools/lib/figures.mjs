@@ -15,6 +15,8 @@ export const GOALS = {
   'settle 512 warm': 8_900,
   'self-claim always fresh': 84_000,
   'self-claim exitOnly fresh': 90_000,
+  'gate alone, of 512 fresh': 25,
+  'gate alone, of 512 warm': 25,
 };
 
 /**
