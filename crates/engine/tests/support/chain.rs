@@ -2,8 +2,10 @@
 
 use alloy_primitives::{Address, Bytes, hex};
 use serde_json::{Value, json};
+use sluice_core::amount::Total;
+use sluice_engine::node::Node;
 
-use super::World;
+use super::{World, eventually};
 
 impl World {
     /// Asks the chain's node directly.
@@ -48,6 +50,17 @@ impl World {
     pub async fn refuse_nobody(&self) {
         let code = self.anvil("eth_getCode", json!([Address::repeat_byte(0xbe), "latest"])).await;
         self.anvil("anvil_setCode", json!([self.token, code])).await;
+    }
+
+    /// Waits until the log knows the chain up to a block, which takes an event behind it: somebody funds the campaign.
+    /// Whatever the node wanted to do about what stood there before, it has had the time for.
+    pub async fn read_up_to(&self, node: &Node, block: u64) {
+        self.operator.mint(self.token, self.distributor, Total(1)).await.expect("funded");
+        eventually("the node has read on", || async {
+            let seen = node.follower().read(|s| s.chains.get(&31_337).map(|c| c.finalized.number))?;
+            (seen >= block).then_some(())
+        })
+        .await;
     }
 
     /// Gives coin to an account.

@@ -9,6 +9,7 @@
 )]
 
 mod chain;
+pub mod institutions;
 pub mod proxy;
 pub mod term;
 
@@ -52,7 +53,7 @@ use uuid::Uuid;
 /// How long anything may take before a test gives up.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 pub const STREAM: StreamId = StreamId(1);
-const FAR: u64 = 40_000_000_000;
+pub const FAR: u64 = 40_000_000_000;
 
 pub struct World {
     pub database: TestDatabase,
