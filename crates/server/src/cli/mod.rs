@@ -8,14 +8,26 @@ use clap::{Parser, Subcommand};
 
 use crate::telemetry::{self, LogOptions};
 
+pub mod appeal;
+pub mod attestation;
+pub mod authority;
+pub mod brakes;
 pub mod campaign;
 pub mod claim;
+pub mod cycle;
+pub mod evidence;
+pub mod gate;
+pub mod gate_signer;
+pub mod hold;
 pub mod keys;
+pub mod order;
+pub mod person;
 pub mod project;
 pub mod push;
 pub mod reach;
 pub mod receipt;
 pub mod report;
+pub mod rules;
 pub mod serve;
 pub mod sign;
 pub mod snapshot;
@@ -35,17 +47,36 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(Box<serve::Serve>),
+    GateSigner(gate_signer::GateSigner),
     Demo(Box<crate::demo::Demo>),
     Campaign(Box<campaign::Campaign>),
     Claim(Box<claim::Claim>),
     Push(push::Push),
     Void(Box<void::Void>),
     Sign(sign::Sign),
+    Rules(Box<rules::Rules>),
+    Cycle(Box<cycle::Cycle>),
+    Authority(Box<authority::Authority>),
+    Gate(Box<gate::Gate>),
+    Hold(Box<hold::Hold>),
+    Confirm(Box<hold::Confirm>),
+    Renew(Box<hold::Renew>),
+    Release(Box<hold::Release>),
+    Pause(Box<brakes::Pause>),
+    Resume(Box<brakes::Resume>),
+    Limit(Box<brakes::Limit>),
+    Person(Box<person::Person>),
+    Appeal(Box<appeal::Appeal>),
+    Attestation(Box<attestation::Attestation>),
     Project(project::Project),
     Status(status::Status),
     /// Make and show keys: accounts, log keys, operator keys.
     Keys(keys::Keys),
     Receipt(receipt::ReceiptArgs),
+    Log(evidence::log::Log),
+    Trace(Box<evidence::trace::Trace>),
+    Audit(Box<evidence::audit::Audit>),
+    Witness(Box<evidence::witness::Witness>),
     /// Turn lists into snapshots, and snapshots into proofs.
     Snapshot(snapshot::SnapshotArgs),
 }
@@ -54,10 +85,15 @@ impl Command {
     /// What the log shows when nobody asked for anything else: a node tells its story, a command only what is wrong.
     const fn default_log(&self) -> &'static str {
         match self {
-            Self::Serve(_) => "info",
+            Self::Serve(_) | Self::GateSigner(_) => "info",
             Self::Keys(_) | Self::Snapshot(_) | Self::Receipt(_) => "warn",
+            Self::Log(_) | Self::Trace(_) | Self::Audit(_) | Self::Witness(_) => "warn",
             Self::Demo(_) | Self::Campaign(_) | Self::Sign(_) | Self::Claim(_) | Self::Push(_) => "warn",
             Self::Void(_) | Self::Project(_) | Self::Status(_) => "warn",
+            Self::Rules(_) | Self::Authority(_) | Self::Gate(_) | Self::Hold(_) => "warn",
+            Self::Confirm(_) | Self::Renew(_) | Self::Release(_) | Self::Pause(_) => "warn",
+            Self::Resume(_) | Self::Limit(_) | Self::Person(_) | Self::Appeal(_) => "warn",
+            Self::Attestation(_) | Self::Cycle(_) => "warn",
         }
     }
 
@@ -69,12 +105,31 @@ impl Command {
             Self::Push(command) => command.run(),
             Self::Void(command) => command.run(),
             Self::Sign(command) => command.run(),
+            Self::Rules(command) => command.run(),
+            Self::Cycle(command) => command.run(),
+            Self::Authority(command) => command.run(),
+            Self::Gate(command) => command.run(),
+            Self::Hold(command) => command.run(),
+            Self::Confirm(command) => command.run(),
+            Self::Renew(command) => command.run(),
+            Self::Release(command) => command.run(),
+            Self::Pause(command) => command.run(),
+            Self::Resume(command) => command.run(),
+            Self::Limit(command) => command.run(),
+            Self::Person(command) => command.run(),
+            Self::Appeal(command) => command.run(),
+            Self::Attestation(command) => command.run(),
             Self::Project(command) => command.run(),
             Self::Status(command) => command.run(),
             Self::Keys(command) => command.run(),
             Self::Snapshot(command) => command.run(),
             Self::Receipt(command) => command.run(),
+            Self::Log(command) => command.run(),
+            Self::Trace(command) => command.run(),
+            Self::Audit(command) => command.run(),
+            Self::Witness(command) => command.run(),
             Self::Serve(command) => command.run(),
+            Self::GateSigner(command) => command.run(),
         }
     }
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use alloy_primitives::B256;
 use anyhow::{Context, bail, ensure};
 use clap::{Args, ValueEnum};
+use sluice_chain::At;
 use sluice_chain::deploy::{Done, Operator};
 use sluice_core::command::{Action, RoundMode, RoundTerms};
 use sluice_core::ids::{CampaignId, RoundNo};
@@ -31,9 +32,12 @@ pub struct Publish {
     /// The nodes' snapshot folder, where the file is put first.
     #[arg(long, value_name = "DIR", env = "SLUICE_SNAPSHOTS")]
     store: PathBuf,
-    /// Who is paid: `push` pays without being asked, `pull` only who claims.
+    /// Who is paid: `push` pays without being asked, `pull` only who claims, `gated` only whom the gate approves.
     #[arg(long, value_enum, default_value_t = ModeName::Pull)]
     mode: ModeName,
+    /// With --mode gated: the gate version, which must be installed in the Distributor (`sluice gate install`).
+    #[arg(long, value_name = "VERSION", required_if_eq("mode", "gated"))]
+    gate: Option<u16>,
     /// Earliest opening, Unix seconds; by default as soon as the Distributor allows.
     #[arg(long, value_name = "SECONDS")]
     opens_at: Option<u64>,
@@ -64,6 +68,7 @@ pub struct Publish {
 enum ModeName {
     Push,
     Pull,
+    Gated,
 }
 
 /// A round to be published.
@@ -100,6 +105,7 @@ impl Publish {
             mode: match self.mode {
                 ModeName::Push => RoundMode::Push,
                 ModeName::Pull => RoundMode::Pull,
+                ModeName::Gated => RoundMode::Gated,
             },
             opens_at: self.opens_at.unwrap_or(0),
             closes_at: self.closes_at,
@@ -108,7 +114,8 @@ impl Publish {
             again: self.again,
         };
         let charter = api.charter().await?;
-        let terms = terms(&api, &info, &new, &snapshot, list_hash).await?;
+        let gate = self.gate(&api, &info, &operator).await?;
+        let terms = gated(terms(&api, &info, &new, &snapshot, list_hash).await?, gate);
         let draft = papers(&api, &operator, &charter, &info, &terms);
         let done = match self.signing.collect(draft).await? {
             Collected::Waiting(papers) => return waiting(&papers, self.signing.papers.as_deref(), self.json),
@@ -128,6 +135,33 @@ impl Publish {
         answer(self.json, &value, &facts)?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+impl Publish {
+    /// The gate as the Distributor has it: what is installed there is what the round will be paid under.
+    async fn gate(
+        &self,
+        api: &ApiClient,
+        info: &CampaignInfo,
+        operator: &Operator,
+    ) -> anyhow::Result<(u64, B256)> {
+        let version = match (self.mode, self.gate) {
+            (ModeName::Gated, Some(version)) => u64::from(version),
+            (_, Some(version)) => bail!("--gate {version} belongs to --mode gated"),
+            (_, None) => return Ok((0, B256::ZERO)),
+        };
+        let charter = api.charter().await?;
+        let warden = operator.chain.warden(charter.address, At::Latest).await?;
+        let known = operator.chain.gate_version(warden, info.head.distributor, version, At::Latest).await?;
+        let known = known.with_context(|| {
+            format!("--gate {version} is not installed in the Distributor; `sluice gate install` does it")
+        })?;
+        Ok((version, known.rules_hash))
+    }
+}
+
+fn gated(terms: RoundTerms, (gate, rules_hash): (u64, B256)) -> RoundTerms {
+    RoundTerms { gate, rules_hash, ..terms }
 }
 
 /// Puts a snapshot file into storage under its SHA-256: written aside and renamed, so that a file of that name is whole.
@@ -242,6 +276,8 @@ pub async fn publish(
     let Some(terms) = published else { bail!("these papers publish nothing") };
     super::hand_in(api, papers, "round_exists").await?;
     let announced = api.round(terms.campaign, terms.round).await?.terms(terms.campaign);
+    // The node refused other terms of the gate than those it knows; its view does not repeat them.
+    let announced = announced.map(|announced| gated(announced, (terms.gate, terms.rules_hash)));
     ensure!(
         announced.as_ref() == Some(terms.as_ref()),
         "the log announced round {} with other terms; ask for its status",

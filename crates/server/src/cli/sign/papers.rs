@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use alloy_primitives::{Address, B256, Bytes};
+use alloy_primitives::{Address, B256, Bytes, keccak256};
 use anyhow::{Context, ensure};
 use serde::{Deserialize, Serialize};
 use sluice_chain::actions::ChainAction;
@@ -100,18 +100,110 @@ pub enum Deed {
         /// The entitlement.
         index: u64,
     },
+    /// Install a gate version, for good.
+    InstallGate {
+        /// Where.
+        distributor: Address,
+        /// Its number, from 1.
+        version: u16,
+        /// The gate's key, as ERC-7913 signer bytes.
+        signer: Bytes,
+        /// The hash of what the gate asks for, as the log has it.
+        rules_hash: B256,
+    },
+    /// Hold entitlements of one word of 256.
+    Hold {
+        /// Where.
+        distributor: Address,
+        /// The round.
+        round: RoundNo,
+        /// The entitlements, ascending.
+        indexes: Vec<u64>,
+        /// Why; the contract is told its hash.
+        reason: String,
+        /// Any number not used before with the same fields; here and below.
+        nonce: u64,
+    },
+    /// Let a hold last longer.
+    ConfirmHold {
+        /// Where.
+        distributor: Address,
+        /// The hold's id on chain.
+        hold: u64,
+        /// See above.
+        nonce: u64,
+    },
+    /// End a hold.
+    Release {
+        /// Where.
+        distributor: Address,
+        /// The hold's id on chain.
+        hold: u64,
+        /// See above.
+        nonce: u64,
+    },
+    /// Hold the whole campaign.
+    HoldCampaign {
+        /// Where.
+        distributor: Address,
+        /// Unix seconds; one that is past ends it.
+        until: u64,
+        /// See above.
+        nonce: u64,
+    },
+    /// Stop payments.
+    Pause {
+        /// Where.
+        distributor: Address,
+        /// Unix seconds; one that is past ends it.
+        until: u64,
+        /// See above.
+        nonce: u64,
+    },
 }
 
 impl Deed {
-    fn on_chain(&self) -> ChainAction {
-        match self.clone() {
+    fn on_chain(&self) -> anyhow::Result<ChainAction> {
+        Ok(match self.clone() {
             Self::RegisterDistributor { distributor } => ChainAction::RegisterDistributor { distributor },
             Self::Publish { distributor, terms } => ChainAction::Publish { distributor, terms },
             Self::Void { distributor, round, index } => {
                 ChainAction::Void { distributor, mask: mask_of(round, index) }
             }
-        }
+            Self::InstallGate { distributor, version, signer, rules_hash } => {
+                ChainAction::InstallGate { distributor, version: version.into(), signer, rules_hash }
+            }
+            Self::Hold { distributor, round, indexes, reason, nonce } => ChainAction::Hold {
+                distributor,
+                mask: mask_of_all(round, &indexes)?,
+                reason: keccak256(reason.as_bytes()),
+                nonce,
+            },
+            Self::ConfirmHold { distributor, hold, nonce } => {
+                ChainAction::ConfirmHold { distributor, hold, nonce }
+            }
+            Self::Release { distributor, hold, nonce } => ChainAction::Release { distributor, hold, nonce },
+            Self::HoldCampaign { distributor, until, nonce } => {
+                ChainAction::HoldCampaign { distributor, until, nonce }
+            }
+            Self::Pause { distributor, until, nonce } => ChainAction::Pause { distributor, until, nonce },
+        })
     }
+}
+
+/// The mask that names entitlements of one word.
+///
+/// # Errors
+/// When there are none, or they stand in several words.
+pub fn mask_of_all(round: RoundNo, indexes: &[u64]) -> anyhow::Result<WordMask> {
+    let first = indexes.first().context("no entitlement is named")?;
+    let mut all = mask_of(round, *first);
+    for index in indexes {
+        let one = mask_of(round, *index);
+        ensure!(one.word == all.word, "entitlements {first} and {index} stand in several words of 256");
+        all.mask.iter_mut().zip(one.mask).for_each(|(bits, more)| *bits |= more);
+    }
+    Ok(all)
 }
 
 /// The mask that names one entitlement.
@@ -208,7 +300,7 @@ impl Papers {
         for paper in &mut self.actions {
             if paper.signatures.iter().all(|a| a.authority != authority) {
                 let digest =
-                    paper.action.on_chain().digest(self.charter, self.set_version, paper.deadline)?;
+                    paper.action.on_chain()?.digest(self.charter, self.set_version, paper.deadline)?;
                 let signature = account.sign_digest(digest)?;
                 paper.signatures.push(Approval { authority, signer: signer.clone(), signature });
             }
@@ -258,7 +350,7 @@ impl Papers {
             }
         }
         for paper in &self.actions {
-            let digest = paper.action.on_chain().digest(self.charter, self.set_version, paper.deadline)?;
+            let digest = paper.action.on_chain()?.digest(self.charter, self.set_version, paper.deadline)?;
             for approval in &paper.signatures {
                 check(approval, digest)?;
             }
