@@ -53,6 +53,16 @@ impl Caller {
         }
     }
 
+    /// Whether a key was shown: personal data are for those who hold one, and for nobody else.
+    pub(crate) const fn has_key(self) -> bool {
+        !matches!(self, Self::Anyone)
+    }
+
+    /// Whether a project's campaigns are this caller's to see.
+    pub(crate) fn sees(self, project: ProjectId) -> bool {
+        self.may_see(project).is_ok()
+    }
+
     /// Refuses another project's key: a project sees only its own.
     pub(crate) fn may_see(self, project: ProjectId) -> Result<(), Problem> {
         match self {

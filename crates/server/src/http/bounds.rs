@@ -47,3 +47,28 @@ pub(crate) const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(10);
 pub(crate) const KEY_KNOWN_FOR: Duration = Duration::from_secs(30);
 /// API keys a node remembers between look-ups.
 pub(crate) const KEYS_KNOWN_MAX: usize = 10_000;
+
+/// Attestations of one bulk delivery under way: the queue behind is shared, and a few keep a core busy.
+pub(crate) const BULK_IN_FLIGHT_MAX: usize = 256;
+/// Lines of one bulk delivery; the rest is sent again in another.
+pub(crate) const BULK_LINES_MAX: u64 = 1_000_000;
+/// How long one bulk delivery may take; whoever does not read the answers holds its place no longer.
+pub(crate) const BULK_FOR: Duration = Duration::from_secs(600);
+/// Bulk deliveries at once: each holds [`BULK_IN_FLIGHT_MAX`] attestations of up to 64 KiB.
+pub(crate) const BULKS_MAX: usize = 16;
+/// How often a line waits for room in the queue before it is answered 503.
+pub(crate) const BULK_TRIES_MAX: usize = 5;
+/// Single attestations at once.
+pub(crate) const ATTESTATIONS_MAX: usize = 1_024;
+
+/// The longest a reader of the change feed waits for the next entry.
+pub(crate) const FEED_WAIT_MAX: Duration = Duration::from_secs(20);
+/// Readers of the change feed at once: most of them wait, and hold no connection of the database.
+pub(crate) const FEEDS_MAX: usize = 1_024;
+/// Entries looked through for what changed a stale command's subject; more are read in the change feed.
+pub(crate) const STALE_LOOK_BACK: u64 = 1_000;
+/// Changes told with a stale command, the latest ones.
+pub(crate) const STALE_CHANGES_MAX: usize = 20;
+
+/// Payments traced at once: each reads the whole log, for seconds when it is long.
+pub(crate) const STORIES_MAX: usize = 2;

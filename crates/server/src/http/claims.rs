@@ -28,6 +28,7 @@ use super::extract::{Json, Path};
 use super::money::Money;
 use super::problem::{self, Problem};
 use super::read::{self, AsOf};
+use super::standing::{self, Condition, StandingView};
 use super::states::StateView;
 
 /// A claim as a recipient hands it in.
@@ -68,6 +69,11 @@ pub(crate) struct ClaimView {
     campaign: CampaignId,
     #[serde(flatten)]
     state: StateView,
+    #[serde(flatten)]
+    standing: StandingView,
+    /// Of a claim that rules refused: which condition it failed, in their words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    condition: Option<Condition>,
     /// The position of its decision.
     #[serde(skip_serializing_if = "Option::is_none")]
     seq: Option<Seq>,
@@ -133,7 +139,7 @@ pub(crate) async fn hand_in(
     };
     let submitted = api.node.submit_claim(campaign, id, claim).await.map_err(from_submit)?;
     match api.node.outcome(submitted).await.map_err(super::from_engine)? {
-        Ok(outcome) => decided(&api, campaign, id, &outcome.entry, outcome.receipt),
+        Ok(outcome) => decided(&api, caller, campaign, id, &outcome.entry, outcome.receipt).await,
         Err(ticket) => Ok(waiting(campaign, id, ticket, StatusCode::ACCEPTED)),
     }
 }
@@ -188,7 +194,9 @@ pub(crate) async fn show(
 ) -> Result<Response, Problem> {
     match find(&api, caller, campaign, id).await? {
         DemandStatus::Waiting(ticket) => Ok(waiting(campaign, id, *ticket, StatusCode::OK)),
-        DemandStatus::Decided { entry, .. } => Ok(view(&api, campaign, id, &entry, None)?.answer()),
+        DemandStatus::Decided { entry, .. } => {
+            Ok(view(&api, caller, campaign, id, &entry, None).await?.answer())
+        }
     }
 }
 
@@ -240,6 +248,8 @@ fn waiting(campaign: CampaignId, id: DemandId, ticket: Ticket, status: StatusCod
         id,
         campaign,
         state: (&ClaimState::Waiting).into(),
+        standing: StandingView::default(),
+        condition: None,
         seq: None,
         entitlement: None,
         receipt: None,
@@ -248,8 +258,9 @@ fn waiting(campaign: CampaignId, id: DemandId, ticket: Ticket, status: StatusCod
     (status, [(RETRY_AFTER, problem::seconds(after))], axum::Json(view)).into_response()
 }
 
-fn decided(
+async fn decided(
     api: &Api,
+    caller: Caller,
     campaign: CampaignId,
     id: DemandId,
     entry: &Entry,
@@ -257,37 +268,51 @@ fn decided(
 ) -> Result<Response, Problem> {
     if let Body::ClaimRefused(refused) = &entry.body {
         let problem = Problem::from(refused.code).with("id", &id).with("campaign", &campaign);
+        let problem = match standing::condition(api, refused).await? {
+            Some(condition) => problem.with("condition", &condition),
+            None => problem,
+        };
         let problem = problem.with("state", &"refused").with("seq", &entry.seq).with("receipt", &receipt);
         return Ok(problem.into_response());
     }
-    let AsOf { seq, value } = view(api, campaign, id, entry, Some(receipt))?;
+    let AsOf { seq, value } = view(api, caller, campaign, id, entry, Some(receipt)).await?;
     Ok(read::marked((StatusCode::CREATED, axum::Json(value)).into_response(), seq))
 }
 
 /// A decided claim as it stands now.
-fn view(
+async fn view(
     api: &Api,
+    caller: Caller,
     campaign: CampaignId,
     id: DemandId,
     entry: &Entry,
     receipt: Option<Receipt>,
 ) -> Result<AsOf<ClaimView>, Problem> {
-    let (asked, refused) = match &entry.body {
-        Body::ClaimDecided(claim) => (claim.entitlement, None),
-        Body::ClaimRefused(claim) => (claim.entitlement, Some(claim.code)),
+    let (asked, person, refused) = match &entry.body {
+        Body::ClaimDecided(claim) => (claim.entitlement, claim.evidence.person, None),
+        Body::ClaimRefused(claim) => (claim.entitlement, claim.evidence.person, Some(claim)),
         _ => return Err(problem::UNKNOWN_DEMAND.into()),
     };
+    let condition = match refused {
+        Some(refused) => standing::condition(api, refused).await?,
+        None => None,
+    };
+    let person = (!person.is_zero()).then_some(person);
     let read = read::read(api.node.follower(), |state| {
         let campaign = read::campaign(state, campaign)?;
-        Ok::<_, Code>((campaign.terms.decimals, campaign.status(asked)))
+        let standing = StandingView::new(state, campaign, asked, person, caller);
+        Ok::<_, Code>((campaign.terms.decimals, campaign.status(asked), standing))
     });
-    Ok(read.transpose()?.map(|(decimals, status)| {
+    Ok(read.transpose()?.map(|(decimals, status, standing)| {
         // The entry is applied before it is answered, so a decided claim has a state.
-        let status = refused.map(ClaimState::Refused).or(status).unwrap_or(ClaimState::Decided);
+        let refused = refused.map(|claim| ClaimState::Refused(claim.code));
+        let status = refused.or(status).unwrap_or(ClaimState::Decided);
         ClaimView {
             id,
             campaign,
             state: (&status).into(),
+            standing,
+            condition,
             seq: Some(entry.seq),
             entitlement: Some(Claimed::new(asked, &entry.body, decimals)),
             receipt,

@@ -5,18 +5,24 @@ use axum::http::StatusCode;
 use axum::http::header::RETRY_AFTER;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
-use sluice_core::command::{Command, Demand};
+use sluice_core::command::{Command, Demand, Subject};
 use sluice_core::ids::{CampaignId, DemandId, Seq};
 use sluice_core::log::entry::{Body, Entry};
 use sluice_core::log::receipt::{Receipt, Ticket};
+use sluice_core::refusal::Code;
 use sluice_engine::node::DemandStatus;
 use std::time::Duration;
 use utoipa::ToSchema;
 
 use super::Api;
+use super::about::Change;
+use super::auth::Caller;
+use super::changes;
 use super::claims::{from_submit, not_decided};
 use super::extract::{Json, Path};
+use super::outcome::{self, OutcomeView};
 use super::problem::{self, Problem};
+use super::read;
 
 /// A command as it is handed in.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -25,8 +31,9 @@ pub(crate) struct CommandBody {
     /// The client's own id of this command, which is signed: the same id and body always get the same answer.
     #[schema(value_type = uuid::Uuid)]
     id: DemandId,
-    /// `action` (one of `create_campaign`, `publish`, `push`, `void`, with its fields), `subject_version`, `reason`,
-    /// `valid_at`, `deadline`, `approvals` (each `authority`, `signer`, `signature`).
+    /// `action` (its name and its fields), `subject_version`, `reason`, `valid_at`, `deadline`, `mandate` and `delegation`
+    /// where they are used, `listed_at` of one that was signed in a list, `approvals` (each `authority`, `signer`,
+    /// `signature`).
     #[schema(value_type = Object)]
     command: Command,
 }
@@ -51,6 +58,15 @@ pub(crate) struct CommandView {
     /// Of a stale command: the position at which its subject changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     changed_at: Option<Seq>,
+    /// Of a stale command: the latest entries about its subject since its authors saw it; the last is at `changed_at`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    changed: Vec<Change>,
+    /// Of a command that its mandate does not permit: the policies that forbade it, or whose conditions it lacked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    policies: Vec<String>,
+    /// What it did beyond its own words, and how far the chain has followed by now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<OutcomeView>,
     /// Entitlements it decided or annulled.
     #[serde(skip_serializing_if = "Option::is_none")]
     entitlements: Option<u64>,
@@ -72,13 +88,14 @@ pub(crate) struct CommandView {
         (status = 422, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
 pub(crate) async fn hand_in(
     State(api): State<Api>,
+    caller: Caller,
     Json(body): Json<CommandBody>,
 ) -> Result<Response, Problem> {
     let CommandBody { id, command } = body;
-    let campaign = command.action.queue();
+    let (campaign, seen) = (command.action.queue(), Seen::by(&command));
     let submitted = api.node.submit(id, Demand::Command(command)).await.map_err(from_submit)?;
     match api.node.outcome(submitted).await.map_err(super::from_engine)? {
-        Ok(outcome) => decided(campaign, id, &outcome.entry, outcome.receipt),
+        Ok(outcome) => decided(&api, caller, campaign, id, &outcome.entry, &seen, outcome.receipt).await,
         Err(ticket) => Ok(waiting(campaign, id, ticket, StatusCode::ACCEPTED)),
     }
 }
@@ -89,13 +106,22 @@ pub(crate) async fn hand_in(
     responses((status = 200, body = CommandView), (status = 404, body = Problem)))]
 pub(crate) async fn show(
     State(api): State<Api>,
+    caller: Caller,
     Path((campaign, id)): Path<(CampaignId, DemandId)>,
 ) -> Result<Response, Problem> {
     match find(&api, campaign, id).await? {
         DemandStatus::Waiting(ticket) => Ok(waiting(campaign, id, *ticket, StatusCode::OK)),
         DemandStatus::Decided { entry, .. } => {
-            let view = CommandView::decided(campaign, id, &entry, None).ok_or(problem::UNKNOWN_DEMAND)?;
-            Ok(axum::Json(view).into_response())
+            let read = read::read(api.node.follower(), |state| outcome::of(state, &entry));
+            let mut view = CommandView::decided(campaign, id, &entry, None).ok_or(problem::UNKNOWN_DEMAND)?;
+            view.outcome = read.value;
+            if view.changed_at.is_some() {
+                let row = api.node.store().intake_by_id(campaign, id).await.map_err(super::from_store)?;
+                if let Some(Demand::Command(command)) = row.and_then(|row| Demand::decode(&row.body).ok()) {
+                    view.changed = changed(&api, caller, &Seen::by(&command), &entry).await?;
+                }
+            }
+            Ok(read::marked(axum::Json(view).into_response(), read.seq))
         }
     }
 }
@@ -128,16 +154,54 @@ fn waiting(campaign: CampaignId, id: DemandId, ticket: Ticket, status: StatusCod
     (status, [(RETRY_AFTER, problem::seconds(after))], axum::Json(view)).into_response()
 }
 
-fn decided(campaign: CampaignId, id: DemandId, entry: &Entry, receipt: Receipt) -> Result<Response, Problem> {
+/// What a command's authors saw of its subject.
+struct Seen {
+    subject: Subject,
+    version: Seq,
+}
+
+impl Seen {
+    fn by(command: &Command) -> Self {
+        Self { subject: command.action.subject(), version: command.subject_version }
+    }
+}
+
+/// Of a stale command: what happened to its subject since.
+async fn changed(api: &Api, caller: Caller, seen: &Seen, entry: &Entry) -> Result<Vec<Change>, Problem> {
+    let Body::CommandRefused(refused) = &entry.body else { return Ok(Vec::new()) };
+    let Some(changed_at) = refused.changed_at.filter(|_| refused.code == Code::Stale) else {
+        return Ok(Vec::new());
+    };
+    changes::since(api, caller, &seen.subject, seen.version, changed_at).await
+}
+
+async fn decided(
+    api: &Api,
+    caller: Caller,
+    campaign: CampaignId,
+    id: DemandId,
+    entry: &Entry,
+    seen: &Seen,
+    receipt: Receipt,
+) -> Result<Response, Problem> {
     if let Body::CommandRefused(refused) = &entry.body {
         let mut problem = Problem::from(refused.code).with("id", &id).with("campaign", &campaign);
         if let Some(changed_at) = refused.changed_at {
             problem = problem.with("changed_at", &changed_at);
         }
+        let changed = changed(api, caller, seen, entry).await?;
+        if !changed.is_empty() {
+            problem = problem.with("changed", &changed);
+        }
+        if !refused.policies.is_empty() {
+            problem = problem.with("policies", &refused.policies);
+        }
         return Err(problem.with("state", &"refused").with("seq", &entry.seq).with("receipt", &receipt));
     }
-    let view = CommandView::decided(campaign, id, entry, Some(receipt)).ok_or(problem::UNKNOWN_DEMAND)?;
-    Ok((StatusCode::CREATED, axum::Json(view)).into_response())
+    let read = read::read(api.node.follower(), |state| outcome::of(state, entry));
+    let mut view = CommandView::decided(campaign, id, entry, Some(receipt)).ok_or(problem::UNKNOWN_DEMAND)?;
+    view.outcome = read.value;
+    Ok(read::marked((StatusCode::CREATED, axum::Json(view)).into_response(), read.seq))
 }
 
 impl CommandView {
@@ -149,6 +213,9 @@ impl CommandView {
             seq: None,
             code: None,
             changed_at: None,
+            changed: Vec::new(),
+            policies: Vec::new(),
+            outcome: None,
             entitlements: None,
             receipt: None,
             ticket: None,
@@ -168,6 +235,7 @@ impl CommandView {
                 view.state = "refused";
                 view.code = Some(refused.code.as_str());
                 view.changed_at = refused.changed_at;
+                view.policies.clone_from(&refused.policies);
             }
             _ => return None,
         }

@@ -23,6 +23,7 @@ use super::extract::{Path, Query};
 use super::money::Money;
 use super::problem::Problem;
 use super::read::{self, AsOf};
+use super::standing::{StandingView, gate_closed};
 use super::states::StateView;
 
 /// Entitlements in an answer: each carries a proof of up to 26 hashes.
@@ -63,7 +64,9 @@ pub(crate) struct EntitlementView {
     /// Where it stands; left out while nobody claimed or pushed it.
     #[serde(flatten)]
     state: Option<StateView>,
-    /// Whether a claim would be taken now.
+    #[serde(flatten)]
+    standing: StandingView,
+    /// Whether a claim would be taken now; in a gated round its gate is asked when it comes.
     claimable: bool,
     /// Why not, as a code.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -130,7 +133,9 @@ pub(crate) async fn of_address(
     let snapshot = api.snapshot(terms.list_hash).await?;
     let found = super::blocking(move || find(&snapshot, address.0, begin.from)).await?;
     match found.map_err(Problem::internal)? {
-        Found::Listed(proofs, next) => Ok(answer(&api, campaign, round, terms, proofs, next)?.answer()),
+        Found::Listed(proofs, next) => {
+            Ok(answer(&api, caller, campaign, round, terms, proofs, next)?.answer())
+        }
         Found::Absent(absence) => Err(not_listed(&absence)),
     }
 }
@@ -146,8 +151,9 @@ pub(crate) async fn of_index(
 ) -> Result<Response, Problem> {
     let terms = terms(&api, caller, campaign, round)?;
     let snapshot = api.snapshot(terms.list_hash).await?;
-    match super::blocking(move || snapshot.proof(index)).await? {
-        Ok(proof) => Ok(answer(&api, campaign, round, terms, vec![proof], None)?.answer()),
+    let found = super::blocking(move || snapshot.proof(index).map(|proof| owned(&snapshot, proof))).await?;
+    match found {
+        Ok(proof) => Ok(answer(&api, caller, campaign, round, terms, vec![proof], None)?.answer()),
         Err(error @ SnapshotError::OutOfRange { .. }) => {
             Err(Problem::not_listed().field("index").detail(error.to_string()))
         }
@@ -155,8 +161,16 @@ pub(crate) async fn of_index(
     }
 }
 
+/// A proof, and whose entitlement it is.
+type Owned = (Proof, Option<B256>);
+
+fn owned(snapshot: &Snapshot, proof: Proof) -> Owned {
+    let person = snapshot.person(proof.index);
+    (proof, person)
+}
+
 enum Found {
-    Listed(Vec<Proof>, Option<u64>),
+    Listed(Vec<Owned>, Option<u64>),
     Absent(Box<Absence>),
 }
 
@@ -166,8 +180,11 @@ fn find(snapshot: &Arc<Snapshot>, address: Address, from: Option<u64>) -> Result
         return snapshot.absence(address).map(|absence| Found::Absent(Box::new(absence)));
     }
     let wanted = from.unwrap_or(0).clamp(listed.start, listed.end)..listed.end;
-    let proofs: Vec<_> =
-        wanted.clone().take(PAGE).map(|index| snapshot.proof(index)).collect::<Result<_, _>>()?;
+    let proofs: Vec<_> = wanted
+        .clone()
+        .take(PAGE)
+        .map(|index| snapshot.proof(index).map(|proof| owned(snapshot, proof)))
+        .collect::<Result<_, _>>()?;
     let next = wanted.start + proofs.len() as u64;
     Ok(Found::Listed(proofs, (next < listed.end).then_some(next)))
 }
@@ -200,24 +217,29 @@ fn terms(api: &Api, caller: Caller, campaign: CampaignId, round: RoundNo) -> Res
 
 fn answer(
     api: &Api,
+    caller: Caller,
     campaign: CampaignId,
     round: RoundNo,
     terms: Terms,
-    proofs: Vec<Proof>,
+    proofs: Vec<Owned>,
     next: Option<u64>,
 ) -> Result<AsOf<Listed>, Problem> {
     let standing = read::read(api.node.follower(), |state| {
         let (campaign, terms) = read::round(state, campaign, round)?;
-        let of = |proof: &Proof| campaign.status(EntitlementId { round, index: proof.index });
-        Ok::<_, Code>(
-            proofs.iter().map(of).map(|status| (why_not(campaign, terms, status.as_ref()), status)).collect(),
-        )
+        let of = |(proof, person): &Owned| {
+            let id = EntitlementId { round, index: proof.index };
+            let status = campaign.status(id);
+            let why = why_not(state, campaign, terms, status.as_ref());
+            (why, status, StandingView::new(state, campaign, id, *person, caller))
+        };
+        Ok::<_, Code>(proofs.iter().map(of).collect())
     });
     let standing: AsOf<Vec<_>> = standing.transpose()?;
     Ok(standing.map(|standing| {
         let views = proofs.into_iter().zip(standing);
-        let entitlements =
-            views.map(|(proof, (why, status))| view(proof, terms.decimals, why, status.as_ref()));
+        let entitlements = views.map(|((proof, _), (why, status, standing))| {
+            view(proof, terms.decimals, why, status.as_ref(), standing)
+        });
         Listed {
             campaign,
             round,
@@ -230,13 +252,20 @@ fn answer(
     }))
 }
 
-fn view(proof: Proof, decimals: u8, why_not: Option<Code>, status: Option<&ClaimState>) -> EntitlementView {
+fn view(
+    proof: Proof,
+    decimals: u8,
+    why_not: Option<Code>,
+    status: Option<&ClaimState>,
+    standing: StandingView,
+) -> EntitlementView {
     let Entitlement { index, recipient, amount } = proof.entitlement();
     EntitlementView {
         index,
         recipient,
         amount: Money::of(amount, decimals),
         state: status.map(StateView::from),
+        standing,
         claimable: why_not.is_none(),
         why_not: why_not.map(Code::as_str),
         why_not_sentence: why_not.map(Code::sentence),
@@ -245,7 +274,12 @@ fn view(proof: Proof, decimals: u8, why_not: Option<Code>, status: Option<&Claim
 }
 
 /// Why a claim on this entitlement would be refused now, as far as State says.
-fn why_not(campaign: &Campaign, round: &Round, status: Option<&ClaimState>) -> Option<Code> {
+fn why_not(
+    state: &sluice_core::state::State,
+    campaign: &Campaign,
+    round: &Round,
+    status: Option<&ClaimState>,
+) -> Option<Code> {
     let settled = match status {
         None => None,
         Some(ClaimState::Final) => Some(Code::AlreadyPaid),
@@ -259,6 +293,7 @@ fn why_not(campaign: &Campaign, round: &Round, status: Option<&ClaimState>) -> O
         RoundPhase::Closed => Some(Code::Closed),
         RoundPhase::Open => None,
     };
-    let gate = (round.terms.mode == RoundMode::Gated).then_some(Code::GateMissing);
-    settled.or(phase).or(campaign.paused).or(gate)
+    let gated = (round.terms.mode == RoundMode::Gated).then_some(round.terms.gate);
+    let gate = || gated.and_then(|gate| gate_closed(state, campaign, gate));
+    settled.or(phase).or_else(|| campaign.stopped()).or_else(gate)
 }

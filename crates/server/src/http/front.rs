@@ -27,7 +27,7 @@ use uuid::Uuid;
 use super::auth::{self, Caller, Keys};
 use super::bounds;
 use super::client::{self, Network, Peer};
-use super::limits::Limits;
+use super::limits::{Charged, Limits};
 use super::problem::{self, Problem};
 
 /// The position an answer was read at.
@@ -98,27 +98,39 @@ async fn admit(State(front): State<Arc<Front>>, mut request: Request, next: Next
     let peer =
         request.extensions().get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip());
     let network = Network::from(client::address(peer, request.headers(), &front.trusted_proxies));
-    let caller = match identify(&front, network, request.headers()).await {
+    let what = charged(request.uri().path());
+    let caller = match identify(&front, what, network, request.headers()).await {
         Ok(caller) => caller,
         Err(problem) => {
             if problem.code() == problem::UNAUTHORIZED.code {
-                front.limits.charge(network);
+                front.limits.charge(what, network);
             }
             return problem.into_response();
         }
     };
     request.extensions_mut().insert(caller);
+    request.extensions_mut().insert(network);
     let response = next.run(request).await;
     if caller == Caller::Anyone && is_refusal(response.status()) {
-        front.limits.charge(network);
+        front.limits.charge(what, network);
     }
     response
 }
 
+/// Which account of a network a request to this path is charged to.
+fn charged(path: &str) -> Charged {
+    if path.starts_with("/v1/attestations") { Charged::Attestations } else { Charged::Requests }
+}
+
 /// A network that used up its refusals is let in only with a key that this node knows already.
-async fn identify(front: &Front, network: Network, headers: &HeaderMap) -> Result<Caller, Problem> {
+async fn identify(
+    front: &Front,
+    what: Charged,
+    network: Network,
+    headers: &HeaderMap,
+) -> Result<Caller, Problem> {
     let too_many = |wait| Problem::from(problem::TOO_MANY_REQUESTS).retry_after(wait);
-    let admitted = front.limits.admit(network).map_err(too_many);
+    let admitted = front.limits.admit(what, network).map_err(too_many);
     let Some(key) = auth::shown(headers).map_err(|problem| admitted.clone().err().unwrap_or(problem))? else {
         return admitted.map(|()| Caller::Anyone);
     };

@@ -15,12 +15,28 @@ use uuid::Uuid;
 use super::bounds;
 use super::client::Network;
 
+/// What a network is charged for. Each has its own account: bad attestations keep nobody from claiming, nor the reverse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Charged {
+    /// Attestations.
+    Attestations,
+    /// Everything else.
+    Requests,
+}
+
 /// The limiters of a node.
 #[derive(Debug)]
 pub(crate) struct Limits {
-    refusals: Keyed<Network>,
-    barred: Mutex<Barred>,
+    requests: Refusals,
+    attestations: Refusals,
     keys: Keyed<Uuid>,
+}
+
+/// What networks may be refused.
+#[derive(Debug)]
+struct Refusals {
+    charged: Keyed<Network>,
+    barred: Mutex<Barred>,
 }
 
 /// Networks that used up what they may be refused, until when.
@@ -44,35 +60,27 @@ impl Limits {
 
     fn with(refusals: Quota, keys: Quota, remembered: usize) -> Self {
         Self {
-            refusals: Keyed::new(refusals, remembered),
-            barred: Mutex::default(),
+            requests: Refusals::new(refusals, remembered),
+            attestations: Refusals::new(refusals, remembered),
             keys: Keyed::new(keys, remembered),
         }
     }
 
-    /// Whether a request without a key may come in from this network; else when.
-    pub(crate) fn admit(&self, network: Network) -> Result<(), Duration> {
-        let barred = self.barred.lock().expect("no panic inside");
-        let until = barred.networks.get(&network).copied().or(barred.others);
-        match until.map(|until| until.saturating_duration_since(Instant::now())) {
-            Some(wait) if !wait.is_zero() => Err(wait),
-            _ => Ok(()),
+    const fn refusals(&self, what: Charged) -> &Refusals {
+        match what {
+            Charged::Attestations => &self.attestations,
+            Charged::Requests => &self.requests,
         }
     }
 
+    /// Whether a request without a key may come in from this network; else when.
+    pub(crate) fn admit(&self, what: Charged, network: Network) -> Result<(), Duration> {
+        self.refusals(what).admit(network)
+    }
+
     /// A request from this network was refused.
-    pub(crate) fn charge(&self, network: Network) {
-        let (wait, shared) = match self.refusals.check(network) {
-            Ok(()) => return,
-            Err(Exceeded { wait, shared }) => (wait, shared),
-        };
-        let until = Instant::now() + wait;
-        let mut barred = self.barred.lock().expect("no panic inside");
-        if shared || barred.networks.len() >= self.refusals.remembered {
-            barred.others = Some(until);
-        } else {
-            barred.networks.insert(network, until);
-        }
+    pub(crate) fn charge(&self, what: Charged, network: Network) {
+        self.refusals(what).charge(network);
     }
 
     /// Whether this API key may make one more request; else when.
@@ -82,8 +90,42 @@ impl Limits {
 
     /// Forgets what has recovered. To be called every [`bounds::HOUSEKEEPING_EVERY`].
     pub(crate) fn forget_recovered(&self) {
-        self.refusals.per_key.retain_recent();
+        self.requests.forget_recovered();
+        self.attestations.forget_recovered();
         self.keys.per_key.retain_recent();
+    }
+}
+
+impl Refusals {
+    fn new(quota: Quota, remembered: usize) -> Self {
+        Self { charged: Keyed::new(quota, remembered), barred: Mutex::default() }
+    }
+
+    fn admit(&self, network: Network) -> Result<(), Duration> {
+        let barred = self.barred.lock().expect("no panic inside");
+        let until = barred.networks.get(&network).copied().or(barred.others);
+        match until.map(|until| until.saturating_duration_since(Instant::now())) {
+            Some(wait) if !wait.is_zero() => Err(wait),
+            _ => Ok(()),
+        }
+    }
+
+    fn charge(&self, network: Network) {
+        let (wait, shared) = match self.charged.check(network) {
+            Ok(()) => return,
+            Err(Exceeded { wait, shared }) => (wait, shared),
+        };
+        let until = Instant::now() + wait;
+        let mut barred = self.barred.lock().expect("no panic inside");
+        if shared || barred.networks.len() >= self.charged.remembered {
+            barred.others = Some(until);
+        } else {
+            barred.networks.insert(network, until);
+        }
+    }
+
+    fn forget_recovered(&self) {
+        self.charged.per_key.retain_recent();
         let now = Instant::now();
         let mut barred = self.barred.lock().expect("no panic inside");
         barred.networks.retain(|_, until| *until > now);
@@ -150,33 +192,34 @@ mod tests {
     fn a_network_is_barred_by_its_refusals_alone() {
         let limits = slow(10);
         for _ in 0..1_000 {
-            assert!(limits.admit(HOME).is_ok(), "what is not refused costs nothing");
+            assert!(limits.admit(Charged::Requests, HOME).is_ok(), "what is not refused costs nothing");
         }
         for _ in 0..3 {
-            limits.charge(HOME);
-            assert!(limits.admit(HOME).is_ok());
+            limits.charge(Charged::Requests, HOME);
+            assert!(limits.admit(Charged::Requests, HOME).is_ok());
         }
-        limits.charge(HOME);
-        let wait = limits.admit(HOME).unwrap_err();
+        limits.charge(Charged::Requests, HOME);
+        let wait = limits.admit(Charged::Requests, HOME).unwrap_err();
         assert!(wait > Duration::from_secs(3_000), "{wait:?}");
-        assert!(limits.admit(ELSEWHERE).is_ok());
+        assert!(limits.admit(Charged::Requests, ELSEWHERE).is_ok());
+        assert!(limits.admit(Charged::Attestations, HOME).is_ok(), "each has its own account");
         limits.forget_recovered();
-        assert!(limits.admit(HOME).is_err(), "housekeeping forgives nothing");
+        assert!(limits.admit(Charged::Requests, HOME).is_err(), "housekeeping forgives nothing");
     }
 
     #[test]
     fn a_network_is_let_in_again() {
         let quota = Quota::with_period(Duration::from_millis(1)).unwrap();
         let limits = Limits::with(quota, quota, 10);
-        limits.charge(HOME);
-        while limits.admit(HOME).is_ok() {
-            limits.charge(HOME);
+        limits.charge(Charged::Requests, HOME);
+        while limits.admit(Charged::Requests, HOME).is_ok() {
+            limits.charge(Charged::Requests, HOME);
         }
-        while limits.admit(HOME).is_err() {
+        while limits.admit(Charged::Requests, HOME).is_err() {
             std::thread::yield_now();
         }
         limits.forget_recovered();
-        assert!(limits.barred.lock().unwrap().networks.is_empty());
+        assert!(limits.requests.barred.lock().unwrap().networks.is_empty());
     }
 
     #[test]
@@ -194,14 +237,14 @@ mod tests {
     fn no_more_networks_are_remembered_than_may_be() {
         let limits = slow(10);
         for n in 0..=255 {
-            limits.charge(Network::V4([10, 0, n]));
+            limits.charge(Charged::Requests, Network::V4([10, 0, n]));
         }
-        assert_eq!(limits.refusals.per_key.len(), 10);
+        assert_eq!(limits.requests.charged.per_key.len(), 10);
         // What the others share runs out, too, and then bars those that are not remembered.
-        while limits.admit(ELSEWHERE).is_ok() {
-            limits.charge(ELSEWHERE);
+        while limits.admit(Charged::Requests, ELSEWHERE).is_ok() {
+            limits.charge(Charged::Requests, ELSEWHERE);
         }
-        assert_eq!(limits.refusals.per_key.len(), 10);
-        assert!(limits.barred.lock().unwrap().networks.is_empty());
+        assert_eq!(limits.requests.charged.per_key.len(), 10);
+        assert!(limits.requests.barred.lock().unwrap().networks.is_empty());
     }
 }

@@ -3,26 +3,38 @@
 //! A request goes through [`front`], then to the handler of its address; each handler's file holds its bodies too.
 //! `docs/API.md` is the contract in words, `/openapi.json` for machines.
 
+mod about;
 mod address;
+mod attestations;
 mod auth;
 mod bounds;
 mod campaigns;
+mod changes;
 mod claims;
 mod client;
 mod commands;
 mod entitlements;
 mod extract;
 mod front;
+mod gate_words;
+mod hidden;
+mod holds;
 mod limits;
 mod listen;
 mod money;
 mod node;
+mod offices;
 mod openapi;
+mod outcome;
+mod page;
 mod problem;
 mod projects;
 mod read;
 mod ready;
+mod rule_sets;
+mod standing;
 mod states;
+mod trace;
 
 use std::sync::Arc;
 
@@ -54,6 +66,7 @@ struct Api {
     node: Node,
     front: Arc<Front>,
     ready: ready::Ready,
+    bulks: attestations::Bulks,
 }
 
 /// The API of a node, and the task that keeps its limiters small; the task ends with the last clone of the API.
@@ -67,7 +80,12 @@ pub fn app(node: Node, options: Options, figures: PrometheusHandle) -> Router {
         trusted_proxies: options.trusted_proxies,
     });
     tokio::spawn(keep_house(Arc::downgrade(&front), figures.clone()));
-    let api = Api { ready: ready::Ready::new(node.clone()), node, front: Arc::clone(&front) };
+    let api = Api {
+        ready: ready::Ready::new(node.clone()),
+        node,
+        front: Arc::clone(&front),
+        bulks: attestations::Bulks::default(),
+    };
     let (limited, description) = openapi::routes(&api);
     let open = node::probes(api, figures);
     let described = openapi::serve(description);

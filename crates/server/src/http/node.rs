@@ -39,6 +39,10 @@ pub(crate) struct StatusView {
     not_ready: Vec<String>,
     /// How far each chain was read.
     chains: BTreeMap<ChainId, ChainView>,
+    /// Chains on which blocks have stopped becoming final, with the length of the stretch that is not: nothing is
+    /// settled there until they do.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    paused: BTreeMap<ChainId, u64>,
     /// Its settlement accounts, while it leads.
     lanes: Vec<LaneView>,
     /// What receipts and tickets of this log are verified with (C2SP verifier key).
@@ -75,6 +79,18 @@ pub(crate) struct LaneView {
     /// Wei it lacks for the next transaction: it needs funds.
     #[serde(skip_serializing_if = "Option::is_none")]
     needs_funds: Option<String>,
+    /// The chain asks more than the lane's next transaction may offer: it waits until fees fall.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waits_for_fees: Option<FeesView>,
+}
+
+/// What a lane waits for.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct FeesView {
+    /// What the chain asks: wei per gas, a decimal number.
+    asked: String,
+    /// The most the transaction may offer, by the fee policy or the nodes: wei per gas.
+    most: String,
 }
 
 /// The founding Charter as the log last read it.
@@ -124,6 +140,9 @@ pub(crate) async fn status(State(api): State<Api>) -> Response {
         nonce: lane.nonce,
         balance: lane.balance.to_string(),
         needs_funds: lane.missing.map(|missing| missing.to_string()),
+        waits_for_fees: lane
+            .waits_for_fees
+            .map(|fees| FeesView { asked: fees.asked.to_string(), most: fees.most.to_string() }),
     });
     let view = StatusView {
         node: status.node,
@@ -134,6 +153,7 @@ pub(crate) async fn status(State(api): State<Api>) -> Response {
         waiting: status.waiting,
         not_ready,
         chains: chains.collect(),
+        paused: status.paused,
         lanes: lanes.collect(),
         log_key: api.node.follower().log_key().verifier().to_string(),
         version: env!("CARGO_PKG_VERSION"),
@@ -189,10 +209,13 @@ async fn rendered(api: Api, figures: PrometheusHandle) -> Response {
         metrics::gauge!("sluice_chain_seen_block", &labels).set(lossy(chain.seen.number.into()));
         metrics::gauge!("sluice_chain_finalized_block", &labels).set(lossy(chain.finalized.number.into()));
     }
+    gauge("sluice_chains_paused", status.paused.len() as u64);
     for lane in &status.lanes {
         let labels = [("chain_id", lane.chain_id.to_string()), ("account", lane.account.to_string())];
         metrics::gauge!("sluice_lane_balance_wei", &labels).set(lossy(lane.balance));
         metrics::gauge!("sluice_lane_missing_wei", &labels).set(lossy(lane.missing.unwrap_or(0)));
+        let waits = u8::from(lane.waits_for_fees.is_some());
+        metrics::gauge!("sluice_lane_waits_for_fees", &labels).set(f64::from(waits));
     }
     ([(CONTENT_TYPE, "text/plain; version=0.0.4")], figures.render()).into_response()
 }

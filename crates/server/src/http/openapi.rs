@@ -9,7 +9,10 @@ use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Api, bounds, campaigns, claims, commands, entitlements, front, node, projects};
+use super::{
+    Api, attestations, bounds, campaigns, changes, claims, commands, entitlements, front, gate_words, holds,
+    node, offices, projects, rule_sets, trace,
+};
 
 /// The routes of the API, and their description.
 pub(super) fn routes(api: &Api) -> (Router, OpenApi) {
@@ -19,10 +22,21 @@ pub(super) fn routes(api: &Api) -> (Router, OpenApi) {
         .routes(routes!(campaigns::round))
         .routes(routes!(entitlements::of_address))
         .routes(routes!(entitlements::of_index))
+        .routes(routes!(rule_sets::gates))
+        .routes(routes!(rule_sets::rule_sets))
+        .routes(routes!(offices::authorities))
+        .routes(routes!(offices::mandates))
+        .routes(routes!(offices::delegations))
+        .routes(routes!(holds::holds))
+        .routes(routes!(holds::show_person))
+        .routes(routes!(holds::appeals))
         .routes(routes!(node::status))
         .routes(routes!(node::charter))
         .routes(routes!(node::described));
     let rows = OpenApiRouter::new()
+        .routes(routes!(attestations::show))
+        .routes(routes!(trace::checkpoint))
+        .routes(routes!(trace::proof))
         .routes(routes!(claims::show))
         .routes(routes!(claims::receipt))
         .routes(routes!(commands::show))
@@ -33,7 +47,13 @@ pub(super) fn routes(api: &Api) -> (Router, OpenApi) {
     let claims = OpenApiRouter::new()
         .routes(routes!(claims::hand_in))
         .layer(DefaultBodyLimit::max(bounds::CLAIM_BYTES_MAX));
-    let demands = OpenApiRouter::new().routes(routes!(commands::hand_in)).merge(claims);
+    let feed = OpenApiRouter::new().routes(routes!(changes::list));
+    let attestations = OpenApiRouter::new().routes(routes!(attestations::hand_in));
+    let demands = OpenApiRouter::new()
+        .routes(routes!(commands::hand_in))
+        .routes(routes!(gate_words::hand_in))
+        .merge(claims);
+    let stories = OpenApiRouter::new().routes(routes!(trace::show));
     let mut description = described();
     let mut split = |routes: OpenApiRouter<Api>| {
         let (router, part) = routes.with_state(api.clone()).split_for_parts();
@@ -41,9 +61,13 @@ pub(super) fn routes(api: &Api) -> (Router, OpenApi) {
         router
     };
     let (reads, rows, demands) = (split(reads), split(rows), split(demands));
+    let (attestations, feed) = (split(attestations), split(feed));
     let router = reads
         .merge(front::in_turn(rows, bounds::DATABASE_REQUESTS_MAX))
-        .merge(front::in_turn(demands, bounds::DEMANDS_MAX));
+        .merge(front::in_turn(demands, bounds::DEMANDS_MAX))
+        .merge(front::in_turn(attestations, bounds::ATTESTATIONS_MAX))
+        .merge(front::in_turn(feed, bounds::FEEDS_MAX));
+    let router = router.merge(front::in_turn(split(stories), bounds::STORIES_MAX));
     (router, description)
 }
 

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use sluice_core::refusal::Code;
+use sluice_gate::attestation::AttestationCode;
 use utoipa::ToSchema;
 
 /// The media type of problems.
@@ -47,6 +48,8 @@ kinds! {
     INDEX_NEEDED = UNPROCESSABLE_ENTITY, "index_needed", "This address is listed more than once; say which index.";
     TOO_MANY_REQUESTS = TOO_MANY_REQUESTS, "too_many_requests", "Too many requests; please come back.";
     WAITING_ROOM_FULL = TOO_MANY_REQUESTS, "waiting_room_full", "Too many demands wait; please come back.";
+    ATTESTATIONS_FULL = SERVICE_UNAVAILABLE, "attestations_full", "Too many attestations wait; please come back.";
+    UNKNOWN_ATTESTATION = NOT_FOUND, "unknown_attestation", "There is no such attestation here.";
     INTERNAL = INTERNAL_SERVER_ERROR, "internal", "Something failed here. It was recorded.";
     BUSY = SERVICE_UNAVAILABLE, "busy", "This node is busy; please come back.";
     BEHIND = SERVICE_UNAVAILABLE, "behind", "This node has not reached that position yet.";
@@ -134,7 +137,11 @@ impl Problem {
 
     /// Nothing is listed at the address that was asked for: a missing resource, where a claim on it is a refusal.
     pub(crate) fn not_listed() -> Self {
-        let code = Code::NotListed;
+        Self::missing(Code::NotListed)
+    }
+
+    /// What was asked for is missing, by the code that refuses a demand on it.
+    pub(crate) fn missing(code: Code) -> Self {
         Self::new(StatusCode::NOT_FOUND, code.as_str(), code.sentence())
     }
 
@@ -143,6 +150,11 @@ impl Problem {
         let error = error.into();
         tracing::error!(error = format!("{error:#}"), "a request failed");
         INTERNAL.into()
+    }
+
+    /// The status of the answer.
+    pub(crate) const fn status(&self) -> u16 {
+        self.status
     }
 
     /// The stable code.
@@ -154,6 +166,12 @@ impl Problem {
 impl From<Kind> for Problem {
     fn from(kind: Kind) -> Self {
         Self::new(kind.status, kind.code, kind.title)
+    }
+}
+
+impl From<AttestationCode> for Problem {
+    fn from(code: AttestationCode) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, code.as_str(), code.sentence())
     }
 }
 
@@ -202,7 +220,14 @@ pub(crate) fn describe(code: &str) -> Option<Described> {
         status: status_of(*c).as_u16(),
         title: c.sentence(),
     });
-    refusal.or_else(|| {
+    let attestation = || {
+        AttestationCode::ALL.iter().find(|c| c.as_str() == code).map(|c| Described {
+            code: c.as_str(),
+            status: StatusCode::UNPROCESSABLE_ENTITY.as_u16(),
+            title: c.sentence(),
+        })
+    };
+    refusal.or_else(attestation).or_else(|| {
         let kind = KINDS.iter().find(|k| k.code == code)?;
         Some(Described { code: kind.code, status: kind.status.as_u16(), title: kind.title })
     })
@@ -217,6 +242,7 @@ mod tests {
     #[test]
     fn a_code_means_one_thing() {
         let codes = KINDS.iter().map(|k| k.code).chain(Code::ALL.iter().map(|c| c.as_str()));
+        let codes = codes.chain(AttestationCode::ALL.iter().map(|c| c.as_str()));
         let mut seen = HashSet::new();
         for code in codes {
             assert!(seen.insert(code), "{code} is used twice");

@@ -6,6 +6,7 @@ mod ask;
 mod claims;
 mod commands;
 mod ground;
+mod institutions;
 mod manage;
 mod node;
 
@@ -22,6 +23,13 @@ async fn the_api_over_real_nodes() {
     claims::what_is_wrong_with_a_claim_is_said_before_it_is_recorded(&ground).await;
     claims::a_claim_is_decided_once_proved_and_paid(&ground).await;
     claims::a_race_is_decided_once_and_the_loser_has_a_receipt(&ground).await;
+    institutions::are_listed_with_what_they_may(&ground).await;
+    institutions::hold_release_and_are_told_what_changed(&ground).await;
+    institutions::bind_persons_whom_strangers_do_not_see(&ground).await;
+    institutions::make_rules_and_a_gate(&ground).await;
+    institutions::attestations_are_kept_once(&ground).await;
+    institutions::attestations_come_in_bulk(&ground).await;
+    institutions::changes_are_followed(&ground).await;
     node::a_follower_answers_at_the_position_asked_for(&ground).await;
     node::a_stopping_node_finishes_what_it_began(ground).await;
 }

@@ -1,0 +1,374 @@
+//! Entries in short: what happened, and what it is about. Nothing personal without a key.
+
+use alloy_primitives::B256;
+use serde::Serialize;
+use sluice_core::command::{Command, Subject};
+use sluice_core::ids::{BatchNo, CampaignId, DemandId, Epoch, Millis, RoundNo, Seq};
+use sluice_core::log::entry::{Body, ChainEvent, Due, Entry, Outcome};
+use utoipa::ToSchema;
+
+use super::auth::Caller;
+use super::hidden::Hidden;
+
+/// An entry in short. Only what applies is there.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Change {
+    /// Its position.
+    seq: Seq,
+    /// What happened.
+    #[schema(example = "claim_decided")]
+    kind: &'static str,
+    /// Milliseconds.
+    recorded_at: Millis,
+    /// The epoch of the leader that appended it.
+    epoch: Epoch,
+    /// Its leaf in the Merkle log, if it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    leaf: Option<B256>,
+    /// Another project's: nothing more is told.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    hidden: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<uuid::Uuid>)]
+    campaign: Option<CampaignId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    round: Option<RoundNo>,
+    /// One entitlement.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    index: Option<u64>,
+    /// How many entitlements.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entitlements: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    batch: Option<BatchNo>,
+    /// The id of the claim or command it answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<uuid::Uuid>)]
+    id: Option<DemandId>,
+    /// Why it was refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'static str>,
+    /// The command, as far as it is no one's own affair.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    command: Option<Ordered>,
+    /// What fell due, or the kinds of events in a block.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    events: Vec<&'static str>,
+    /// What fell due is about this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    about: Option<SubjectView>,
+}
+
+/// A command in short.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Ordered {
+    /// What was ordered.
+    action: &'static str,
+    /// What it is about.
+    subject: SubjectView,
+    /// Whose: the first signer's; zero for a person's own.
+    #[schema(value_type = String)]
+    authority: B256,
+    /// Under which mandate; zero where the Charter gives the power.
+    #[schema(value_type = String)]
+    mandate: B256,
+    /// When it is meant to hold in the real world, milliseconds.
+    valid_at: Millis,
+    /// Why, in its authors' words; its hash without a key.
+    #[schema(value_type = Object)]
+    reason: Hidden<String>,
+}
+
+/// What a command is about.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct SubjectView {
+    /// `new`, `authority`, `mandate`, `delegation`, `rule_set`, `campaign`, `round`, `person`, `hold`, `appeal` or
+    /// `attestation`.
+    kind: &'static str,
+    /// Its id; a person's only with a key, else its hash.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    id: Option<Hidden<String>>,
+    /// Of a round.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    round: Option<RoundNo>,
+}
+
+impl SubjectView {
+    pub(crate) fn new(caller: Caller, subject: &Subject) -> Self {
+        let shown = |kind, id: String| Self { kind, id: Some(Hidden::Shown(id)), round: None };
+        match subject {
+            Subject::New => Self { kind: "new", id: None, round: None },
+            Subject::Authority(id) => shown("authority", id.to_string()),
+            Subject::Mandate(id) => shown("mandate", id.to_string()),
+            Subject::Delegation(id) => shown("delegation", id.to_string()),
+            Subject::Rules(id) => shown("rule_set", id.to_string()),
+            Subject::Campaign(id) => shown("campaign", id.to_string()),
+            Subject::Round(id, round) => Self { round: Some(*round), ..shown("round", id.to_string()) },
+            Subject::Person(id) => Self { kind: "person", id: Some(person(caller, *id)), round: None },
+            Subject::Hold(at) => shown("hold", at.to_string()),
+            Subject::Appeal(at) => shown("appeal", at.to_string()),
+            Subject::Attestation(id) => shown("attestation", id.to_string()),
+        }
+    }
+}
+
+/// A person's id, or the SHA-256 of its 32 bytes.
+pub(crate) fn person(caller: Caller, id: B256) -> Hidden<String> {
+    match Hidden::from(caller, id) {
+        Hidden::Shown(id) => Hidden::Shown(id.to_string()),
+        Hidden::Hash(hash) => Hidden::Hash(hash),
+    }
+}
+
+impl Change {
+    pub(crate) fn new(caller: Caller, entry: &Entry, leaf: Option<B256>) -> Self {
+        let mut change = Self {
+            seq: entry.seq,
+            kind: kind(&entry.body),
+            recorded_at: entry.recorded_at,
+            epoch: entry.epoch,
+            leaf,
+            hidden: false,
+            campaign: campaign(&entry.body),
+            round: None,
+            index: None,
+            entitlements: None,
+            batch: None,
+            id: None,
+            code: None,
+            command: command(&entry.body).map(|c| Ordered::new(caller, c)),
+            events: Vec::new(),
+            about: None,
+        };
+        change.describe(caller, &entry.body);
+        change
+    }
+
+    /// The same, with nothing of what it is about.
+    pub(crate) fn hide(self) -> Self {
+        Self {
+            hidden: true,
+            campaign: None,
+            round: None,
+            index: None,
+            entitlements: None,
+            batch: None,
+            id: None,
+            code: None,
+            command: None,
+            events: Vec::new(),
+            about: None,
+            ..self
+        }
+    }
+
+    /// The campaign it belongs to, if it belongs to one.
+    pub(crate) const fn campaign(&self) -> Option<CampaignId> {
+        self.campaign
+    }
+
+    fn describe(&mut self, caller: Caller, body: &Body) {
+        match body {
+            Body::ClaimDecided(claim) => {
+                (self.id, self.round, self.index) =
+                    (Some(claim.id), Some(claim.entitlement.round), Some(claim.entitlement.index));
+            }
+            Body::ClaimRefused(claim) => {
+                (self.id, self.round, self.index) =
+                    (Some(claim.id), Some(claim.entitlement.round), Some(claim.entitlement.index));
+                self.code = Some(claim.code.as_str());
+            }
+            Body::CampaignCreated(c) => self.id = Some(c.id),
+            Body::RoundPublished(published) => {
+                (self.id, self.round) = (Some(published.command.id), Some(published.terms.round));
+                self.entitlements = Some(published.terms.count);
+            }
+            Body::Pushed(pushed) => {
+                self.id = Some(pushed.command.id);
+                self.entitlements = Some(pushed.decided.iter().map(|(_, count, _)| u64::from(*count)).sum());
+            }
+            Body::Voided(voided) => {
+                (self.id, self.entitlements) = (Some(voided.command.id), Some(voided.items.len() as u64));
+            }
+            Body::Ordered(ordered) => {
+                self.id = Some(ordered.id);
+                if let Outcome::Held(placed) = &ordered.outcome {
+                    self.entitlements = Some(placed.covers.len() as u64);
+                }
+            }
+            Body::CommandRefused(refused) => {
+                (self.id, self.code) = (Some(refused.id), Some(refused.code.as_str()));
+            }
+            Body::GateSigned(gate) => {
+                self.id = Some(gate.id);
+                self.entitlements = Some(
+                    gate.signed
+                        .words
+                        .iter()
+                        .flat_map(|word| word.mask)
+                        .map(|mask| u64::from(mask.count_ones()))
+                        .sum(),
+                );
+            }
+            Body::BatchPlanned(plan) => {
+                self.batch = Some(plan.batch);
+                self.entitlements = Some(plan.words.iter().map(|word| u64::from(word.count())).sum());
+            }
+            Body::AttemptSigned(attempt) => self.batch = Some(attempt.batch),
+            Body::BatchMined(mined) => self.batch = Some(mined.batch),
+            Body::BatchUnmined(at) => self.batch = Some(at.batch),
+            Body::BatchFinal(done) => self.batch = Some(done.batch),
+            Body::BatchReplanned(batch) => self.batch = Some(batch.batch),
+            Body::EventsMined(mined) => self.events = mined.events.iter().map(event).collect(),
+            Body::Due(due) => {
+                self.events = vec![due_kind(due)];
+                let about = due_subject(due);
+                if let Some(Subject::Round(_, round)) = about {
+                    self.round = Some(round);
+                }
+                self.about = about.map(|subject| SubjectView::new(caller, &subject));
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Ordered {
+    fn new(caller: Caller, command: &Command) -> Self {
+        Self {
+            action: command.action.name(),
+            subject: SubjectView::new(caller, &command.action.subject()),
+            authority: command.approvals.first().map_or(B256::ZERO, |a| a.authority),
+            mandate: command.mandate,
+            valid_at: command.valid_at,
+            reason: Hidden::from(caller, command.reason.clone()),
+        }
+    }
+}
+
+/// The command of an entry that one brought about.
+pub(crate) const fn command(body: &Body) -> Option<&Command> {
+    match body {
+        Body::CampaignCreated(c) => Some(&c.command),
+        Body::RoundPublished(p) => Some(&p.command.command),
+        Body::Pushed(p) => Some(&p.command.command),
+        Body::Voided(v) => Some(&v.command.command),
+        Body::Ordered(o) => Some(&o.command),
+        _ => None,
+    }
+}
+
+/// Whether an entry is about what a command is about.
+pub(crate) fn is_about(body: &Body, subject: &Subject) -> bool {
+    if let Some(command) = command(body)
+        && command.action.subject() == *subject
+    {
+        return true;
+    }
+    match (body, subject) {
+        (Body::Due(due), _) => due_subject(due).as_ref() == Some(subject),
+        (Body::EventsFinal(events), Subject::Campaign(id) | Subject::Round(id, _)) => events.campaign == *id,
+        (Body::CampaignCreated(created), Subject::Campaign(id)) => created.outcome.campaign == *id,
+        (Body::Ordered(ordered), Subject::Hold(hold)) => {
+            matches!(ordered.outcome, Outcome::Answered { released: Some(released) } if released == *hold)
+        }
+        _ => false,
+    }
+}
+
+fn due_subject(due: &Due) -> Option<Subject> {
+    match due {
+        Due::RoundCloses { campaign, round } => Some(Subject::Round(*campaign, *round)),
+        Due::SkipRetry { .. } | Due::ChainHoldEnds { .. } => None,
+        Due::HoldEnds { hold } => Some(Subject::Hold(*hold)),
+        Due::RulesStart { rules } => Some(Subject::Rules(*rules)),
+        Due::AppealLapses { appeal } => Some(Subject::Appeal(*appeal)),
+        Due::PauseEnds { campaign } => Some(Subject::Campaign(*campaign)),
+    }
+}
+
+const fn due_kind(due: &Due) -> &'static str {
+    match due {
+        Due::RoundCloses { .. } => "round_closes",
+        Due::SkipRetry { .. } => "skip_retry",
+        Due::HoldEnds { .. } => "hold_ends",
+        Due::RulesStart { .. } => "rules_start",
+        Due::AppealLapses { .. } => "appeal_lapses",
+        Due::PauseEnds { .. } => "pause_ends",
+        Due::ChainHoldEnds { .. } => "chain_hold_ends",
+    }
+}
+
+fn campaign(body: &Body) -> Option<CampaignId> {
+    let own = match body {
+        Body::BatchPlanned(b) => Some(b.campaign),
+        Body::AttemptSigned(b) => Some(b.campaign),
+        Body::BatchMined(b) => Some(b.campaign),
+        Body::BatchUnmined(b) => Some(b.campaign),
+        Body::BatchFinal(b) => Some(b.campaign),
+        Body::BatchReplanned(b) => Some(b.campaign),
+        Body::EventsMined(e) => Some(e.campaign),
+        Body::EventsUnmined(e) => Some(e.campaign),
+        Body::EventsFinal(e) => Some(e.campaign),
+        Body::Due(
+            Due::RoundCloses { campaign, .. }
+            | Due::SkipRetry { campaign, .. }
+            | Due::PauseEnds { campaign }
+            | Due::ChainHoldEnds { campaign, .. },
+        ) => Some(*campaign),
+        Body::CampaignCreated(created) => Some(created.outcome.campaign),
+        _ => body.intake().map(|key| key.campaign),
+    };
+    own.filter(|id| *id != CampaignId::default())
+}
+
+const fn kind(body: &Body) -> &'static str {
+    match body {
+        Body::CharterRead(_) => "charter_read",
+        Body::EpochBegan(_) => "epoch_began",
+        Body::CampaignCreated(_) => "campaign_created",
+        Body::RoundPublished(_) => "round_published",
+        Body::ClaimDecided(_) => "claim_decided",
+        Body::ClaimRefused(_) => "claim_refused",
+        Body::Pushed(_) => "pushed",
+        Body::Voided(_) => "voided",
+        Body::CommandRefused(_) => "command_refused",
+        Body::Due(_) => "due",
+        Body::BatchPlanned(_) => "batch_planned",
+        Body::AttemptSigned(_) => "attempt_signed",
+        Body::BatchMined(_) => "batch_mined",
+        Body::BatchUnmined(_) => "batch_unmined",
+        Body::BatchFinal(_) => "batch_final",
+        Body::BatchReplanned(_) => "batch_replanned",
+        Body::EventsMined(_) => "events_mined",
+        Body::EventsUnmined(_) => "events_unmined",
+        Body::EventsFinal(_) => "events_final",
+        Body::ChainCursor(_) => "chain_cursor",
+        Body::EpochOnChain(_) => "epoch_on_chain",
+        Body::Ordered(_) => "ordered",
+        Body::GateSigned(_) => "gate_signed",
+    }
+}
+
+const fn event(event: &ChainEvent) -> &'static str {
+    match event {
+        ChainEvent::Funded { .. } => "funded",
+        ChainEvent::Published { .. } => "published",
+        ChainEvent::Opened { .. } => "opened",
+        ChainEvent::Cancelled { .. } => "cancelled",
+        ChainEvent::ClosingExtended { .. } => "closing_extended",
+        ChainEvent::Paid { .. } | ChainEvent::PaidUnannounced { .. } => "paid",
+        ChainEvent::Voided { .. } | ChainEvent::VoidedUnannounced { .. } => "voided",
+        ChainEvent::Swept { .. } => "swept",
+        ChainEvent::Withdrawn { .. } => "withdrawn",
+        ChainEvent::HoldSet { .. } => "hold_set",
+        ChainEvent::HoldCleared { .. } => "hold_cleared",
+        ChainEvent::PausedUntil { .. } => "paused_until",
+        ChainEvent::GateInstalled { .. } => "gate_installed",
+        ChainEvent::GateDisabled { .. } => "gate_disabled",
+        #[allow(unreachable_patterns, reason = "events are added by the chain's half of the format")]
+        _ => "other",
+    }
+}

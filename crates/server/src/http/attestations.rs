@@ -1,0 +1,186 @@
+//! Attestations: handing them in, one or many, and what is kept of one.
+
+mod bulk;
+
+use alloy_primitives::{Address, B256, Bytes};
+use axum::body::to_bytes;
+use axum::extract::{Extension, Request, State};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::Value;
+use sluice_core::ids::{Millis, Seq};
+use sluice_core::state::State as Log;
+use sluice_engine::attestations::{AttestationError, Kept};
+use sluice_gate::attestation::{Accepts, Attestation, AttestationCode, Source};
+use utoipa::ToSchema;
+
+use super::Api;
+use super::auth::Caller;
+use super::client::Network;
+use super::extract::Path;
+use super::problem::{self, Problem};
+use super::read;
+
+pub(crate) use bulk::Bulks;
+
+/// A submission is refused above this by its own rules, so nothing longer is read.
+const BODY_BYTES_MAX: usize = 64 << 10;
+
+/// What became of an attestation.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+pub(crate) struct KeptView {
+    /// What tells it apart: a hash of its kind, chain, contract, issuer and uid.
+    #[schema(value_type = String)]
+    id: B256,
+    /// Its uid, as its system names it.
+    #[schema(value_type = String)]
+    uid: B256,
+    /// Whether it was there before.
+    known: bool,
+}
+
+impl From<Kept> for KeptView {
+    fn from(kept: Kept) -> Self {
+        Self { id: kept.id, uid: kept.uid, known: kept.known }
+    }
+}
+
+/// What is told of an attestation. Whom it is about and what it says is told only to a key whose project has a gate
+/// that accepts it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct AttestationView {
+    /// What tells it apart.
+    #[schema(value_type = String)]
+    id: B256,
+    /// Its uid.
+    #[schema(value_type = String)]
+    uid: B256,
+    /// `eas_offchain`, `eas_onchain` or `sign_offchain`.
+    kind: &'static str,
+    /// Its schema.
+    schema: String,
+    /// Who issued it.
+    #[schema(value_type = String)]
+    issuer: Address,
+    /// Milliseconds; when it came.
+    received_at: Millis,
+    /// The position at which the log revoked it. The issuer's own registry is asked when a claim needs it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revoked_at: Option<Seq>,
+    /// Its canonical bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    body: Option<Bytes>,
+    /// The same in EAS' own JSON, if it is of that kind.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    eas: Option<Value>,
+}
+
+/// Hand in attestations: one, or many as NDJSON.
+///
+/// One, in any form that gates know (EAS' files and share packages, a reference to EAS on chain, Sign Protocol): 201
+/// kept, 200 known before, 422 with the code of what is wrong. Many (`application/x-ndjson`, one a line): 200 and one
+/// line of answer for each line, in order; the same again is `known`, so a delivery that was cut is sent again.
+#[utoipa::path(post, path = "/v1/attestations", operation_id = "handInAttestations", tag = "attestations",
+    request_body(content((Object = "application/json"), (String = "application/x-ndjson"))),
+    responses((status = 200, body = KeptView), (status = 201, body = KeptView), (status = 422, body = Problem),
+        (status = 429, body = Problem), (status = 503, body = Problem)))]
+pub(crate) async fn hand_in(
+    State(api): State<Api>,
+    caller: Caller,
+    network: Option<Extension<Network>>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let named = request.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let essence = named.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    match essence.as_str() {
+        "application/x-ndjson" | "application/jsonl" => {
+            // A key pays for its requests, not for what is refused in them.
+            let charged = network.filter(|_| !caller.has_key()).map(|Extension(network)| network);
+            bulk::answer(&api, charged, request.into_body()).await
+        }
+        "application/json" | "text/plain" => one(&api, request).await,
+        _ => Err(Problem::from(problem::UNSUPPORTED_MEDIA_TYPE)
+            .field("Content-Type")
+            .detail("send application/json for one attestation, application/x-ndjson for many")),
+    }
+}
+
+async fn one(api: &Api, request: Request) -> Result<Response, Problem> {
+    let bytes = to_bytes(request.into_body(), BODY_BYTES_MAX)
+        .await
+        .map_err(|error| Problem::from(problem::BODY_TOO_LARGE).detail(error.to_string()))?;
+    let text = String::from_utf8(bytes.into()).map_err(|_| Problem::from(AttestationCode::Malformed))?;
+    let kept = api.node.attestations().submit(text).await.map_err(|error| refused(&error))?;
+    let status = if kept.known { StatusCode::OK } else { StatusCode::CREATED };
+    Ok((status, axum::Json(KeptView::from(kept))).into_response())
+}
+
+/// Why an attestation was not kept, as a problem.
+fn refused(error: &AttestationError) -> Problem {
+    match error {
+        AttestationError::Busy { retry_after } => {
+            Problem::from(problem::ATTESTATIONS_FULL).retry_after(*retry_after)
+        }
+        AttestationError::Refused(refused) => Problem::from(refused.code).detail(refused.detail.clone()),
+        AttestationError::Unavailable(error) => {
+            tracing::warn!(%error, "an attestation could not be checked or kept now");
+            Problem::from(problem::UNAVAILABLE).retry_after(super::bounds::COME_BACK)
+        }
+    }
+}
+
+/// See what is kept of an attestation.
+#[utoipa::path(get, path = "/v1/attestations/{id}", operation_id = "showAttestation", tag = "attestations",
+    params(("id" = String, Path)),
+    responses((status = 200, body = AttestationView), (status = 404, body = Problem)))]
+pub(crate) async fn show(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(id): Path<B256>,
+) -> Result<Response, Problem> {
+    let stored = api.node.store().attestation(id.0).await.map_err(super::from_store)?;
+    let stored = stored.ok_or(problem::UNKNOWN_ATTESTATION)?;
+    let attestation = Attestation::decode(&stored.body).map_err(Problem::internal)?;
+    let view = read::read(api.node.follower(), |log| AttestationView {
+        id,
+        uid: attestation.uid(),
+        kind: kind(&attestation),
+        schema: attestation.schema(),
+        issuer: attestation.issuer,
+        received_at: stored.received_at,
+        revoked_at: log.revoked.get(&id).copied(),
+        body: may_read(log, caller, &attestation).then(|| stored.body.clone().into()),
+        eas: may_read(log, caller, &attestation).then(|| attestation.eas_json()).flatten(),
+    });
+    Ok(view.answer())
+}
+
+const fn kind(attestation: &Attestation) -> &'static str {
+    use sluice_gate::attestation::Statement;
+    match &attestation.statement {
+        Statement::EasOffchain(_) => "eas_offchain",
+        Statement::EasOnchain(_) => "eas_onchain",
+        Statement::SignOffchain(_) => "sign_offchain",
+    }
+}
+
+/// The operator may, and whoever pays people by such attestations: a project with a gate that accepts schema and issuer.
+fn may_read(log: &Log, caller: Caller, attestation: &Attestation) -> bool {
+    let Caller::Project(project) = caller else { return caller == Caller::Operator };
+    let own = log.campaigns.values().filter(|campaign| campaign.terms.project == project);
+    let mut accepted = own.flat_map(|c| c.gates.values()).flat_map(|gate| &gate.terms.attestations);
+    accepted.any(|kind| {
+        borsh::from_slice::<Accepts>(&kind.accepts).is_ok_and(|accepts| {
+            let mut issuers = accepts.issuers.iter().chain(&accepts.contract_issuers);
+            same_schema(&accepts.source, attestation) && issuers.any(|known| *known == attestation.issuer)
+        })
+    })
+}
+
+fn same_schema(source: &Source, attestation: &Attestation) -> bool {
+    source.schema() == attestation.schema()
+}

@@ -1,0 +1,236 @@
+//! Holds in force, persons, and appeals that wait for an answer.
+
+use alloy_primitives::{Address, B256};
+use axum::extract::State;
+use axum::response::Response;
+use serde::Serialize;
+use sluice_core::command::{AppealAbout, HoldTarget};
+use sluice_core::ids::{CampaignId, DemandId, Millis, RoundNo, Seq};
+use sluice_core::refusal::Code;
+use sluice_core::state::State as Log;
+use sluice_core::state::hold::{Appeal, Hold};
+use utoipa::ToSchema;
+
+use super::about::person;
+use super::auth::Caller;
+use super::extract::{Path, Query};
+use super::hidden::Hidden;
+use super::page::{ByPosition, Page, Which};
+use super::problem::Problem;
+use super::{Api, read};
+
+/// Entitlements of one hold that are listed with it; `covered` counts all.
+const COVERS_LISTED_MAX: usize = 100;
+
+/// A hold in force.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct HoldView {
+    /// The position of the entry that placed it: its name.
+    hold: Seq,
+    /// `entitlements`, `person` or `campaign`.
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<uuid::Uuid>)]
+    campaign: Option<CampaignId>,
+    /// The person, with a key; else the SHA-256 of the id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    person: Option<Hidden<String>>,
+    /// Who placed it.
+    #[schema(value_type = String)]
+    placed_by: B256,
+    /// Who confirmed it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    confirmed_by: Option<B256>,
+    /// It ends by itself then, milliseconds.
+    until: Millis,
+    /// How many entitlements it covers; a hold on a campaign covers all of them.
+    covered: usize,
+    /// The first hundred of them. Of a hold on a person only with a key.
+    entitlements: Vec<CoveredView>,
+    /// What a command about it must have seen.
+    version: Seq,
+}
+
+/// An entitlement under a hold.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct CoveredView {
+    #[schema(value_type = uuid::Uuid)]
+    campaign: CampaignId,
+    round: RoundNo,
+    index: u64,
+}
+
+/// A person. Without a key it is told that the person is known, not where the person is paid.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct PersonView {
+    /// The registrar's id.
+    #[schema(value_type = String)]
+    person: B256,
+    /// Where the person is paid.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    payee: Option<Address>,
+    /// Addresses the person had before: attestations about them still count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<String>>)]
+    former: Option<Vec<Address>>,
+    /// The institution that made the person known.
+    #[schema(value_type = String)]
+    registrar: B256,
+    /// Holds on the person.
+    holds: Vec<Seq>,
+    /// What a command about the person must have seen.
+    version: Seq,
+}
+
+/// An appeal that waits for its answer.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct AppealView {
+    /// The position of the entry that filed it: its name.
+    appeal: Seq,
+    /// What it is against.
+    #[schema(value_type = Object)]
+    about: AppealAbout,
+    /// Whose decision that was; another authority answers. Zero for a refusal by rules alone.
+    #[schema(value_type = String)]
+    against: B256,
+    /// The command that filed it.
+    #[schema(value_type = uuid::Uuid)]
+    filed: DemandId,
+    /// It lapses then, milliseconds.
+    answer_by: Millis,
+    /// What a command about it must have seen.
+    version: Seq,
+}
+
+/// List holds in force. A project's key sees those on persons and on its own campaigns.
+#[utoipa::path(get, path = "/v1/holds", operation_id = "listHolds", tag = "institutions", params(ByPosition),
+    responses((status = 200, body = Page<HoldView, String>)))]
+pub(crate) async fn holds(
+    State(api): State<Api>,
+    caller: Caller,
+    Query(which): Query<ByPosition>,
+) -> Result<Response, Problem> {
+    let which = Which::<Seq>::from(which);
+    let page = read::read(api.node.follower(), |log| {
+        which.of(&log.holds, |at, hold| HoldView::new(log, caller, at, hold))
+    });
+    Ok(page.answer())
+}
+
+/// See a person.
+#[utoipa::path(get, path = "/v1/persons/{person}", operation_id = "showPerson", tag = "institutions",
+    params(("person" = String, Path)),
+    responses((status = 200, body = PersonView), (status = 404, body = Problem)))]
+pub(crate) async fn show_person(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(id): Path<B256>,
+) -> Result<Response, Problem> {
+    let read = read::read(api.node.follower(), |log| {
+        let known = log.persons.get(&id)?;
+        let on_person = |hold: &Hold| matches!(&hold.target, HoldTarget::Person { person } if *person == id);
+        Some(PersonView {
+            person: id,
+            payee: caller.has_key().then_some(known.payee),
+            former: caller.has_key().then(|| known.former.iter().copied().collect()),
+            registrar: known.registrar,
+            holds: log.holds.iter().filter(|(_, hold)| on_person(hold)).map(|(at, _)| *at).collect(),
+            version: known.version,
+        })
+    });
+    let found = read.map(|person| person.ok_or_else(|| Problem::missing(Code::UnknownPerson))).transpose()?;
+    Ok(found.answer())
+}
+
+/// List appeals that wait for an answer. A project's key sees those of its own campaigns.
+#[utoipa::path(get, path = "/v1/appeals", operation_id = "listAppeals", tag = "institutions", params(ByPosition),
+    responses((status = 200, body = Page<AppealView, String>)))]
+pub(crate) async fn appeals(
+    State(api): State<Api>,
+    caller: Caller,
+    Query(which): Query<ByPosition>,
+) -> Result<Response, Problem> {
+    let which = Which::<Seq>::from(which);
+    let page = read::read(api.node.follower(), |log| {
+        which.of(&log.appeals, |at, appeal| {
+            sees_appeal(log, caller, appeal).then(|| AppealView::new(at, appeal))
+        })
+    });
+    Ok(page.answer())
+}
+
+/// Whether a campaign is this caller's to see.
+fn sees(log: &Log, caller: Caller, campaign: CampaignId) -> bool {
+    log.campaign(campaign).is_some_and(|c| caller.sees(c.terms.project))
+}
+
+fn sees_appeal(log: &Log, caller: Caller, appeal: &Appeal) -> bool {
+    match appeal.about {
+        AppealAbout::Void { campaign, .. } | AppealAbout::Refusal { campaign, .. } => {
+            sees(log, caller, campaign)
+        }
+        AppealAbout::Hold { hold } => log
+            .holds
+            .get(&hold)
+            .and_then(|hold| campaign_of(&hold.target))
+            .is_none_or(|campaign| sees(log, caller, campaign)),
+    }
+}
+
+const fn campaign_of(target: &HoldTarget) -> Option<CampaignId> {
+    match target {
+        HoldTarget::Entitlements { campaign, .. } | HoldTarget::Campaign { campaign } => Some(*campaign),
+        HoldTarget::Person { .. } => None,
+    }
+}
+
+impl HoldView {
+    /// `None` for another project's.
+    fn new(log: &Log, caller: Caller, at: Seq, hold: &Hold) -> Option<Self> {
+        let campaign = campaign_of(&hold.target);
+        if campaign.is_some_and(|campaign| !sees(log, caller, campaign)) {
+            return None;
+        }
+        let (kind, held) = match &hold.target {
+            HoldTarget::Entitlements { .. } => ("entitlements", None),
+            HoldTarget::Person { person: held } => ("person", Some(person(caller, *held))),
+            HoldTarget::Campaign { .. } => ("campaign", None),
+        };
+        // What a hold on a person covers says who the person is to whoever reads the list.
+        let listed = if held.is_some() && !caller.has_key() { 0 } else { COVERS_LISTED_MAX };
+        let covers = hold.covers.iter().filter(|covered| sees(log, caller, covered.campaign)).take(listed);
+        let entitlements = covers.map(|covered| CoveredView {
+            campaign: covered.campaign,
+            round: covered.entitlement.round,
+            index: covered.entitlement.index,
+        });
+        Some(Self {
+            hold: at,
+            kind,
+            campaign,
+            person: held,
+            placed_by: hold.placed_by,
+            confirmed_by: hold.confirmed_by,
+            until: hold.until,
+            covered: hold.covers.len(),
+            entitlements: entitlements.collect(),
+            version: hold.version,
+        })
+    }
+}
+
+impl AppealView {
+    fn new(at: Seq, appeal: &Appeal) -> Self {
+        Self {
+            appeal: at,
+            about: appeal.about,
+            against: appeal.against,
+            filed: appeal.filed,
+            answer_by: appeal.answer_by,
+            version: appeal.version,
+        }
+    }
+}
