@@ -13,11 +13,13 @@ use std::path::{Path, PathBuf};
 
 use alloy_primitives::{Address, B256};
 use ipnet::IpNet;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use sluice_chain::Finality;
 use sluice_core::ids::{ChainId, StreamId};
 use sluice_core::limits::LANES_MAX;
 
+pub mod gate_signer;
 mod open;
 
 pub use open::open;
@@ -207,9 +209,11 @@ impl fmt::Debug for Secret {
 }
 
 /// TOML's keys are texts; these are numbers.
-fn by_chain_id<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<ChainId, ChainSection>, D::Error> {
-    let texts = BTreeMap::<String, ChainSection>::deserialize(from)?;
-    let number = |(text, section): (String, ChainSection)| match text.parse() {
+fn by_chain_id<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    from: D,
+) -> Result<BTreeMap<ChainId, T>, D::Error> {
+    let texts = BTreeMap::<String, T>::deserialize(from)?;
+    let number = |(text, section): (String, T)| match text.parse() {
         Ok(id) => Ok((id, section)),
         Err(_) => Err(serde::de::Error::custom(format!("{text:?} is no chain id; write [chains.1]"))),
     };
@@ -224,7 +228,7 @@ fn by_chain_id<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<ChainId, C
 pub fn load(path: &Path, variable: impl Fn(&str) -> Option<String>) -> Result<Config, ConfigError> {
     let source = std::fs::read_to_string(path);
     let text = source.map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-    let mut config = parse(path, &text)?;
+    let mut config: Config = parse(path, &text)?;
     let mut faults = overrule(&mut config, variable);
     faults.extend(config.faults());
     if !faults.is_empty() {
@@ -234,7 +238,7 @@ pub fn load(path: &Path, variable: impl Fn(&str) -> Option<String>) -> Result<Co
     Ok(config)
 }
 
-fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
+fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, ConfigError> {
     let malformed = |error: &toml::de::Error, field: String| ConfigError::Malformed {
         path: path.to_owned(),
         line: error.span().map(|span| text[..span.start].lines().count().max(1)),
@@ -284,7 +288,7 @@ impl Config {
             let what = format!("use 1 to {NAME_CHARS_MAX} letters, digits, points, hyphens or underscores");
             faults.push(fault("name", what));
         }
-        if !["postgres://", "postgresql://"].iter().any(|scheme| self.database.url.0.starts_with(scheme)) {
+        if !self.database.is_postgres() {
             faults.push(fault("database.url", "it begins with postgres://"));
         }
         if !self.chains.contains_key(&self.home) {
@@ -313,6 +317,28 @@ impl Config {
     }
 }
 
+impl Database {
+    fn is_postgres(&self) -> bool {
+        ["postgres://", "postgresql://"].iter().any(|scheme| self.url.0.starts_with(scheme))
+    }
+}
+
+/// What is wrong about how a chain is reached.
+fn reach_faults(rpc: &[Secret], rpc_files: &[PathBuf], charter: Address) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    let urls = rpc.len() + rpc_files.len();
+    if urls == 0 || urls > RPC_MAX {
+        faults.push(fault("rpc", format!("there are {urls} URLs with rpc_files; name 1 or {RPC_MAX}")));
+    }
+    if !rpc.iter().all(|url| url.0.starts_with("http://") || url.0.starts_with("https://")) {
+        faults.push(fault("rpc", "a URL begins with http:// or https://"));
+    }
+    if charter.is_zero() {
+        faults.push(fault("charter", "the zero address holds no Charter"));
+    }
+    faults
+}
+
 impl KeyFile {
     fn paths(&mut self) -> [&mut PathBuf; 2] {
         [&mut self.file, &mut self.password_file]
@@ -321,17 +347,7 @@ impl KeyFile {
 
 impl ChainSection {
     fn faults(&self) -> Vec<Fault> {
-        let mut faults = Vec::new();
-        let urls = self.rpc.len() + self.rpc_files.len();
-        if urls == 0 || urls > RPC_MAX {
-            faults.push(fault("rpc", format!("there are {urls} URLs with rpc_files; name 1 or {RPC_MAX}")));
-        }
-        if !self.rpc.iter().all(|url| url.0.starts_with("http://") || url.0.starts_with("https://")) {
-            faults.push(fault("rpc", "a URL begins with http:// or https://"));
-        }
-        if self.charter.is_zero() {
-            faults.push(fault("charter", "the zero address holds no Charter"));
-        }
+        let mut faults = reach_faults(&self.rpc, &self.rpc_files, self.charter);
         if self.lanes.is_empty() || self.lanes.len() > LANES_MAX {
             faults.push(fault("lanes", format!("there are {}; name 1 to {LANES_MAX}", self.lanes.len())));
         }

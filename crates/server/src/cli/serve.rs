@@ -122,7 +122,7 @@ pub async fn serve(
 }
 
 /// Resolves at SIGTERM or SIGINT. Must be called within a tokio runtime.
-fn told_to_stop() -> anyhow::Result<impl Future<Output = ()>> {
+pub(super) fn told_to_stop() -> anyhow::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     Ok(async move {

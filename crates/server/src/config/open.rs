@@ -1,20 +1,21 @@
 //! From the configuration to what a node is started with: files are read, keys opened, chains reached.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use alloy_primitives::B256;
 use anyhow::{Context, bail};
 use reqwest::Url;
 use sluice_chain::signer::Account;
-use sluice_chain::{Chain, ChainConfig};
+use sluice_chain::{Chain, ChainConfig, Finality};
 use sluice_core::fees::FeePolicy;
 use sluice_core::ids::ChainId;
 use sluice_engine::node::NodeConfig;
 use sluice_engine::standby::ChainSettings;
 
-use super::{ChainSection, Config, Database, Fees, KeyFile};
+use super::{ChainSection, Config, Database, Fees, KeyFile, Secret};
 use crate::keys::{self, Password};
 
 /// Opens everything a node needs. Its process gets a name of its own, which is never used again.
@@ -41,7 +42,7 @@ pub async fn open(config: &Config) -> anyhow::Result<NodeConfig> {
 }
 
 impl Database {
-    fn open(&self) -> anyhow::Result<String> {
+    pub(super) fn open(&self) -> anyhow::Result<String> {
         let Some(path) = &self.password_file else { return Ok(self.url.0.clone()) };
         let password = first_line(path)?;
         let mut url = Url::parse(&self.url.0).map_err(|error| anyhow::anyhow!("url: {error}"))?;
@@ -55,16 +56,6 @@ impl Database {
 
 impl ChainSection {
     async fn open(&self, id: ChainId) -> anyhow::Result<ChainSettings> {
-        let mut urls: Vec<_> = self.rpc.iter().map(|url| url.0.clone()).collect();
-        for path in &self.rpc_files {
-            urls.push(first_line(path).context("rpc_files")?);
-        }
-        let Some(first) = urls.first() else { bail!("rpc: there is no URL") };
-        let mut chain = ChainConfig::new(id, first.clone());
-        chain.rpc = urls;
-        chain.finality = self.finality.unwrap_or(chain.finality);
-        chain.requests_per_second = self.requests_per_second.unwrap_or(chain.requests_per_second);
-        chain.transaction_gas_cap = self.transaction_gas_cap.unwrap_or(chain.transaction_gas_cap);
         let lanes = self.lanes.iter().map(KeyFile::open_account).collect::<anyhow::Result<_>>();
         Ok(ChainSettings {
             charter: self.charter,
@@ -73,13 +64,43 @@ impl ChainSection {
             policy: self.fees.policy(),
             every: Duration::from_millis(self.look_every_ms),
             // Last, because it takes longest.
-            chain: Chain::connect(chain).await.context("rpc")?,
+            chain: chain(
+                id,
+                &self.rpc,
+                &self.rpc_files,
+                self.finality,
+                self.requests_per_second,
+                self.transaction_gas_cap,
+            )
+            .await?,
         })
     }
 }
 
+/// A chain, reached. What is not said is as usual.
+pub(super) async fn chain(
+    id: ChainId,
+    rpc: &[Secret],
+    rpc_files: &[PathBuf],
+    finality: Option<Finality>,
+    requests_per_second: Option<NonZeroU32>,
+    transaction_gas_cap: Option<u64>,
+) -> anyhow::Result<Chain> {
+    let mut urls: Vec<_> = rpc.iter().map(|url| url.0.clone()).collect();
+    for path in rpc_files {
+        urls.push(first_line(path).context("rpc_files")?);
+    }
+    let Some(first) = urls.first() else { bail!("rpc: there is no URL") };
+    let mut chain = ChainConfig::new(id, first.clone());
+    chain.rpc = urls;
+    chain.finality = finality.unwrap_or(chain.finality);
+    chain.requests_per_second = requests_per_second.unwrap_or(chain.requests_per_second);
+    chain.transaction_gas_cap = transaction_gas_cap.unwrap_or(chain.transaction_gas_cap);
+    Chain::connect(chain).await.context("rpc")
+}
+
 impl KeyFile {
-    fn open_account(&self) -> anyhow::Result<Account> {
+    pub(super) fn open_account(&self) -> anyhow::Result<Account> {
         let signer = keys::open_account(&self.file, &Password::read(&self.password_file)?)?;
         Ok(Account::from_bytes(&B256::from_slice(&signer.to_bytes()[..]))?)
     }
@@ -112,7 +133,6 @@ fn first_line(path: &Path) -> anyhow::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Secret;
 
     #[test]
     fn a_password_is_put_into_the_url_as_it_is() {
