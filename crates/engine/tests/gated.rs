@@ -4,9 +4,11 @@
 mod support;
 
 use alloy_primitives::{Address, B256};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use sluice_chain::actions::ChainAction;
 use sluice_chain::calls;
+use sluice_core::command::Demand;
 use sluice_core::ids::{DemandId, EntitlementId};
 use sluice_core::log::entry::{BatchForm, Body, ClaimDecided, ClaimRefused};
 use sluice_core::refusal::Code;
@@ -61,6 +63,14 @@ async fn facts(node: &Node, seq: u64, inputs: B256) -> ClaimFacts {
     ClaimFacts::decode(&bytes).expect("facts")
 }
 
+/// The gate approves these until `expiry` (Unix seconds).
+async fn approve(world: &World, node: &Node, gated: &Gated, indexes: &[u64], expiry: u64) {
+    let demand = Demand::Gate(world.gate_signs(node, gated, indexes, expiry));
+    let submitted = node.submit(DemandId(Uuid::now_v7()), demand).await.expect("accepted");
+    let outcome = decided(node, submitted).await;
+    assert!(matches!(outcome.entry.body, Body::GateSigned(_)), "{:?}", outcome.entry.body);
+}
+
 /// Waits until the log has read a final event of the chain.
 async fn until_known(node: &Node, what: &str, known: impl Fn(&sluice_core::state::State) -> bool) {
     eventually(what, || async { node.follower().read(|state| known(state).then_some(())) }).await;
@@ -89,7 +99,7 @@ async fn an_attested_claim_is_decided_under_the_rules_in_force_approved_by_the_g
         both.map(|at| world.status(&node, at)),
         [Some(ClaimState::Decided), Some(ClaimState::Decided)]
     );
-    world.approve_by_gate(&node, &gated, &both).await;
+    approve(&world, &node, &gated, &both, FAR).await;
     for index in both {
         world.final_at(&node, EntitlementId { round: 1, index }).await;
     }
@@ -206,7 +216,7 @@ async fn a_gate_that_is_off_on_chain_delays_its_payments_until_it_counts_again()
     set(now + 7 * 86_400, 1).await;
     paid_for(&claimed(&world, &node, &snapshot, 3, None).await);
     let index = index(&snapshot, 3);
-    world.approve_by_gate(&node, &gated, &[index]).await;
+    approve(&world, &node, &gated, &[index], FAR).await;
     // Settlement goes on: the node follows the chain over several final blocks, and plans nothing.
     let head = world.chain.latest().await.expect("a block").number;
     world.mine(5).await;
@@ -226,19 +236,69 @@ async fn a_gates_word_that_expires_soon_is_not_planned_and_a_newer_one_is() {
     paid_for(&claimed(&world, &node, &snapshot, 3, None).await);
     let index = index(&snapshot, 3);
     let now = world.chain.timestamp().await.expect("the chain's time");
-    let submit = async |expiry| {
-        let signed = world.gate_signs(&node, &gated, &[index], expiry);
-        let demand = sluice_core::command::Demand::Gate(signed);
-        let submitted = node.submit(DemandId(Uuid::now_v7()), demand).await.expect("accepted");
-        let outcome = decided(&node, submitted).await;
-        assert!(matches!(outcome.entry.body, Body::GateSigned(_)), "{:?}", outcome.entry.body);
-    };
-    submit(now + 60).await;
+    approve(&world, &node, &gated, &[index], now + 60).await;
     let head = world.chain.latest().await.expect("a block").number;
     world.mine(5).await;
     world.read_up_to(&node, head + 5).await;
     assert_eq!(world.status(&node, index), Some(ClaimState::Decided));
-    submit(FAR).await;
+    approve(&world, &node, &gated, &[index], FAR).await;
     world.final_at(&node, EntitlementId { round: 1, index }).await;
+    node.stop().await;
+}
+
+/// What was planned and not signed when its gate stopped counting is given back, and blames nobody.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_whose_gate_is_off_or_whose_word_expired_before_it_was_signed_is_planned_anew() {
+    let (world, node, gated, snapshot) = gated().await;
+    let lane = world.sequencers[0].1[0].address();
+    let given_back = async |times: usize| {
+        eventually("the batch is given back", || async {
+            let log = world.log(&node).await;
+            let given: Vec<_> = log
+                .iter()
+                .filter_map(|e| match &e.body {
+                    Body::BatchReplanned(given) => Some(given.poison.len()),
+                    _ => None,
+                })
+                .collect();
+            (given == vec![0; times]).then_some(())
+        })
+        .await;
+    };
+    let planned_without_coin = async |i: u32, expiry: u64| {
+        world.anvil("anvil_setBalance", json!([lane, "0x0"])).await;
+        world.attest_both(&node, &gated, wallet(i).address()).await;
+        paid_for(&claimed(&world, &node, &snapshot, i, None).await);
+        let so_far: Vec<u64> = (3..=i).map(|i| index(&snapshot, i)).collect();
+        approve(&world, &node, &gated, &so_far, expiry).await;
+        let index = index(&snapshot, i);
+        world.until(&node, index, "it is planned", |s| matches!(s, ClaimState::Batched(_))).await;
+        index
+    };
+
+    let now = world.chain.timestamp().await.expect("the chain's time");
+    let first = planned_without_coin(3, now + 900).await;
+    world.anvil("evm_increaseTime", json!([1_000])).await;
+    world.mine(1).await;
+    world.fund(lane).await;
+    given_back(1).await;
+    assert_eq!(world.status(&node, first), Some(ClaimState::Decided));
+    approve(&world, &node, &gated, &[first], FAR).await;
+    world.final_at(&node, EntitlementId { round: 1, index: first }).await;
+
+    let second = planned_without_coin(4, FAR).await;
+    let now = world.chain.timestamp().await.expect("the chain's time");
+    let disable = async |until: u64, nonce: u64| {
+        let (distributor, version) = (world.distributor, 1);
+        let action = ChainAction::DisableGate { distributor, version, until, nonce };
+        let data = calls::disable_gate(version, until, nonce, &world.approve(&action)).expect("fits");
+        world.act("disableGate", data).await;
+    };
+    disable(now + 7 * 86_400, 1).await;
+    world.fund(lane).await;
+    given_back(2).await;
+    assert_eq!(world.status(&node, second), Some(ClaimState::Decided));
+    disable(1, 2).await;
+    world.final_at(&node, EntitlementId { round: 1, index: second }).await;
     node.stop().await;
 }

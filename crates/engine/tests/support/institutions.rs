@@ -291,15 +291,6 @@ impl World {
         let word = GateMask { round: 1, word: 0, mask, as_of: content.as_of_seq, expiry, signature };
         GateSigned { campaign: self.campaign, version: GATE, words: vec![word] }
     }
-
-    /// The gate approves these; it lasts.
-    pub async fn approve_by_gate(&self, node: &Node, gated: &Gated, indexes: &[u64]) {
-        let signed = self.gate_signs(node, gated, indexes, FAR);
-        let demand = Demand::Gate(signed);
-        let submitted = node.submit(DemandId(Uuid::now_v7()), demand).await.expect("accepted");
-        let outcome = decided(node, submitted).await;
-        assert!(matches!(outcome.entry.body, Body::GateSigned(_)), "{:?}", outcome.entry.body);
-    }
 }
 
 /// The command of an entry in which it took effect.
