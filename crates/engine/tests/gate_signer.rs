@@ -4,6 +4,7 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use alloy_primitives::Bytes;
@@ -17,9 +18,11 @@ use sluice_core::state::status::ClaimState;
 use sluice_engine::error::EngineError;
 use sluice_engine::gate_signer::{GateSigner, GateSignerConfig, gate_words_id};
 use sluice_engine::node::Node;
+use sluice_engine::snapshots::Snapshots;
+use sluice_engine::verify::Verifier;
 use sluice_snapshot::Snapshot;
 use sluice_store::{IntakeOutcome, IntakeWriter, NewIntake};
-use support::institutions::Gated;
+use support::institutions::{Gated, INCOME, earns};
 use support::term::Term;
 use support::{FAR, STREAM, World, account, decided, eventually, tokens, wallet};
 use uuid::Uuid;
@@ -140,18 +143,62 @@ async fn what_it_confirms_is_paid_and_while_it_is_away_other_rounds_go_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_arrived_between_verification_and_decision_is_asked_for_by_name() {
+async fn what_arrives_after_a_decision_changes_nothing() {
     let (world, node, gated, snapshot) = gated().await;
     world.attest_both(&node, &gated, wallet(3).address()).await;
     claim(&world, &node, &snapshot, 1, 3).await;
-    // Later attestations about the same wallet, of which one would refuse it now: the claim rests on the earlier ones.
-    let rich = support::institutions::earns(90_000);
-    world.attest(&node, &gated.issuer, wallet(3).address(), support::institutions::INCOME, rich).await;
+    world.attest(&node, &gated.issuer, wallet(3).address(), INCOME, earns(90_000)).await;
     let mut signer = gate_signer(&world).await;
     let (_, signed) = one_word(&mut signer).await;
     assert_eq!(signed, mask(&[index(&snapshot, 3)]));
     assert_eq!(signer.incidents(), []);
     node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_arrives_between_verification_and_decision_must_permit_it_too() {
+    let (world, node, gated, snapshot) = gated().await;
+    for i in [3, 4] {
+        world.attest_both(&node, &gated, wallet(i).address()).await;
+    }
+    node.stop().await;
+    let term = world.term().await;
+    let chains = BTreeMap::from([(31_337, world.chain.clone())]);
+    let verifier = Verifier::new(
+        term.follower.clone(),
+        Snapshots::new(world.folder.path()),
+        term.store.clone(),
+        Arc::new(chains),
+        Arc::clone(&term.clock),
+    );
+    let mut verified = Vec::new();
+    for i in [3, 4] {
+        let claim = world.claim(&snapshot, 1, &wallet(i), wallet(i).address());
+        let (_, id) = hand_in_quietly(&term, &world, &claim).await;
+        let row = term.store.intake_by_id(world.campaign, id).await.expect("an answer").expect("a row");
+        verified.push(verifier.verify(&row.accepted().expect("a demand")).await.expect("verified"));
+    }
+    // Another node takes a newer attestation about each: one permits, one does not.
+    let other = world.node(1).await;
+    for (i, yearly) in [(3, 8_000), (4, 90_000)] {
+        world.attest(&other, &gated.issuer, wallet(i).address(), INCOME, earns(yearly)).await;
+    }
+    let before = term.seq();
+    for input in verified {
+        term.verified.send((world.campaign, input)).await.expect("the sequencer runs");
+    }
+    eventually("both are decided", || async {
+        let log = term.log_after(before).await;
+        (log.iter().filter(|e| matches!(e.body, Body::ClaimDecided(_))).count() == 2).then_some(())
+    })
+    .await;
+    let mut signer = gate_signer(&world).await;
+    let (_, signed) = one_word(&mut signer).await;
+    assert_eq!(signed, mask(&[index(&snapshot, 3)]));
+    let told: Vec<_> = signer.incidents().iter().map(|i| (i.entitlement.map(|e| e.index), &*i.what)).collect();
+    let why = "decided, where it is to be refused: rule_refused";
+    assert_eq!(told, [(Some(index(&snapshot, 4)), why)]);
+    other.stop().await;
 }
 
 /// What a bad leader puts into the log: a claim found good by nobody, with an honest one's evidence.
