@@ -9,6 +9,7 @@ use sluice_core::command::Action;
 use sluice_core::limits::LIST_ITEMS_MAX;
 
 /// A row with its columns' names.
+#[derive(Debug)]
 pub struct Row<'a> {
     header: &'a StringRecord,
     record: &'a StringRecord,

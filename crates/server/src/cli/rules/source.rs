@@ -15,6 +15,7 @@ const TABLE: &str = "table.csv";
 const NEVER: &str = "never.json";
 
 /// A rule set that was read.
+#[derive(Debug)]
 pub struct Read {
     /// As it travels in a command.
     pub set: RuleSet,

@@ -1,0 +1,226 @@
+//! Institutions at work from the command line, against a development node: authorities, mandates, rules, gates, holds in
+//! the log and on chain, persons, brakes.
+
+#![allow(clippy::unwrap_used, reason = "a test says what it expects by panicking")]
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+mod cli_node;
+
+use cli_node::{Node, list, wallet, words};
+
+/// The holder of the worked mandate `compliance.toml`.
+const COMPLIANCE: &str = "0x5555555555555555555555555555555555555555555555555555555555555555";
+/// The owner of the worked rule set `residency`.
+const MINISTRY: &str = "0x1111111111111111111111111111111111111111111111111111111111111111";
+
+fn sample(name: &str) -> String {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../sample-data/rules").join(name);
+    path.canonicalize().unwrap().display().to_string()
+}
+
+#[test]
+fn institutions_work_from_the_command_line() {
+    let node = Node::start("cli_offices");
+    let campaign = open_campaign(&node);
+    let office = Office::enter(&node);
+    holds(&node, &campaign, &office);
+    on_chain(&node, &campaign);
+    brakes(&node, &campaign);
+    rules_and_gate(&node, &campaign);
+    persons(&node);
+}
+
+/// A campaign with an open round of thirty sample wallets.
+fn open_campaign(node: &Node) -> String {
+    let key_file = node.dir.join("operator.key");
+    std::fs::write(&key_file, &node.operator_key).unwrap();
+    node.done("project create town", &[vec!["--api-key-file".into(), key_file.display().to_string()]]);
+    let create = format!(
+        "campaign create Bread --project town --token {} --refund 0x70997970C51812dc3A010C7d01b50e0d17dc79C8 \
+         --grace 86400 --opening-delay 1",
+        node.token
+    );
+    let two = node.keys(&["authority-1", "authority-2"]);
+    let made = node.done(&create, &[node.gas(), two.clone()]);
+    let campaign = made["campaign"].as_str().unwrap().to_owned();
+    let (list, snapshot) = (list(node, 30), node.dir.join("list.snapshot").display().to_string());
+    node.done("snapshot build", &[vec![list.display().to_string(), "--out".into(), snapshot.clone()]]);
+    let publish = format!("campaign publish {campaign} {snapshot} --mode pull --closes-at 4102444800");
+    node.done(&publish, &[node.gas(), two]);
+    campaign
+}
+
+/// A compliance office outside the Charter, with a mandate.
+struct Office {
+    key: Vec<String>,
+    mandate: String,
+}
+
+impl Office {
+    fn enter(node: &Node) -> Self {
+        let (key, address) = wallet(node, 100);
+        let two = node.keys(&["authority-1", "authority-2"]);
+        let register = format!("authority register Compliance --add {address} --id-of {COMPLIANCE}");
+        let (_, told) = node.refused(&register, &[node.keys(&["authority-1"])]);
+        assert!(told.contains("1 of 2 institutions signed"), "{told}");
+        let made = node.done(&register, std::slice::from_ref(&two));
+        assert_eq!(made["authority"], json!(COMPLIANCE));
+        let (_, told) = node.refused(&register, std::slice::from_ref(&two));
+        assert!(told.contains("authority_exists"), "{told}");
+        let grant = format!("authority mandate grant {}", sample("mandates/compliance.toml"));
+        let granted = node.done(&grant, &[two]);
+        Self { key, mandate: granted["mandate"].as_str().unwrap().to_owned() }
+    }
+
+    fn under(&self) -> Vec<String> {
+        let under = words(&format!("--authority {COMPLIANCE} --mandate {}", self.mandate));
+        [self.key.clone(), under].concat()
+    }
+}
+
+fn holds(node: &Node, campaign: &str, office: &Office) {
+    let hold = format!("hold entitlements {campaign} 1 3 5 --reason inquiry");
+    // The office's key alone, without its mandate, may not.
+    let alone = [office.key.clone(), words(&format!("--authority {COMPLIANCE}"))].concat();
+    let (_, told) = node.refused(&hold, &[alone]);
+    assert!(told.contains("mandate_missing") && told.contains("--mandate"), "{told}");
+    let placed = node.done(&hold, &[office.under()]);
+    let seq = placed["hold"].as_str().unwrap().to_owned();
+    assert_eq!(placed["seq"].to_string(), seq);
+
+    // Another institution may confirm it, the same one may not; who placed it ends it.
+    let (_, told) = node.refused(&format!("confirm {seq}"), &[office.under()]);
+    assert!(told.contains("same_authority"), "{told}");
+    node.done(&format!("confirm {seq}"), &[node.keys(&["authority-2"])]);
+    let (_, told) = node.refused(&format!("release {seq}"), &[node.keys(&["authority-1"])]);
+    assert!(told.contains("not_placer"), "{told}");
+    node.done(&format!("release {seq}"), &[office.under()]);
+
+    // Many under one signature: each item has its own answer.
+    let rows = node.dir.join("holds.csv");
+    std::fs::write(&rows, "round,index\n1,7\n1,8\n1,99\n").unwrap();
+    let many = format!("hold entitlements {campaign} --list {} --json", rows.display());
+    let output = node.sluice(&many, &[office.under()]);
+    assert_eq!(output.status.code(), Some(1));
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&told["done"], &told["refused"]), (&json!(2), &json!(1)), "{told}");
+    assert_eq!(told["items"][2]["code"], json!("bad_range"));
+    let placed: Vec<u64> = (0..2).map(|at| told["items"][at]["seq"].as_u64().unwrap()).collect();
+    let releases = node.dir.join("releases.csv");
+    std::fs::write(&releases, format!("hold\n{}\n{}\n", placed[0], placed[1])).unwrap();
+    let told = node.done(&format!("release --list {}", releases.display()), &[office.under()]);
+    assert_eq!(told["done"], json!(2), "{told}");
+    std::fs::write(&rows, "round,indexes\n1,7\n").unwrap();
+    let (_, told) = node.refused(&many, &[office.under()]);
+    assert!(told.contains("lacks [\"index\"]"), "{told}");
+}
+
+/// A hold that the Distributor keeps too, and a pause that it ends only for M institutions.
+fn on_chain(node: &Node, campaign: &str) {
+    let one = node.keys(&["authority-1"]);
+    let hold = format!("hold entitlements {campaign} 1 9 10 --reason inquiry --on-chain");
+    let (_, told) = node.refused(&hold, std::slice::from_ref(&one));
+    assert!(told.contains("--gas-key"), "{told}");
+    let placed = node.done(&hold, &[node.gas(), one.clone()]);
+    let (seq, id) = (placed["hold"].as_str().unwrap(), placed["hold_on_chain"].as_str().unwrap());
+    assert!(placed["transaction"].as_str().unwrap().starts_with("0x"), "{placed}");
+    let release = format!("release {seq} --on-chain --campaign {campaign} --chain-hold {id}");
+    let ended = node.done(&release, &[node.gas(), one.clone()]);
+    assert!(ended["transaction"].as_str().unwrap().starts_with("0x"), "{ended}");
+    let again = format!("release --on-chain=only --campaign {campaign} --chain-hold {id}");
+    assert_eq!(node.done(&again, &[node.gas(), one])["transaction"], json!("before"));
+}
+
+fn brakes(node: &Node, campaign: &str) {
+    let one = node.keys(&["authority-1"]);
+    let pause = format!("pause {campaign} --hours 1 --reason check");
+    let paused = node.done(&pause, std::slice::from_ref(&one));
+    assert!(paused["until"].as_str().unwrap().parse::<u64>().unwrap() > 0);
+    let status = node.done(&format!("campaign status {campaign}"), &[]);
+    assert!(status["paused"].is_string(), "{status}");
+    let (_, told) = node.refused(&format!("resume {campaign} --seen 1"), std::slice::from_ref(&one));
+    assert!(told.contains("stale") && told.contains("its authors saw 1"), "{told}");
+    node.done(&format!("resume {campaign}"), std::slice::from_ref(&one));
+    assert!(node.done(&format!("campaign status {campaign}"), &[])["paused"].is_null());
+
+    // Two institutions sign offline, one after the other.
+    let papers = node.dir.join("limit.json");
+    let collect = vec!["--papers".to_owned(), papers.display().to_string()];
+    let limit = format!("limit {campaign} 400");
+    assert_eq!(node.refused(&limit, &[collect.clone(), one]).0, 3);
+    let file = vec![papers.display().to_string()];
+    assert_eq!(node.done("sign", &[file, node.keys(&["authority-3"])])["missing"], json!(0));
+    let (_, told) = node.refused(&format!("resume {campaign}"), std::slice::from_ref(&collect));
+    assert!(told.contains("another order"), "{told}");
+    let set = node.done(&limit, std::slice::from_ref(&collect));
+    assert_eq!(set["seq"], node.done(&limit, &[collect])["seq"], "the same papers are the same command");
+    let (_, told) = node.refused(&format!("limit {campaign} much"), &[]);
+    assert!(told.contains("TOKENS much"), "{told}");
+}
+
+fn rules_and_gate(node: &Node, campaign: &str) {
+    let (key, address) = wallet(node, 101);
+    let two = node.keys(&["authority-1", "authority-2"]);
+    let register = format!("authority register Ministry --add {address} --id-of {MINISTRY}");
+    node.done(&register, std::slice::from_ref(&two));
+    let rules = sample("residency");
+    let proposed = node.done(&format!("rules propose {rules}"), std::slice::from_ref(&key));
+    let name = proposed["rules"].as_str().unwrap();
+    let activate = format!("rules activate {rules} --authority {MINISTRY}");
+    let (_, told) = node.refused(&activate, std::slice::from_ref(&key));
+    assert!(told.contains("quorum_missing"), "{told}");
+    node.done(&format!("rules approve {rules}"), &[node.keys(&["authority-1"])]);
+    node.done(&format!("rules approve {name}"), &[node.keys(&["authority-2"])]);
+    assert_eq!(node.done(&activate, &[key])["rules"], proposed["rules"]);
+
+    let (_, signer) = wallet(node, 102);
+    let gate = node.dir.join("gate.toml");
+    let text = format!(
+        "version = 1\nsigner = \"{signer}\"\n\n[[rule_sets]]\nowner = \"{MINISTRY}\"\nlineage = \"residency-and-age\"\n"
+    );
+    std::fs::write(&gate, text).unwrap();
+    let gate = gate.display();
+    let shown = node.done(&format!("gate show {campaign} {gate}"), &[]);
+    assert_eq!(shown["rule_sets"], json!([proposed["lineage"]]));
+    let defined = node.done(&format!("gate define {campaign} {gate}"), std::slice::from_ref(&two));
+    assert_eq!(defined["rules_hash"], shown["rules_hash"]);
+    let snapshot = node.dir.join("list.snapshot");
+    let publish = format!(
+        "campaign publish {campaign} {} --mode gated --gate 1 --closes-at 4102444800 --again",
+        snapshot.display()
+    );
+    let (_, told) = node.refused(&publish, &[node.gas(), two.clone()]);
+    assert!(told.contains("--gate 1 is not installed"), "{told}");
+    let install = format!("gate install {campaign} {gate}");
+    let installed = node.done(&install, &[node.gas(), two.clone()]);
+    assert!(installed["transaction"].as_str().unwrap().starts_with("0x"), "{installed}");
+    assert_eq!(node.done(&install, &[node.gas(), two.clone()])["transaction"], json!("before"));
+    // The log learns of the key from the chain; until then a gated round is refused as unknown.
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    loop {
+        let output = node.sluice(&format!("{publish} --json"), &[node.gas(), two.clone()]);
+        if output.status.success() {
+            let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+            assert_eq!(told["round"], json!(2));
+            break;
+        }
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(std::time::Instant::now() < end, "never published: {told}");
+    }
+}
+
+fn persons(node: &Node) {
+    let person = "0x00000000000000000000000000000000000000000000000000000000000000aa";
+    let (old_key, old) = wallet(node, 103);
+    let (new_key, new) = wallet(node, 104);
+    let two = node.keys(&["authority-1", "authority-2"]);
+    node.done(&format!("person bind {person} {old}"), &[two]);
+    let (_, told) = node.refused(&format!("person payee {person} {new}"), &[new_key]);
+    assert!(told.contains("not_payee"), "{told}");
+    node.done(&format!("person payee {person} {new}"), std::slice::from_ref(&old_key));
+    let (_, told) = node.refused("appeal file hold 1", &[old_key]);
+    assert!(told.contains("nothing_to_appeal") || told.contains("unknown_hold"), "{told}");
+}
