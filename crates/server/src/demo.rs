@@ -215,8 +215,9 @@ impl Demo {
         stages: &mut Stages,
         file: &Path,
     ) -> anyhow::Result<ExitCode> {
+        let plan = self.plan(&Arc::new(Snapshot::open(file)?))?;
+        plan.place_contracts(&prepared.rpc).await?;
         let ready = self.set_up(prepared, serving, stages, file).await?;
-        let plan = self.plan(&ready.snapshot)?;
         let ground = Ground {
             api: &serving.api,
             operator: &prepared.operator,
@@ -226,9 +227,10 @@ impl Demo {
             snapshot: &ready.snapshot,
         };
         tell(&format!(
-            "claims: {} signed over HTTP, {} redirected, {} self-paid, {} raced",
+            "claims: {} signed over HTTP, {} redirected, {} by contracts, {} self-paid, {} raced",
             plan.plain.len(),
             plan.redirected.len(),
+            plan.contracts.len(),
             plan.self_paid.len(),
             plan.raced.len()
         ));
@@ -319,7 +321,7 @@ impl Demo {
             (_, Some(claims)) => claims,
             (_, None) => usize::try_from(snapshot.count())?.min(120),
         };
-        Ok(Plan::new(list::wallets(snapshot, wanted)?))
+        Plan::new(list::wallets(snapshot, wanted)?)
     }
 }
 
@@ -446,8 +448,8 @@ async fn interrupted() {
 impl Plan {
     /// The entitlements that are claimed.
     fn indexes(&self) -> impl Iterator<Item = u64> + '_ {
-        let redirected = self.redirected.iter().map(|(wallet, _)| wallet);
-        let all = self.plain.iter().chain(redirected).chain(&self.self_paid).chain(&self.raced);
+        let signed_to = self.redirected.iter().chain(&self.contracts).map(|(wallet, _)| wallet);
+        let all = self.plain.iter().chain(signed_to).chain(&self.self_paid).chain(&self.raced);
         all.map(|wallet| wallet.entitlement.index)
     }
 }

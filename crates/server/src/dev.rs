@@ -24,6 +24,8 @@ use sluice_embedded::{Anvil, AnvilOptions, Mining, Postgres, PostgresOptions};
 use sluice_engine::node::NodeConfig;
 use sluice_engine::standby::ChainSettings;
 
+pub mod wallets;
+
 /// The chain id of a private anvil.
 pub const CHAIN_ID: ChainId = 31_337;
 /// Institutions of a development Charter.

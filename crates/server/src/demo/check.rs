@@ -11,7 +11,7 @@ use sluice_chain::{At, Chain};
 use sluice_core::amount::Total;
 use sluice_core::ids::{CampaignId, EntitlementId, RoundNo, StreamId};
 use sluice_core::limits::{FOLLOW_ROWS_MAX, LOG_BLOCKS_MAX};
-use sluice_core::log::entry::Body;
+use sluice_core::log::entry::{Body, SignedBy};
 use sluice_core::state::funds::Account;
 use sluice_snapshot::Snapshot;
 use sluice_store::Store;
@@ -56,6 +56,8 @@ pub(super) struct Decided {
     pub(super) claims: u64,
     /// Of them, redirected ones.
     pub(super) redirected: u64,
+    /// Of them, those that the recipient's contract said it signed (ERC-1271).
+    pub(super) by_contract: u64,
     /// Entitlements pushed.
     pub(super) pushed: u64,
     /// Refused claims, by code.
@@ -141,6 +143,7 @@ async fn decided(subject: &Subject<'_>) -> anyhow::Result<Decided> {
                 Body::ClaimDecided(claim) => {
                     decided.claims += 1;
                     decided.redirected += u64::from(claim.redirect.is_some());
+                    decided.by_contract += u64::from(claim.signed_by == SignedBy::Contract);
                 }
                 Body::Pushed(pushed) => {
                     decided.pushed +=

@@ -6,6 +6,7 @@ use anyhow::{Context, bail, ensure};
 use futures::{StreamExt, TryStreamExt, stream};
 use sluice_chain::calls::{self, Proven};
 use sluice_chain::deploy::Operator;
+use sluice_chain::signer::Account;
 use sluice_core::command::ClaimDemand;
 use sluice_core::ids::{CampaignId, ContractRef, EntitlementId, RoundNo};
 use sluice_core::signing::claim_digest;
@@ -14,6 +15,7 @@ use sluice_snapshot::Snapshot;
 use super::list::Wallet;
 use crate::api_client::{ApiClient, ApiError};
 use crate::cli::reach::new_demand;
+use crate::dev::wallets::make_contract_wallet;
 
 /// Claims under way at a time: one client's share.
 const AT_ONCE: usize = 32;
@@ -29,6 +31,8 @@ pub(super) struct Plan {
     pub(super) plain: Vec<Wallet>,
     /// Signed, to another address.
     pub(super) redirected: Vec<(Wallet, Address)>,
+    /// Wallets that are made contracts; the account signs as the contract's owner. To themselves and elsewhere by turns.
+    pub(super) contracts: Vec<(Wallet, Address)>,
     /// By the wallet's own transaction.
     pub(super) self_paid: Vec<Wallet>,
     /// Both at once: a signed claim and the wallet's own transaction.
@@ -36,21 +40,39 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// A tenth redirected, a tenth self-paid, a few raced, the rest plain.
-    pub(super) fn new(wallets: Vec<Wallet>) -> Self {
+    /// A tenth redirected, a tenth self-paid, a tenth by contracts, a few raced, the rest plain.
+    pub(super) fn new(wallets: Vec<Wallet>) -> anyhow::Result<Self> {
         let tenth = wallets.len().div_ceil(10).min(20);
         let mut left = wallets.into_iter();
         let raced = left.by_ref().take(tenth / 3).collect();
         let self_paid = left.by_ref().take(tenth).collect();
         let redirected = left.by_ref().take(tenth).map(|wallet| {
-            let to = keccak256(
-                [b"sluice demo payee".as_slice(), wallet.entitlement.recipient.as_slice()].concat(),
-            );
-            (wallet, Address::from_word(to))
+            let to = elsewhere(&wallet);
+            (wallet, to)
         });
         let redirected = redirected.collect();
-        Self { plain: left.collect(), redirected, self_paid, raced }
+        let contracts = left.by_ref().take(tenth).enumerate().map(|(number, wallet)| {
+            let to = if number % 2 == 0 { wallet.entitlement.recipient } else { elsewhere(&wallet) };
+            let owner = keccak256([b"sluice demo owner".as_slice(), to.as_slice()].concat());
+            Ok((Wallet { account: Account::from_bytes(&owner)?, ..wallet }, to))
+        });
+        let contracts = contracts.collect::<anyhow::Result<_>>()?;
+        Ok(Self { plain: left.collect(), redirected, contracts, self_paid, raced })
     }
+
+    /// Makes contracts of those that are to be.
+    pub(super) async fn place_contracts(&self, rpc: &str) -> anyhow::Result<()> {
+        for (wallet, _) in &self.contracts {
+            make_contract_wallet(rpc, wallet.entitlement.recipient, wallet.account.address()).await?;
+        }
+        Ok(())
+    }
+}
+
+/// An address of its own that a wallet redirects to.
+fn elsewhere(wallet: &Wallet) -> Address {
+    let recipient = wallet.entitlement.recipient;
+    Address::from_word(keccak256([b"sluice demo payee".as_slice(), recipient.as_slice()].concat()))
 }
 
 /// What claims are made against.
@@ -69,7 +91,7 @@ impl Ground<'_> {
     pub(super) async fn claim(&self, plan: &Plan) -> anyhow::Result<()> {
         let deadline = self.operator.chain.timestamp().await? + GOOD_FOR;
         let to_itself = plan.plain.iter().map(|wallet| (wallet, wallet.entitlement.recipient));
-        let elsewhere = plan.redirected.iter().map(|(wallet, to)| (wallet, *to));
+        let elsewhere = plan.redirected.iter().chain(&plan.contracts).map(|(wallet, to)| (wallet, *to));
         let signed: Vec<_> = to_itself
             .chain(elsewhere)
             .map(|(wallet, to)| self.demand(wallet, to, deadline))

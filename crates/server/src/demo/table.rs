@@ -51,8 +51,8 @@ pub(super) fn print(found: &Found, snapshot: &Snapshot, stages: &Stages) {
     println!("listed            {} tokens", snapshot.total().to_decimal_string(decimals));
     let decided = &found.decided;
     println!(
-        "decided           {} signed claims ({} of them redirected), {} pushed",
-        decided.claims, decided.redirected, decided.pushed
+        "decided           {} signed claims ({} of them redirected, {} by wallets that are contracts), {} pushed",
+        decided.claims, decided.redirected, decided.by_contract, decided.pushed
     );
     for (code, count) in &decided.refused {
         println!("refused           {count} {code}");
@@ -102,6 +102,7 @@ pub(super) fn json(found: &Found, snapshot: &Snapshot, stages: &Stages) -> Value
         "total": snapshot.total(),
         "claims": found.decided.claims,
         "redirected": found.decided.redirected,
+        "by_contract": found.decided.by_contract,
         "pushed": found.decided.pushed,
         "refused": found.decided.refused,
         "batches": found.batches,
