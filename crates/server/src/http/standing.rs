@@ -150,10 +150,10 @@ mod tests {
             message = "Please ask the office."
         "#;
         let policies = r#"
-            @id("all") permit(principal, action, resource);
-            @id("cap") @reason("too_much") forbid(principal, action, resource)
-            when { context.amount.greaterThan(decimal("100.0")) };
-            @id("watch") @reason("watched") forbid(principal, action, resource)
+            @id("all") permit(principal, action == Action::"pay", resource);
+            @id("cap") @reason("too_much") forbid(principal, action == Action::"pay", resource)
+            when { context.amount_up.greaterThan(decimal("100.0")) };
+            @id("watch") @reason("watched") forbid(principal, action == Action::"pay", resource)
             when { context.redirected };
         "#;
         let sources = Sources { manifest, policies: PolicySource::Cedar(policies), never: "" };

@@ -37,7 +37,8 @@ impl Ground {
     async fn keyed(&self) -> (Client, Client) {
         let operator = self.leader.client.with_key(&self.operator_key);
         let mut clients = Vec::new();
-        for (id, name) in [(self.project.0, "the campaign's"), (uuid::Uuid::now_v7(), "another")] {
+        for id in [self.project.0, uuid::Uuid::now_v7()] {
+            let name = format!("project {id}");
             let created = operator.post("/v1/projects", &json!({ "id": id, "name": name })).await;
             assert!(created.status.is_success() || created.status == 409, "{created:?}");
             let made = operator.post(&format!("/v1/projects/{id}/keys"), &json!({ "label": "test" })).await;
@@ -93,8 +94,8 @@ pub(crate) async fn hold_release_and_are_told_what_changed(ground: &Ground) {
     assert_eq!(changed.last().unwrap()["command"]["action"], "confirm_hold", "{stale:#}");
     assert_eq!(changed.last().unwrap()["seq"], confirmed["seq"]);
     assert!(changed.last().unwrap()["command"]["reason"]["sha256"].is_string());
-    let again = client.get(&format!("/v1/commands/{}/{}", uuid::Uuid::nil(), stale["id"].as_str().unwrap()));
-    assert_eq!(again.await.is(200)["changed"], stale["changed"], "found again, with the same answer");
+    let path = format!("/v1/commands/{}/{}", uuid::Uuid::nil(), stale["id"].as_str().unwrap());
+    assert_eq!(client.get(&path).await.is(200)["changed"], stale["changed"], "found again, with the same answer");
     ground.order(0..1, Action::Release { hold }, confirmed["seq"].as_u64().unwrap()).await.is(201);
     assert!(!items(&client.get("/v1/holds").await.is(200)).iter().any(|h| h["hold"] == hold));
 }
@@ -140,8 +141,8 @@ fn rules(owner: B256) -> RuleSet {
     let manifest = format!(
         "owner = \"{owner}\"\nlineage = \"cap\"\nversion = \"1\"\n[reasons.too_much]\nmessage = \"Too much.\""
     );
-    let policies = "@id(\"all\") permit(principal, action, resource);\n@id(\"cap\") @reason(\"too_much\") \
-                    forbid(principal, action, resource) when { context.amount.greaterThan(decimal(\"100.0\")) };";
+    let policies = "@id(\"all\") permit(principal, action == Action::\"pay\", resource);\n@id(\"cap\") @reason(\"too_much\") \
+                    forbid(principal, action == Action::\"pay\", resource) when { context.amount_up.greaterThan(decimal(\"100.0\")) };";
     let sources = Sources { manifest: &manifest, policies: PolicySource::Cedar(policies), never: "" };
     RuleSet::build(&sources).unwrap().0
 }
@@ -320,7 +321,7 @@ pub(crate) async fn changes_are_followed(ground: &Ground) {
         }
         all.extend(changes);
     }
-    assert_eq!(all[0]["kind"], "charter_read");
+    assert!(all.iter().any(|c| c["kind"] == "charter_read"));
     let bound = all.iter().find(|c| c["command"]["action"] == "bind_person").unwrap();
     assert!(bound["command"]["subject"]["id"]["sha256"].is_string(), "{bound}");
     assert!(bound["command"]["reason"]["sha256"].is_string(), "{bound}");
