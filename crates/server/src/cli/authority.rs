@@ -90,7 +90,7 @@ struct Grant {
 #[derive(Clone, Debug, Args)]
 struct MandateFiles {
     /// Who holds it, as TOML: holder, name, version (see sample-data/rules/mandates).
-    mandate: PathBuf,
+    file: PathBuf,
     /// What it allows, as Cedar; by default the file of the same name with the ending .cedar.
     #[arg(long, value_name = "FILE")]
     policies: Option<PathBuf>,
@@ -214,16 +214,16 @@ impl MandateFiles {
         let text = |path: &PathBuf| {
             std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
         };
-        let policies = self.policies.clone().unwrap_or_else(|| self.mandate.with_extension("cedar"));
-        let (mut manifest, policies) = (text(&self.mandate)?, text(&policies)?);
+        let policies = self.policies.clone().unwrap_or_else(|| self.file.with_extension("cedar"));
+        let (mut manifest, policies) = (text(&self.file)?, text(&policies)?);
         if let Some(holder) = self.holder {
             let mut table: toml::Table = toml::from_str(&manifest)
-                .with_context(|| format!("{} is no TOML", self.mandate.display()))?;
+                .with_context(|| format!("{} is no TOML", self.file.display()))?;
             table.insert("holder".to_owned(), toml::Value::String(holder.to_string()));
             manifest = toml::to_string(&table)?;
         }
         Text::build(&manifest, &policies)
-            .with_context(|| format!("{} is no mandate that can be granted", self.mandate.display()))
+            .with_context(|| format!("{} is no mandate that can be granted", self.file.display()))
     }
 }
 
