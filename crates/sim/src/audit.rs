@@ -164,6 +164,8 @@ struct Replayed {
     decided: BTreeMap<Entitlement, Vec<Seq>>,
     /// What entries annulled.
     voided: BTreeSet<Entitlement>,
+    /// A block not after the one in which an entitlement's last transfer failed.
+    last_failed: BTreeMap<Entitlement, u64>,
 }
 
 /// Looks at everything.

@@ -123,6 +123,17 @@ impl Stage {
         }
     }
 
+    /// The number of the newest block, once there is one: while blocks vanish the chain's node does not always have it.
+    pub(crate) async fn latest_block(&self) -> anyhow::Result<u64> {
+        while Instant::now() < self.client.end() {
+            if let Ok(block) = self.servers.prepared.chain.latest().await {
+                return Ok(block.number);
+            }
+            tokio::time::sleep(AGAIN_AFTER).await;
+        }
+        anyhow::bail!("the chain had no newest block")
+    }
+
     /// Bars an account from the token, or lets it receive again, until that is final.
     pub(crate) async fn bar(&self, field: &Field, index: u64, yes: bool) -> anyhow::Result<()> {
         let account = field.recipient(index)?;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
+use alloy_primitives::{Address, Bytes, U256, keccak256};
 use alloy_sol_types::SolValue;
 use anyhow::{Context, ensure};
 use serde_json::{Value, json};
@@ -22,6 +22,7 @@ use sluice_server::cli::campaign::{create, create2, fund, publish};
 use sluice_server::cli::reach::project_id;
 use sluice_server::cli::sign::papers::Papers;
 use sluice_server::cli::sign::signed_by;
+use sluice_server::dev::wallets::make_contract_wallet;
 use sluice_server::dev::{self, Prepared};
 use sluice_snapshot::list::Input;
 use sluice_snapshot::{BuildOptions, Snapshot, build};
@@ -31,9 +32,8 @@ use tokio::time::MissedTickBehavior;
 
 use crate::clock;
 
-/// Compiled from contracts/src/tokens, whose tests compare these files with the source.
+/// Compiled from contracts/src/tokens, whose tests compare this file with the source.
 const TOKEN: &str = include_str!("../../../contracts/abi/BarringToken.json");
-const WALLET: &str = include_str!("../../../contracts/abi/TestWallet.json");
 /// Every so many-th recipient is a contract.
 const CONTRACT_EVERY: u32 = 9;
 /// The only round of each campaign.
@@ -186,15 +186,6 @@ impl Servers {
         self.blocks.miner.abort();
     }
 
-    /// Puts a wallet's code where it is listed, and its owner into its storage.
-    async fn make_wallet(&self, holder: &Holder) -> anyhow::Result<()> {
-        let code = code(WALLET, "deployedBytecode")?;
-        self.anvil("anvil_setCode", json!([holder.address, code])).await?;
-        let owner = holder.key.address().into_word();
-        self.anvil("anvil_setStorageAt", json!([holder.address, B256::ZERO, owner])).await?;
-        Ok(())
-    }
-
     /// Publishes, funds and opens a round of `count` wallets in a new campaign.
     pub(crate) async fn campaign(&self, api: &ApiClient, number: u32, count: u32) -> anyhow::Result<Field> {
         let (prepared, operator) = (&self.prepared, &self.prepared.operator);
@@ -215,7 +206,7 @@ impl Servers {
         let campaign = create::create(api, operator, &self.signed(papers)?, &new).await?;
         let holders = (0..count).map(|i| Holder::new(number, i)).collect::<anyhow::Result<Vec<_>>>()?;
         for holder in holders.iter().filter(|holder| holder.is_contract()) {
-            self.make_wallet(holder).await?;
+            make_contract_wallet(&self.rpc.url, holder.address, holder.key.address()).await?;
         }
         let file = list(&prepared.dir, number, &holders)?;
         let (snapshot, hash) = publish::store(&file, &prepared.snapshots()).await?;
@@ -312,14 +303,14 @@ impl Field {
 /// Deploys the token. Its constructor takes a name, a symbol and the decimals.
 async fn barring_token(operator: &Operator) -> anyhow::Result<Address> {
     let arguments = ("Chaos Token".to_owned(), "CHS".to_owned(), U256::from(dev::DECIMALS));
-    let data = [code(TOKEN, "bytecode")?.as_ref(), &arguments.abi_encode_params()].concat();
+    let data = [token_code()?.as_ref(), &arguments.abi_encode_params()].concat();
     let deployed = operator.send("BarringToken", None, data.into(), U256::ZERO).await?;
     deployed.deployed.context("the deployment names no contract")
 }
 
-fn code(artifact: &str, which: &str) -> anyhow::Result<Bytes> {
-    let artifact: Value = serde_json::from_str(artifact)?;
-    Ok(artifact[which]["object"].as_str().context("an artifact's code")?.parse()?)
+fn token_code() -> anyhow::Result<Bytes> {
+    let artifact: Value = serde_json::from_str(TOKEN)?;
+    Ok(artifact["bytecode"]["object"].as_str().context("the token's code")?.parse()?)
 }
 
 /// A list of holders, and its snapshot's file. Every amount is different, so that none is mistaken for another.

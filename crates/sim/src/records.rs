@@ -1,6 +1,6 @@
 //! What clients keep of what they were told. The auditor believes nothing else about them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
 use alloy_primitives::Address;
@@ -69,8 +69,9 @@ pub(crate) struct Records {
     pub(crate) void_ordered: Mutex<BTreeSet<(CampaignId, u64)>>,
     /// Voids that were refused because the payment was final.
     pub(crate) voids_late: Mutex<u32>,
-    /// Entitlements whose payment the token refused for a while or for good.
-    pub(crate) barred: Mutex<BTreeSet<(CampaignId, u64)>>,
+    /// Entitlements whose recipients were let in again after a transfer had failed, with a block not before the one
+    /// in which that was final.
+    pub(crate) let_in: Mutex<BTreeMap<(CampaignId, u64), u64>>,
     /// What a client saw that must never be seen.
     pub(crate) wrongs: Mutex<Vec<String>>,
 }

@@ -275,12 +275,14 @@ impl Stage {
 
     /// A claim to a recipient whom the token refuses; if `lifted`, only until a transfer has failed.
     async fn barred(&self, field: &Field, task: &Task, index: u64, lifted: bool) -> anyhow::Result<()> {
-        self.client.records().barred.lock().expect("no panic inside").insert((field.campaign, index));
         self.bar(field, index, true).await?;
         let [one, other] = task.ids;
         self.hand_in(field, one, index, None, task.slot, &["skipped", "final"]).await?;
         if lifted {
             self.bar(field, index, false).await?;
+            let block = self.latest_block().await?;
+            let id = (field.campaign, index);
+            self.client.records().let_in.lock().expect("no panic inside").insert(id, block);
         }
         // A second claim finds it decided, whatever became of the first payment.
         self.hand_in(field, other, index, None, 1 - task.slot, &ENDS).await

@@ -8,7 +8,9 @@ use sluice_core::limits::FOLLOW_ROWS_MAX;
 use sluice_core::log::entry::{Body, Entry};
 use sluice_core::log::note::{self, LogVerifier, SignedHead};
 use sluice_core::state::State;
+use sluice_core::state::batch::Batch;
 use sluice_core::state::funds::Account;
+use sluice_server::dev;
 use sluice_store::{Checkpoint, Store};
 
 use super::{Replayed, STREAM, Tree};
@@ -37,6 +39,10 @@ struct Reading<'a> {
     taken_back: BTreeMap<CampaignId, Vec<Seq>>,
     /// Positions at which a transfer was seen to have failed.
     failed: BTreeMap<super::Entitlement, Vec<Seq>>,
+    /// A block not after the one in which the last of them failed.
+    last_failed: BTreeMap<super::Entitlement, u64>,
+    /// The chain's final block when a batch was planned.
+    planned: BTreeMap<(CampaignId, u64), u64>,
     voided: BTreeSet<super::Entitlement>,
     told: BTreeMap<Seq, Vec<&'a Told>>,
     checkpoints: BTreeMap<Seq, Checkpoint>,
@@ -65,6 +71,8 @@ pub(super) async fn replay(
         answered: HashMap::new(),
         taken_back: BTreeMap::new(),
         failed: BTreeMap::new(),
+        last_failed: BTreeMap::new(),
+        planned: BTreeMap::new(),
         voided: BTreeSet::new(),
         told,
         checkpoints,
@@ -83,7 +91,7 @@ pub(super) async fn replay(
         }
         after = upto;
     }
-    let Reading { state, roots, decided, wrong, taken_back, failed, voided, .. } = reading;
+    let Reading { state, roots, decided, wrong, taken_back, failed, last_failed, voided, .. } = reading;
     report.figure("entries in the log", after);
     report.figure("epochs", epochs);
     report.figure("payments taken back", taken_back.values().map(Vec::len).sum::<usize>());
@@ -98,7 +106,7 @@ pub(super) async fn replay(
         backward(&all, &taken_back, &failed),
     );
     report.figure("entitlements annulled by an entry", voided.len());
-    Ok(Replayed { state, roots, decided, voided })
+    Ok(Replayed { state, roots, decided, voided, last_failed })
 }
 
 fn to_usize(seq: Seq) -> usize {
@@ -170,33 +178,54 @@ impl Reading<'_> {
             Body::ClaimRefused(claim) => {
                 self.answered.insert(claim.id, true);
             }
-            Body::Voided(voided) => self.void(voided),
+            Body::Voided(voided) => self.void(seq, voided),
             Body::Pushed(pushed) => self.pushed(seq, pushed),
             Body::BatchUnmined(at) => self.taken_back.entry(at.campaign).or_default().push(seq),
-            Body::BatchReplanned(at) => self.taken_back.entry(at.campaign).or_default().push(seq),
+            Body::BatchPlanned(planned) => {
+                let block = self.state.chains.get(&dev::CHAIN_ID).map_or(0, |chain| chain.finalized.number);
+                self.planned.insert((planned.campaign, planned.batch), block);
+            }
+            Body::BatchReplanned(at) => {
+                self.taken_back.entry(at.campaign).or_default().push(seq);
+                // Found by simulation, some time after the batch was planned.
+                let block = self.planned.get(&(at.campaign, at.batch)).copied().unwrap_or(0);
+                for poison in &at.poison {
+                    self.fail(at.campaign, poison.entitlement.index, (seq, block));
+                }
+            }
             Body::EventsUnmined(at) => self.taken_back.entry(at.campaign).or_default().push(seq),
             Body::BatchMined(mined) => {
                 for skipped in &mined.skipped {
-                    self.fail(mined.campaign, skipped.entitlement.index, seq);
+                    self.fail(mined.campaign, skipped.entitlement.index, (seq, mined.block.number));
                 }
             }
-            Body::BatchFinal(at) => self.passed_over(at.campaign, at.batch, seq),
+            Body::BatchFinal(at) => self.passed_over(at.campaign, at.batch, (seq, at.block.number)),
             _ => {}
         }
     }
 
-    fn void(&mut self, voided: &sluice_core::log::entry::Voided) {
-        if let sluice_core::command::Action::Void { campaign, .. } = voided.command.command.action {
-            self.voided.extend(voided.items.iter().map(|(index, _)| (campaign, *index)));
+    /// A void takes a batch that names the annulled apart if nothing of it was ever signed; the others in it wait again.
+    fn void(&mut self, seq: Seq, voided: &sluice_core::log::entry::Voided) {
+        let sluice_core::command::Action::Void { campaign, round, .. } = voided.command.command.action else {
+            return;
+        };
+        self.voided.extend(voided.items.iter().map(|(index, _)| (campaign, *index)));
+        let names = |batch: &Batch| {
+            voided.items.iter().any(|(index, _)| batch.contains(EntitlementId { round, index: *index }))
+        };
+        let mut batches = self.state.campaign(campaign).into_iter().flat_map(|c| c.batches.values());
+        if batches.any(|batch| batch.is_open() && batch.alive().is_empty() && names(batch)) {
+            self.taken_back.entry(campaign).or_default().push(seq);
         }
     }
 
-    fn fail(&mut self, campaign: CampaignId, index: u64, seq: Seq) {
+    fn fail(&mut self, campaign: CampaignId, index: u64, (seq, block): (Seq, u64)) {
         self.failed.entry((campaign, index)).or_default().push(seq);
+        self.last_failed.insert((campaign, index), block);
     }
 
     /// What a final batch named and did not pay is set aside.
-    fn passed_over(&mut self, campaign: CampaignId, batch: u64, seq: Seq) {
+    fn passed_over(&mut self, campaign: CampaignId, batch: u64, at: (Seq, u64)) {
         let batch = self.state.campaign(campaign).and_then(|c| c.batches.get(&batch));
         let Some(batch) = batch else { return };
         let named = batch.plan.words.iter().flat_map(|w| w.indexes().map(|i| (w.round, i)));
@@ -205,7 +234,7 @@ impl Reading<'_> {
             .filter(|id| !batch.paid(*id) && batch.skipped(*id).is_none())
             .map(|id| id.index)
             .collect();
-        unpaid.into_iter().for_each(|index| self.fail(campaign, index, seq));
+        unpaid.into_iter().for_each(|index| self.fail(campaign, index, at));
     }
 
     fn decide(&mut self, id: super::Entitlement, seq: Seq) {

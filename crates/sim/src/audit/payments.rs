@@ -43,6 +43,7 @@ struct Wrong {
     lost: Vec<String>,
     void: Vec<String>,
     skipped: Vec<String>,
+    let_in: Vec<String>,
     unasked: Vec<String>,
     astray: Vec<String>,
     balances: Vec<String>,
@@ -85,6 +86,10 @@ pub(super) async fn check(
     report.check("everything acknowledged is paid, void or skipped", expected.len(), wrong.lost);
     report.check("void in the log is void on chain, ordered, and unpaid", kept.void.len(), wrong.void);
     report.check("skipped is barred, after bounded retries, and reserved", kept.skipped.len(), wrong.skipped);
+    report.figure("let in by the token after a failure, and paid", kept.let_in_paid);
+    report.figure("let in when the last retry had failed", kept.let_in_late);
+    let let_in = records.let_in.lock().expect("no panic inside").len();
+    report.check("let in again is paid, unless its retries had run out", let_in, wrong.let_in);
     report.check("nothing else is paid", payments, wrong.unasked);
     report.check("paid to the listed, or where they signed", payments, wrong.astray);
     report.check("balances are the listed amounts", addresses, wrong.balances);
@@ -135,6 +140,10 @@ struct Kept {
     skipped: BTreeSet<Entitlement>,
     /// Annulled by an entry, and paid nevertheless.
     lost_races: usize,
+    /// Let in by the token after a failure, and paid.
+    let_in_paid: usize,
+    /// Let in when the last retry had failed already.
+    let_in_late: usize,
 }
 
 impl Kept {
@@ -142,6 +151,8 @@ impl Kept {
         self.void.extend(other.void);
         self.skipped.extend(other.skipped);
         self.lost_races += other.lost_races;
+        self.let_in_paid += other.let_in_paid;
+        self.let_in_late += other.let_in_late;
     }
 }
 
@@ -155,7 +166,7 @@ async fn kept_back(
     wrong: &mut Wrong,
 ) -> anyhow::Result<Kept> {
     let ordered = records.void_ordered.lock().expect("no panic inside").clone();
-    let barred = records.barred.lock().expect("no panic inside").clone();
+    let let_in = records.let_in.lock().expect("no panic inside").clone();
     let campaign = replayed.state.campaign(field.campaign).context("the campaign is not in the log")?;
     let round = campaign.round(ROUND).context("the round is not in the log")?;
     let mut kept = Kept::default();
@@ -172,13 +183,28 @@ async fn kept_back(
             }
             Some(ClaimState::Skipped { retry, .. }) => {
                 let times = round.skips.get(&index).map_or(0, |skip| skip.times);
-                if retry || times != SKIP_RETRIES_MAX + 1 || paid || !barred.contains(&id) {
-                    wrong.skipped.push(format!("{index}: tried {times} times, again {retry}, paid {paid}"));
+                let barred = servers.is_barred(field.recipient(index)?, At::Latest).await?;
+                // Who was let in is judged below.
+                if retry || times != SKIP_RETRIES_MAX + 1 || paid || barred == let_in.contains_key(&id) {
+                    let what = format!("tried {times} times, again {retry}, paid {paid}, barred {barred}");
+                    wrong.skipped.push(format!("{index}: {what}"));
                 }
                 kept.skipped.insert(id);
             }
             _ if is_void => wrong.void.push(format!("{index} is void on chain alone")),
             _ => kept.lost_races += usize::from(paid && replayed.voided.contains(&id)),
+        }
+        if let Some(since) = let_in.get(&id) {
+            let failed = replayed.last_failed.get(&id).copied();
+            // Its last retry failed before it was let in; nothing tries again after that but an authority.
+            let ran_out = kept.skipped.contains(&id) && failed.is_some_and(|block| block <= *since);
+            kept.let_in_paid += usize::from(paid);
+            kept.let_in_late += usize::from(ran_out);
+            if !paid && !ran_out {
+                wrong
+                    .let_in
+                    .push(format!("{index}: let in by block {since}, last failed at {failed:?}, unpaid"));
+            }
         }
     }
     Ok(kept)
