@@ -141,8 +141,7 @@ impl GateSigner {
             .chains
             .get(&config.home)
             .ok_or_else(|| EngineError::Config(format!("home: chain {} is not configured", config.home)))?;
-        let origin =
-            Origin::new(ContractRef { chain_id: config.home, address: *charter }, config.stream);
+        let origin = Origin::new(ContractRef { chain_id: config.home, address: *charter }, config.stream);
         // Nothing is ever signed with this key: a follower that answers nobody needs one all the same.
         let follower = Follower::new(config.stream, LogKey::new(&origin, &[1; 32]));
         let snapshots = Snapshots::new(&config.snapshots);
@@ -365,7 +364,7 @@ impl GateSigner {
             let as_of = self.follower.seq();
             let mut signed = Vec::with_capacity(words.len());
             for (mask, expiry) in words {
-                let content = GateContent { mask: mask.clone(), as_of_seq: as_of, expiry };
+                let content = GateContent { mask, as_of_seq: as_of, expiry };
                 let rules = rules_hash.get(&mask.round).copied().unwrap_or_default();
                 let digest = gate_digest(distributor, version.into(), rules, &content)?;
                 let WordMask { round, word, mask } = mask;

@@ -70,7 +70,8 @@ fn mask(indexes: &[u64]) -> [u64; 4] {
 async fn claim(world: &World, node: &Node, snapshot: &Snapshot, round: u64, i: u32) -> (Seq, ClaimDecided) {
     let key = wallet(i);
     let claim = world.claim(snapshot, round, &key, key.address());
-    let submitted = node.submit_claim(world.campaign, DemandId(Uuid::now_v7()), claim).await.expect("accepted");
+    let submitted =
+        node.submit_claim(world.campaign, DemandId(Uuid::now_v7()), claim).await.expect("accepted");
     let entry = decided(node, submitted).await.entry;
     let Body::ClaimDecided(claim) = entry.body else { panic!("{:?}", entry.body) };
     (entry.seq, claim)
@@ -195,14 +196,22 @@ async fn what_arrives_between_verification_and_decision_must_permit_it_too() {
     let mut signer = gate_signer(&world).await;
     let (_, signed) = one_word(&mut signer).await;
     assert_eq!(signed, mask(&[index(&snapshot, 3)]));
-    let told: Vec<_> = signer.incidents().iter().map(|i| (i.entitlement.map(|e| e.index), &*i.what)).collect();
+    let told: Vec<_> =
+        signer.incidents().iter().map(|i| (i.entitlement.map(|e| e.index), &*i.what)).collect();
     let why = "decided, where it is to be refused: rule_refused";
     assert_eq!(told, [(Some(index(&snapshot, 4)), why)]);
     other.stop().await;
 }
 
 /// What a bad leader puts into the log: a claim found good by nobody, with an honest one's evidence.
-async fn forge(term: &Term, world: &World, key: IntakeKey, id: DemandId, claim: ClaimDemand, honest: &Honest) {
+async fn forge(
+    term: &Term,
+    world: &World,
+    key: IntakeKey,
+    id: DemandId,
+    claim: ClaimDemand,
+    honest: &Honest,
+) {
     let before = term.seq();
     let gate = GateVerdict {
         gate: 1,
@@ -262,7 +271,8 @@ async fn what_a_bad_leader_decided_is_never_signed_and_told_once() {
     let mut signer = gate_signer(&world).await;
     let (words, signed) = one_word(&mut signer).await;
     assert_eq!(signed, mask(&[index(&snapshot, 3)]), "the honest claim alone");
-    let told: Vec<_> = signer.incidents().iter().map(|i| (i.entitlement.map(|e| e.index), i.what.clone())).collect();
+    let told: Vec<_> =
+        signer.incidents().iter().map(|i| (i.entitlement.map(|e| e.index), i.what.clone())).collect();
     assert_eq!(
         told,
         [
@@ -271,7 +281,11 @@ async fn what_a_bad_leader_decided_is_never_signed_and_told_once() {
             (Some(index(&snapshot, 6)), "decided, where it is to be refused: bad_signature".to_owned()),
         ]
     );
-    assert_eq!(signer.tick().await.expect("a step").len(), 1, "what the log does not have is handed in again");
+    assert_eq!(
+        signer.tick().await.expect("a step").len(),
+        1,
+        "what the log does not have is handed in again"
+    );
     assert_eq!(signer.incidents().len(), 3, "each is told once");
     drop(term);
 

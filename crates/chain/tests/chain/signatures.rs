@@ -110,7 +110,10 @@ async fn a_wallet_that_is_not_made_yet_signs_with_what_makes_it() {
     assert!(!signed(wallet, digest, &wrapped(FACTORY, &Bytes::from(vec![0xfe; 40]), &signature)).await);
     assert!(!signed(wallet, digest, &signature).await, "unwrapped, there is nobody to ask");
     assert!(!signed(wallet, digest, &good[7..]).await, "no wrapping at all");
-    assert!(!chain.is_valid_signature(wallet, digest, &good).await.unwrap().0, "authorities are asked as on chain");
+    assert!(
+        !chain.is_valid_signature(wallet, digest, &good).await.unwrap().0,
+        "authorities are asked as on chain"
+    );
 
     world.operator.send("a wallet", Some(FACTORY), made_by, Default::default()).await.unwrap();
     assert!(signed(wallet, digest, &good).await, "once it exists, too");

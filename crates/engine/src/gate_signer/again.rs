@@ -116,7 +116,9 @@ pub(super) fn decides(
 
 fn difference(own: &ClaimDecided, claim: &ClaimDecided) -> &'static str {
     match () {
-        () if own.entitlement != claim.entitlement || own.recipient != claim.recipient => "another entitlement",
+        () if own.entitlement != claim.entitlement || own.recipient != claim.recipient => {
+            "another entitlement"
+        }
         () if own.amount != claim.amount => "another amount",
         () if own.redirect != claim.redirect => "another destination",
         () if own.evidence.rule_sets != claim.evidence.rule_sets => "other rule sets",

@@ -129,8 +129,7 @@ pub(super) async fn not_a_sequencer(
     key: &Account,
 ) -> Result<(), EngineError> {
     let constitution = chain.constitution(charter, At::Latest).await?;
-    let mut keys =
-        constitution.sequencers.iter().flat_map(|s| s.lanes.iter().copied().chain([s.control]));
+    let mut keys = constitution.sequencers.iter().flat_map(|s| s.lanes.iter().copied().chain([s.control]));
     if keys.any(|known| known == key.address()) {
         return Err(EngineError::Config(format!(
             "gate_signer.key: {} is a sequencer's key in the Charter on chain {id}; a gate needs one of its own",

@@ -109,7 +109,9 @@ impl Nodes {
             let request = self.http.post(url).header("content-type", "application/json").body(body.clone());
             match request.send().await {
                 // A conflict: other masks of the same position are on their way; the log will tell.
-                Ok(answer) if answer.status().is_success() || answer.status() == StatusCode::CONFLICT => return,
+                Ok(answer) if answer.status().is_success() || answer.status() == StatusCode::CONFLICT => {
+                    return;
+                }
                 Ok(answer) => {
                     let status = answer.status().as_u16();
                     let text = answer.text().await.unwrap_or_default();

@@ -192,12 +192,16 @@ mod tests {
         assert_eq!(faults("nodes = [\"https://", "nodes = [\"ftp://"), ["gate_signer.nodes"]);
         assert_eq!(faults("url = \"postgres://", "url = \"mysql://"), ["database.url"]);
         let zero = "charter = \"0x0000000000000000000000000000000000000000\"";
-        assert_eq!(faults("charter = \"0x1111111111111111111111111111111111111111\"", zero), ["chains.8453.charter"]);
+        assert_eq!(
+            faults("charter = \"0x1111111111111111111111111111111111111111\"", zero),
+            ["chains.8453.charter"]
+        );
     }
 
     #[test]
     fn a_nodes_configuration_is_none_of_a_gate_signers() {
-        let error = load_text(&EXAMPLE.replace("[gate_signer]\n", "[gate_signer]\nlanes = []\n")).unwrap_err();
+        let error =
+            load_text(&EXAMPLE.replace("[gate_signer]\n", "[gate_signer]\nlanes = []\n")).unwrap_err();
         assert!(error.to_string().contains("gate_signer"), "{error}");
     }
 }

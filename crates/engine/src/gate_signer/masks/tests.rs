@@ -55,7 +55,8 @@ fn state() -> State {
     campaign.gates.insert(1, Gate { terms: gate, version: 1 });
     let mut round = Round::new(round, vec![Total(1_000)], 1);
     for index in 0..1_000 {
-        round.shard_mut(index).0.decided.set(index as usize);
+        let (shard, at) = round.shard_mut(index);
+        shard.decided.set(at);
     }
     campaign.rounds.insert(1, round);
     state.campaigns.insert(CAMPAIGN, campaign);
@@ -125,7 +126,11 @@ fn only_what_was_confirmed_is_signed_cumulatively_and_at_most_once_an_interval()
     confirm(&mut masks, 4);
     assert_eq!(due(&mut masks, &state, 5 + MINUTE - 1), []);
     confirm(&mut masks, 5);
-    assert_eq!(sign(&mut masks, &mut state, 5 + MINUTE), [(0, [56, 0, 0, 0], EXPIRY)], "all at once, old ones too");
+    assert_eq!(
+        sign(&mut masks, &mut state, 5 + MINUTE),
+        [(0, [56, 0, 0, 0], EXPIRY)],
+        "all at once, old ones too"
+    );
     assert_eq!(due(&mut masks, &state, 1_000 * MINUTE), [], "nothing changed, nothing is signed");
 }
 
@@ -165,7 +170,11 @@ fn void_is_never_newly_approved_and_held_waits_for_its_release() {
     assert_eq!(sign(&mut masks, &mut state, MINUTE), [(0, [12, 0, 0, 0], EXPIRY)]);
     round(&mut state).shard_mut(3).0.void.set(3);
     confirm(&mut masks, 4);
-    assert_eq!(sign(&mut masks, &mut state, 2 * MINUTE), [(0, [28, 0, 0, 0], EXPIRY)], "a mask never shrinks");
+    assert_eq!(
+        sign(&mut masks, &mut state, 2 * MINUTE),
+        [(0, [28, 0, 0, 0], EXPIRY)],
+        "a mask never shrinks"
+    );
 }
 
 #[test]
