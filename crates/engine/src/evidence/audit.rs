@@ -145,7 +145,13 @@ fn asked(body: &Body, which: Which) -> Option<Asked<'_>> {
     wanted.then_some(asked)
 }
 
-fn one(rules: &Rulebook, state: &State, entry: &Entry, asked: Asked<'_>, facts: Option<&Vec<u8>>) -> Redecided {
+fn one(
+    rules: &Rulebook,
+    state: &State,
+    entry: &Entry,
+    asked: Asked<'_>,
+    facts: Option<&Vec<u8>>,
+) -> Redecided {
     let (intake, id, entitlement, accepted_at, evidence, decision) = match asked {
         Asked::Decided(c) => (c.intake, c.id, c.entitlement, c.accepted_at, &c.evidence, "decided"),
         Asked::Refused(c) => (c.intake, c.id, c.entitlement, c.accepted_at, &c.evidence, c.code.as_str()),
@@ -273,7 +279,8 @@ fn ended(what: Vec<String>) -> Again {
 /// The facts beside an entry; `Err(None)` where they were erased, `Err(Some)` where they are not readable.
 fn kept(evidence: &Evidence, facts: Option<&Vec<u8>>) -> Result<ClaimFacts, Option<String>> {
     let bytes = facts.ok_or(None)?;
-    let facts = ClaimFacts::decode(bytes).map_err(|error| Some(format!("the facts cannot be read: {error}")))?;
+    let facts =
+        ClaimFacts::decode(bytes).map_err(|error| Some(format!("the facts cannot be read: {error}")))?;
     if B256::from(facts.inputs_hash().0) != evidence.inputs {
         return Err(Some("the facts are not those whose hash the entry names".into()));
     }
@@ -294,7 +301,9 @@ fn compare(
         .iter()
         .map(|name| {
             let set = state.rule_sets.get(name).ok_or(format!("rule set {name} is not in the log"))?;
-            rules.load(&Hash(name.0), &set.terms.text).map_err(|_| format!("rule set {name} does not compile"))
+            rules
+                .load(&Hash(name.0), &set.terms.text)
+                .map_err(|_| format!("rule set {name} does not compile"))
         })
         .collect();
     let compiled = match compiled {
@@ -314,7 +323,8 @@ fn compare(
         }
     });
     // That an attestation was there and did not count is known only when it is looked for.
-    let then = refused_with.map(|code| if code == Code::AttestationRefused { Code::AttestationMissing } else { code });
+    let then = refused_with
+        .map(|code| if code == Code::AttestationRefused { Code::AttestationMissing } else { code });
     if code != then {
         let name = |code: Option<Code>| code.map_or("permitted", Code::as_str);
         what.push(format!("the rules say {} now, and said {}", name(code), name(then)));

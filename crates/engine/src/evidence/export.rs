@@ -46,12 +46,8 @@ pub struct Exported {
 pub async fn export(store: &Store, stream: StreamId, path: &Path) -> Result<Exported, EvidenceError> {
     let (begun, keep) = begun(path)?;
     let failed = |action| move |source| EvidenceError::Io { action, path: path.to_owned(), source };
-    let mut file = OpenOptions::new()
-        .create(true)
-        .write(true)
-        .truncate(false)
-        .open(path)
-        .map_err(failed("write"))?;
+    let mut file =
+        OpenOptions::new().create(true).write(true).truncate(false).open(path).map_err(failed("write"))?;
     file.set_len(keep).map_err(failed("write"))?;
     file.seek(SeekFrom::End(0)).map_err(failed("write"))?;
     let mut out = BufWriter::new(file);
@@ -113,7 +109,8 @@ fn note_keys(page: &Page, keys: &mut Vec<B256>) {
 fn write(out: &mut impl Write, part: &Part) -> std::io::Result<()> {
     let bytes = borsh::to_vec(part)?;
     let length = u32::try_from(bytes.len()).ok().filter(|length| *length <= PAGE_BYTES_MAX);
-    let length = length.ok_or_else(|| std::io::Error::other("a page of the log is larger than an export holds"))?;
+    let length =
+        length.ok_or_else(|| std::io::Error::other("a page of the log is larger than an export holds"))?;
     out.write_all(&length.to_le_bytes())?;
     out.write_all(&bytes)
 }
@@ -182,7 +179,8 @@ impl ExportReader {
             return Err(self.malformed("a page is longer than any"));
         }
         let mut bytes = Vec::new();
-        let failed = |path: &Path, source| EvidenceError::Io { action: "read", path: path.to_owned(), source };
+        let failed =
+            |path: &Path, source| EvidenceError::Io { action: "read", path: path.to_owned(), source };
         let read = self.file.by_ref().take(length.into()).read_to_end(&mut bytes);
         if read.map_err(|error| failed(&self.path, error))? < length as usize {
             return Ok(None);

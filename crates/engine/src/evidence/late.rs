@@ -167,7 +167,9 @@ fn suspects_of(corrections: &[Correction], entry: &Entry, suspects: &mut Suspect
                 (claim.intake.campaign, if wrong { vec![claim.entitlement] } else { Vec::new() })
             }
             Body::Pushed(pushed) => {
-                let Action::Push { campaign, round, from, to } = &pushed.command.command.action else { continue };
+                let Action::Push { campaign, round, from, to } = &pushed.command.command.action else {
+                    continue;
+                };
                 let evidence = &pushed.command.evidence;
                 (*campaign, pushed_wrongly(correction, evidence, *campaign, *round, *from..*to))
             }
@@ -203,7 +205,8 @@ fn touches_claim(
             !evidence.person.is_zero() && evidence.person == *person && *payee != recipient
         }
         About::Entitlements(campaign, round, indexes) => {
-            (*campaign, *round) == (of, entitlement.round) && indexes.binary_search(&entitlement.index).is_ok()
+            (*campaign, *round) == (of, entitlement.round)
+                && indexes.binary_search(&entitlement.index).is_ok()
         }
         About::Rules(rules) => evidence.rule_sets.contains(rules),
         About::Mandate(_) | About::Delegation(_) => false,
@@ -225,7 +228,9 @@ fn pushed_wrongly(
             inside.map(|index| EntitlementId { round, index: *index }).collect()
         }
         About::Mandate(id) if evidence.mandate == *id => vec![EntitlementId { round, index: range.start }],
-        About::Delegation(id) if evidence.delegation == *id => vec![EntitlementId { round, index: range.start }],
+        About::Delegation(id) if evidence.delegation == *id => {
+            vec![EntitlementId { round, index: range.start }]
+        }
         _ => Vec::new(),
     }
 }

@@ -129,7 +129,9 @@ impl Replay {
     /// [`EvidenceError::Changed`] when it cannot follow from what came before.
     pub fn apply(&mut self, entry: &Entry, leaf: [u8; 32]) -> Result<(), EvidenceError> {
         let state = self.state.get_or_insert_with(|| State::new(entry.stream));
-        state.apply(entry).map_err(|error| EvidenceError::changed(Place::at(entry.seq), error.to_string()))?;
+        state
+            .apply(entry)
+            .map_err(|error| EvidenceError::changed(Place::at(entry.seq), error.to_string()))?;
         self.tree.push(leaf);
         Ok(())
     }
@@ -166,7 +168,9 @@ impl Replay {
                 .map_err(|source| EvidenceError::Note { size: found.size, source })?,
         };
         let stream = self.state.as_ref().map_or(StreamId(0), |state| state.stream);
-        if head.head.size != found.size || head.head.origin.stream() != stream || head.head.origin.ticket_node().is_some()
+        if head.head.size != found.size
+            || head.head.origin.stream() != stream
+            || head.head.origin.ticket_node().is_some()
         {
             let why = format!("the checkpoint stored for {} entries was signed for others", found.size);
             return Err(EvidenceError::changed(place, why));
@@ -212,7 +216,9 @@ impl Replay {
                 self.checkpoint(checkpoint)?;
             }
         }
-        if let Some((seq, _)) = page.facts.iter().find(|(seq, _)| !page.rows.iter().any(|row| row.seq == **seq)) {
+        if let Some((seq, _)) =
+            page.facts.iter().find(|(seq, _)| !page.rows.iter().any(|row| row.seq == **seq))
+        {
             return Err(EvidenceError::changed(Place::at(*seq), "facts lie beside no entry"));
         }
         Ok(true)
@@ -260,7 +266,10 @@ pub async fn verify(
             let size = replay.seq();
             if outside.remove(&size).is_some_and(|roots| roots.iter().any(|root| *root != replay.root())) {
                 let place = Place { from: 1, to: size };
-                return Err(EvidenceError::changed(place, "the kept checkpoint was signed over other entries"));
+                return Err(EvidenceError::changed(
+                    place,
+                    "the kept checkpoint was signed over other entries",
+                ));
             }
         }
     }
@@ -278,7 +287,8 @@ fn split_at(page: Page, outside: &BTreeMap<Seq, Vec<[u8; 32]>>) -> Vec<Page> {
     let Some((first, last)) = page.rows.first().zip(page.last()).map(|(row, last)| (row.seq, last)) else {
         return vec![page];
     };
-    let cuts: Vec<Seq> = if first <= last { outside.range(first..=last).map(|(at, _)| *at).collect() } else { Vec::new() };
+    let cuts: Vec<Seq> =
+        if first <= last { outside.range(first..=last).map(|(at, _)| *at).collect() } else { Vec::new() };
     let mut rest = page;
     let mut parts = Vec::new();
     for cut in cuts {

@@ -88,7 +88,9 @@ impl Witness {
     }
 
     fn compare_with_last(&self) -> Result<(), EvidenceError> {
-        let Some(last) = self.last.as_ref().filter(|last| last.size == self.replay.seq()) else { return Ok(()) };
+        let Some(last) = self.last.as_ref().filter(|last| last.size == self.replay.seq()) else {
+            return Ok(());
+        };
         if last.root == self.replay.root() {
             return Ok(());
         }
@@ -105,7 +107,10 @@ impl Witness {
             return Ok(());
         }
         let place = Place { from: head + 1, to: seen };
-        Err(EvidenceError::changed(place, format!("a rollback: {seen} entries were seen, and {head} are there")))
+        Err(EvidenceError::changed(
+            place,
+            format!("a rollback: {seen} entries were seen, and {head} are there"),
+        ))
     }
 
     /// The checkpoint of the head is stored after its entries were read: it is compared once it is there. One that signs

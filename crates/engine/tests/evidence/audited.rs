@@ -21,7 +21,9 @@ async fn every_decision_comes_out_the_same_until_its_facts_are_erased() {
     let first = seen[0].clone();
     assert!(ground.store.erase_facts(STREAM, first.seq).await.unwrap());
     let mut again = None;
-    redecide(&ground.source(), Which::Claim(first.claim), |claim| again = Some(claim.again.clone())).await.unwrap();
+    redecide(&ground.source(), Which::Claim(first.claim), |claim| again = Some(claim.again.clone()))
+        .await
+        .unwrap();
     assert_eq!(again, Some(Again::Erased));
     let unknown = sluice_core::ids::DemandId::default();
     assert!(redecide(&ground.source(), Which::Claim(unknown), |_| ()).await.is_err());
@@ -46,7 +48,8 @@ async fn a_claim_that_the_rules_would_not_permit_is_found() {
     assert!(matches!(story.decide(claim, others), Body::ClaimDecided(_)));
     let ground = story.stored().await;
     let mut found = Vec::new();
-    let tally = redecide(&ground.source(), Which::All, |claim| found.push(claim.again.clone())).await.unwrap();
+    let tally =
+        redecide(&ground.source(), Which::All, |claim| found.push(claim.again.clone())).await.unwrap();
     assert_eq!((tally.equal, tally.different), (0, 2));
     let Again::Different { what } = &found[0] else { panic!("{found:?}") };
     assert!(what.iter().any(|w| w.contains("rule_refused")), "{what:?}");

@@ -235,7 +235,8 @@ impl Ground {
     /// An entry's bytes replaced, its leaf hash, too.
     pub(crate) async fn rewrite(&self, seq: Seq, entry: &Entry) {
         let bytes = entry.encode();
-        let (entry, leaf) = (alloy_primitives::hex::encode(&bytes), alloy_primitives::hex::encode(leaf_hash(&bytes)));
+        let (entry, leaf) =
+            (alloy_primitives::hex::encode(&bytes), alloy_primitives::hex::encode(leaf_hash(&bytes)));
         let sql = format!(r"UPDATE log SET entry = '\x{entry}', leaf = '\x{leaf}' WHERE seq = {seq}");
         self.as_superuser(&sql).await;
     }

@@ -55,7 +55,10 @@ async fn what_was_signed_verifies_and_an_export_that_was_cut_goes_on() {
         assert_eq!(std::fs::read(&file).unwrap(), whole, "cut at {cut}");
     }
     let stranger = vec![log_key(6).verifier()];
-    assert!(matches!(verify(&LogSource::Export(file), &stranger, &[]).await, Err(EvidenceError::Note { .. })));
+    assert!(matches!(
+        verify(&LogSource::Export(file), &stranger, &[]).await,
+        Err(EvidenceError::Note { .. })
+    ));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -184,8 +187,12 @@ async fn changed_facts_and_forged_checkpoints_are_caught_and_erasure_is_not_a_ch
         format!("{}\n", head.note.split_once("\n\n").unwrap().0).parse().unwrap();
     let forged = log_key(6).sign(&text);
     ground.as_superuser(&format!("UPDATE checkpoint SET note = '{forged}' WHERE size = {}", head.size)).await;
-    assert!(matches!(exported(&ground, &[]).await, Err(EvidenceError::Note { size, .. }) if size == head.size));
+    assert!(
+        matches!(exported(&ground, &[]).await, Err(EvidenceError::Note { size, .. }) if size == head.size)
+    );
     let ground = story.stored().await;
-    ground.as_superuser("UPDATE checkpoint SET state_hash = decode(repeat('00', 32), 'hex') WHERE size = 8").await;
+    ground
+        .as_superuser("UPDATE checkpoint SET state_hash = decode(repeat('00', 32), 'hex') WHERE size = 8")
+        .await;
     assert_eq!(caught(&ground).await, span_of(8));
 }

@@ -40,9 +40,13 @@ async fn a_transaction_leads_back_to_claims_rules_attestations_and_who_approved_
     }
     assert!(!kinds.contains(&"hold") && !kinds.contains(&"claim_refused"), "other people's: {kinds:?}");
     assert!(told.steps.is_sorted_by_key(|step| std::cmp::Reverse(step.seq)));
-    let claim = told.steps.iter().find(|step| step.kind == "claim_decided" && step.demand == Some(story.claims[&1]));
+    let claim =
+        told.steps.iter().find(|step| step.kind == "claim_decided" && step.demand == Some(story.claims[&1]));
     let claim = claim.unwrap();
-    assert_eq!((&claim.policies[..], &claim.attestations[..]), (&["residents".to_owned()][..], &[uid(1)][..]));
+    assert_eq!(
+        (&claim.policies[..], &claim.attestations[..]),
+        (&["residents".to_owned()][..], &[uid(1)][..])
+    );
     assert_eq!((claim.facts, claim.signed_by.is_some()), (Some("kept"), true));
     let rules = &claim.rule_sets[0];
     assert_eq!((rules.rules, rules.owner, rules.version.as_str()), (story.rules, institution(1), "2026-1"));
@@ -57,7 +61,10 @@ async fn a_claim_leads_over_its_hold_and_what_is_public_names_nobody() {
     let ground = story.stored().await;
     let told = trace(&ground.source(), Target::Claim(story.claims[&3])).await.unwrap();
     let kinds: Vec<&str> = told.steps.iter().map(|step| step.kind).collect();
-    assert!(kinds.contains(&"hold") && kinds.contains(&"release") && kinds.contains(&"batch_final"), "{kinds:?}");
+    assert!(
+        kinds.contains(&"hold") && kinds.contains(&"release") && kinds.contains(&"batch_final"),
+        "{kinds:?}"
+    );
     let hold = told.steps.iter().find(|step| step.kind == "hold").unwrap();
     assert_eq!((hold.by[0].authority, hold.reason.as_deref()), (institution(1), Some("because")));
     assert!(hold.valid_at.is_some() && hold.recorded_at > 0);
@@ -71,7 +78,10 @@ async fn a_claim_leads_over_its_hold_and_what_is_public_names_nobody() {
     assert!(refused.without_personal_data().entitlements[0].recipient.is_none());
     for unknown in ["00000000-0000-0000-0000-0000000000ff", "1/17"] {
         let target: Target = unknown.parse().unwrap();
-        assert!(matches!(trace(&ground.source(), target).await, Err(EvidenceError::NotFound(_))), "{unknown}");
+        assert!(
+            matches!(trace(&ground.source(), target).await, Err(EvidenceError::NotFound(_))),
+            "{unknown}"
+        );
     }
     assert!("0x12".parse::<Target>().is_err());
 }

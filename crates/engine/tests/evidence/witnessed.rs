@@ -84,7 +84,15 @@ async fn without_a_database_a_witness_asks_for_consistency() {
     assert!(continues(Some(&seen(new)), &signed(old), &[], &keys()).is_err(), "a rollback");
     let forked = (new.0, [9; 32]);
     assert!(continues(Some(&seen(old)), &signed(forked), &proof, &keys()).is_err(), "a fork");
-    assert!(continues(Some(&seen(old)), &signed((old.0, [9; 32])), &[], &keys()).is_err(), "another of this size");
-    let note = log_key(6).sign(&TreeHead { origin: log_key(6).origin().clone(), size: 1, root: [0; 32], state_hash: None });
+    assert!(
+        continues(Some(&seen(old)), &signed((old.0, [9; 32])), &[], &keys()).is_err(),
+        "another of this size"
+    );
+    let note = log_key(6).sign(&TreeHead {
+        origin: log_key(6).origin().clone(),
+        size: 1,
+        root: [0; 32],
+        state_hash: None,
+    });
     assert!(continues(None, &note, &[], &keys()).is_err(), "another key");
 }

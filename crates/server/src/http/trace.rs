@@ -70,7 +70,8 @@ pub(crate) async fn show(State(api): State<Api>, Path(id): Path<String>) -> Resu
 pub(crate) async fn checkpoint(State(api): State<Api>) -> Result<Response, Problem> {
     let stream = api.node.follower().read(|state| state.stream);
     let found = api.node.store().latest_checkpoint(stream).await.map_err(from_store)?;
-    let found = found.ok_or_else(|| Problem::from(problem::NOT_READY).detail("there is no checkpoint yet"))?;
+    let found =
+        found.ok_or_else(|| Problem::from(problem::NOT_READY).detail("there is no checkpoint yet"))?;
     let answer = ([(CONTENT_TYPE, "text/plain; charset=utf-8")], found.note).into_response();
     Ok(read::marked(answer, found.size))
 }

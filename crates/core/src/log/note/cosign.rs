@@ -131,7 +131,8 @@ fn message(text: &str, at: u64) -> String {
 
 /// SHA-256(name ‖ 0x0A ‖ 0x04 ‖ public key), its first four bytes.
 fn key_id(name: &str, key: &VerifyingKey) -> [u8; 4] {
-    let typed = Sha256::new().chain_update(name).chain_update([b'\n', COSIGNATURE]).chain_update(key.as_bytes());
+    let typed =
+        Sha256::new().chain_update(name).chain_update([b'\n', COSIGNATURE]).chain_update(key.as_bytes());
     let [a, b, c, d, ..]: [u8; 32] = typed.finalize().into();
     [a, b, c, d]
 }

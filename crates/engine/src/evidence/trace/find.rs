@@ -77,9 +77,10 @@ fn look(entry: &Entry, target: Target, planned: &mut Planned) -> Option<Found> {
                     planned.remove(&(at.campaign, at.batch));
                     return None;
                 }
-                Body::AttemptSigned(signed) if signed.tx_hash == hash => {
-                    (signed.campaign, planned.get(&(signed.campaign, signed.batch)).cloned().unwrap_or_default())
-                }
+                Body::AttemptSigned(signed) if signed.tx_hash == hash => (
+                    signed.campaign,
+                    planned.get(&(signed.campaign, signed.batch)).cloned().unwrap_or_default(),
+                ),
                 Body::BatchMined(mined) if mined.tx_hash == hash => {
                     let words = planned.get(&(mined.campaign, mined.batch)).cloned();
                     (mined.campaign, words.unwrap_or_else(|| mined.paid.clone()))

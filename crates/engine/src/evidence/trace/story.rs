@@ -102,7 +102,9 @@ impl<'a> Story<'a> {
     /// How many of these words' entitlements are traced.
     fn among(&self, words: &[WordMask]) -> usize {
         let inside = |word: &WordMask| {
-            word.indexes().filter(|index| self.is_traced(EntitlementId { round: word.round, index: *index })).count()
+            word.indexes()
+                .filter(|index| self.is_traced(EntitlementId { round: word.round, index: *index }))
+                .count()
         };
         words.iter().map(inside).sum()
     }
@@ -152,7 +154,11 @@ impl<'a> Story<'a> {
             Body::Due(due) => self.due(entry, due),
             Body::Ordered(o) => self.office(entry, o),
             Body::GateSigned(g) if g.signed.campaign == campaign => {
-                let word = |w: &sluice_core::log::entry::GateMask| WordMask { round: w.round, word: w.word, mask: w.mask };
+                let word = |w: &sluice_core::log::entry::GateMask| WordMask {
+                    round: w.round,
+                    word: w.word,
+                    mask: w.mask,
+                };
                 let words: Vec<WordMask> = g.signed.words.iter().map(word).collect();
                 (self.among(&words) > 0).then(|| {
                     let says = format!("Gate version {} signed it.", g.signed.version);
@@ -173,8 +179,10 @@ impl<'a> Story<'a> {
             SignedBy::Key => "the recipient's key (ECDSA)",
             SignedBy::Contract => "the recipient's contract (ERC-1271)",
         };
-        let redirected = if c.redirect.is_some() { ", to another address by the recipient's signature" } else { "" };
-        let says = format!("A claim on {}/{} was decided{redirected}.", c.entitlement.round, c.entitlement.index);
+        let redirected =
+            if c.redirect.is_some() { ", to another address by the recipient's signature" } else { "" };
+        let says =
+            format!("A claim on {}/{} was decided{redirected}.", c.entitlement.round, c.entitlement.index);
         let mut told = self.rested(step(entry, "claim_decided", says).of(c.id), &c.evidence, kept);
         told.signed_by = Some(signed);
         told
@@ -185,18 +193,22 @@ impl<'a> Story<'a> {
         let inside = |id: &&EntitlementId| id.round == round && (from..to).contains(&id.index);
         let count = self.found.entitlements.iter().filter(inside).count();
         (campaign == self.found.campaign && count > 0).then(|| {
-            let says = format!("Entitlements {from} to {} of round {round} were decided without a claim.", to - 1);
+            let says =
+                format!("Entitlements {from} to {} of round {round} were decided without a claim.", to - 1);
             self.ordered(entry, &p.command.command, p.command.id, &p.command.evidence, says)
         })
     }
 
     fn voided(&self, entry: &Entry, v: &sluice_core::log::entry::Voided) -> Option<Step> {
         let Action::Void { campaign, round, indexes } = &v.command.command.action else { return None };
-        let named = indexes.iter().filter(|i| self.is_traced(EntitlementId { round: *round, index: **i })).count();
-        let annulled = v.items.iter().filter(|(i, _)| self.is_traced(EntitlementId { round: *round, index: *i }));
+        let named =
+            indexes.iter().filter(|i| self.is_traced(EntitlementId { round: *round, index: **i })).count();
+        let annulled =
+            v.items.iter().filter(|(i, _)| self.is_traced(EntitlementId { round: *round, index: *i }));
         let annulled = annulled.count();
         (*campaign == self.found.campaign && named > 0).then(|| {
-            let says = format!("{annulled} of {named} were annulled; the others were paid or annulled before.");
+            let says =
+                format!("{annulled} of {named} were annulled; the others were paid or annulled before.");
             self.ordered(entry, &v.command.command, v.command.id, &v.command.evidence, says)
         })
     }
@@ -206,9 +218,11 @@ impl<'a> Story<'a> {
             Due::HoldEnds { hold } if self.holds.contains(hold) => {
                 Some(step(entry, "hold_ends", format!("The hold of {hold} ended by itself.")))
             }
-            Due::AppealLapses { appeal } if self.appeals.contains(appeal) => {
-                Some(step(entry, "appeal_lapses", format!("The appeal of {appeal} was not answered in time.")))
-            }
+            Due::AppealLapses { appeal } if self.appeals.contains(appeal) => Some(step(
+                entry,
+                "appeal_lapses",
+                format!("The appeal of {appeal} was not answered in time."),
+            )),
             Due::RulesStart { rules } => {
                 let started = step(entry, "rules_start", format!("Rule set {rules} came into force."));
                 if let Some(known) = self.rule_sets.get_mut(rules) {
@@ -381,7 +395,11 @@ impl<'a> Story<'a> {
                 note(&mut self.rule_sets, rules, retired)
             }
             Action::DefineGate(terms) if terms.campaign == self.found.campaign => {
-                let says = format!("Gate version {} was defined with {} rule sets.", terms.version, terms.rule_sets.len());
+                let says = format!(
+                    "Gate version {} was defined with {} rule sets.",
+                    terms.version,
+                    terms.rule_sets.len()
+                );
                 let defined = told(self, says);
                 self.gates.insert(terms.version.into(), defined);
                 None
@@ -397,7 +415,8 @@ impl<'a> Story<'a> {
             Action::Hold { target } => {
                 let Outcome::Held(placed) = &o.outcome else { return None };
                 let whole = matches!(target, HoldTarget::Campaign { campaign: of } if *of == campaign);
-                let covers = placed.covers.iter().filter(|c| c.campaign == campaign && self.is_traced(c.entitlement));
+                let covers =
+                    placed.covers.iter().filter(|c| c.campaign == campaign && self.is_traced(c.entitlement));
                 let covered = covers.count();
                 // A hold on a person may cover it only in a round published later: it is told if it comes to that.
                 if !whole && covered == 0 {
@@ -414,12 +433,20 @@ impl<'a> Story<'a> {
                     false => format!("{covered} were held; for {late} of them a batch was under way."),
                 }
             }
-            Action::ConfirmHold { hold } if self.holds.contains(hold) => format!("The hold of {hold} was confirmed."),
-            Action::RenewHold { hold } if self.holds.contains(hold) => format!("The hold of {hold} was renewed."),
-            Action::Release { hold } if self.holds.contains(hold) => format!("The hold of {hold} was released."),
+            Action::ConfirmHold { hold } if self.holds.contains(hold) => {
+                format!("The hold of {hold} was confirmed.")
+            }
+            Action::RenewHold { hold } if self.holds.contains(hold) => {
+                format!("The hold of {hold} was renewed.")
+            }
+            Action::Release { hold } if self.holds.contains(hold) => {
+                format!("The hold of {hold} was released.")
+            }
             Action::Pause { campaign: of, .. } if *of == campaign => "The campaign was paused.".into(),
             Action::Resume { campaign: of } if *of == campaign => "The campaign was resumed.".into(),
-            Action::SetLimit { campaign: of, .. } if *of == campaign => "The campaign's limit was set.".into(),
+            Action::SetLimit { campaign: of, .. } if *of == campaign => {
+                "The campaign's limit was set.".into()
+            }
             Action::FileAppeal { about } => {
                 let about_it = match about {
                     AppealAbout::Hold { hold } => self.holds.contains(hold),
@@ -467,7 +494,14 @@ impl<'a> Story<'a> {
     }
 
     /// A command's step.
-    fn ordered(&self, entry: &Entry, command: &Command, id: DemandId, evidence: &Evidence, says: String) -> Step {
+    fn ordered(
+        &self,
+        entry: &Entry,
+        command: &Command,
+        id: DemandId,
+        evidence: &Evidence,
+        says: String,
+    ) -> Step {
         let who = |approval: &sluice_core::command::Approval| Who {
             authority: approval.authority,
             name: self.names.get(&approval.authority).cloned().unwrap_or_default(),
@@ -518,7 +552,8 @@ impl<'a> Story<'a> {
         let offices: Vec<Step> = self.steps.iter().chain(rests.values()).cloned().collect();
         for step in &offices {
             let mandate = step.mandate.as_ref().and_then(|shown| self.mandates.get(&shown.mandate));
-            let delegation = step.delegation.as_ref().and_then(|shown| self.delegations.get(&shown.delegation));
+            let delegation =
+                step.delegation.as_ref().and_then(|shown| self.delegations.get(&shown.delegation));
             let steps = mandate.into_iter().flat_map(|known| &known.steps);
             let steps = steps.chain(delegation.into_iter().flat_map(|known| &known.steps));
             rests.extend(steps.map(|step| (step.seq, step.clone())));

@@ -50,13 +50,15 @@ impl Audit {
             let source = self.source.open().await?;
             if let Some(at) = self.at {
                 let standing = standing(&source, at).await?;
-                let text = if self.json { serde_json::to_string(&standing)? + "\n" } else { words(&standing) };
+                let text =
+                    if self.json { serde_json::to_string(&standing)? + "\n" } else { words(&standing) };
                 std::io::stdout().lock().write_all(text.as_bytes())?;
                 return Ok(ExitCode::SUCCESS);
             }
             if self.late {
                 for payment in late(&source).await? {
-                    let text = if self.json { serde_json::to_string(&payment)? } else { late_words(&payment) };
+                    let text =
+                        if self.json { serde_json::to_string(&payment)? } else { late_words(&payment) };
                     println!("{text}");
                 }
                 return Ok(ExitCode::SUCCESS);

@@ -97,7 +97,10 @@ fn details(step: &Step) -> Vec<String> {
         line(format!("by {} {} with key {}", who.authority, who.name, who.signer));
     }
     if let Some(mandate) = &step.mandate {
-        line(format!("under mandate {} of {}, granted at {}", mandate.mandate, mandate.holder, mandate.granted));
+        line(format!(
+            "under mandate {} of {}, granted at {}",
+            mandate.mandate, mandate.holder, mandate.granted
+        ));
         mandate.says.iter().for_each(|rule| line(format!("  {}: {}", rule.id, rule.sentence)));
     }
     if let Some(delegation) = &step.delegation {

@@ -109,7 +109,8 @@ fn last_seen(path: &Path, keys: &[LogVerifier]) -> anyhow::Result<Option<LastSee
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         read => read.with_context(|| format!("cannot read {}", path.display()))?,
     };
-    let head = open(&note, keys).with_context(|| format!("{} is no checkpoint of this log", path.display()))?.head;
+    let head =
+        open(&note, keys).with_context(|| format!("{} is no checkpoint of this log", path.display()))?.head;
     Ok(Some(LastSeen { size: head.size, root: head.root }))
 }
 
@@ -117,7 +118,8 @@ fn last_seen(path: &Path, keys: &[LogVerifier]) -> anyhow::Result<Option<LastSee
 fn keep(path: &Path, note: &str) -> anyhow::Result<()> {
     let failed = || format!("cannot write {}", path.display());
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let aside = tempfile::NamedTempFile::new_in(folder.unwrap_or_else(|| ".".as_ref())).with_context(failed)?;
+    let aside =
+        tempfile::NamedTempFile::new_in(folder.unwrap_or_else(|| ".".as_ref())).with_context(failed)?;
     std::fs::write(aside.path(), note).with_context(failed)?;
     aside.as_file().sync_all().with_context(failed)?;
     aside.persist(path).map_err(|error| error.error).with_context(failed)?;
@@ -137,7 +139,8 @@ async fn ask(
 ) -> anyhow::Result<Option<(SignedHead, String)>> {
     let client = reqwest::Client::builder().timeout(ANSWER_WITHIN).build()?;
     let get = async |path: String| {
-        let answer = client.get(format!("{}{path}", node.trim_end_matches('/'))).send().await?.error_for_status()?;
+        let answer =
+            client.get(format!("{}{path}", node.trim_end_matches('/'))).send().await?.error_for_status()?;
         let bytes = answer.bytes().await?;
         ensure!(bytes.len() <= ANSWER_BYTES_MAX, "{path} answers with {} bytes", bytes.len());
         Ok(String::from_utf8(bytes.into())?)
@@ -146,7 +149,8 @@ async fn ask(
     let size = open(&note, keys)?.head.size;
     let mut proof: Vec<Hash> = Vec::new();
     if let Some(last) = last.filter(|last| last.size < size) {
-        let body: ProofBody = serde_json::from_str(&get(format!("/v1/log/proof?from={}&to={size}", last.size)).await?)?;
+        let body: ProofBody =
+            serde_json::from_str(&get(format!("/v1/log/proof?from={}&to={size}", last.size)).await?)?;
         proof = body.proof.into_iter().map(|hash| hash.0).collect();
     }
     let head = continues(last, &note, &proof, keys)?;
