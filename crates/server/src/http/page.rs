@@ -93,7 +93,7 @@ mod tests {
     #[test]
     fn pages_follow_each_other_and_pass_over_what_is_not_shown() {
         let list: BTreeMap<u64, u64> = (1..=10).map(|n| (n, n)).collect();
-        let even = |_, n: &u64| (n % 2 == 0).then_some(*n);
+        let even = |_, n: &u64| n.is_multiple_of(2).then_some(*n);
         let page = |after, limit| Which { after, limit: Some(limit) }.of(&list, even);
         let first = page(None, 3);
         assert_eq!((first.items, first.next), (vec![2, 4, 6], Some(6)));

@@ -158,7 +158,7 @@ async fn a_network_pays_for_refusals_alone_and_a_known_key_passes() {
     assert!(refusals >= bounds::REFUSALS_BURST.get(), "{refusals}");
     // Until a cell recovers; asking again and again uses up what does.
     let barred = loop {
-        house.front.limits.charge(Network::from(home.parse::<IpAddr>().unwrap()));
+        house.front.limits.charge(Charged::Requests, Network::from(home.parse::<IpAddr>().unwrap()));
         let (status, headers, _) = house.ask(from(neighbour, "/good"), "").await;
         if status == StatusCode::TOO_MANY_REQUESTS {
             break headers;
