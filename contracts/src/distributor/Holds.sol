@@ -10,7 +10,7 @@ import {Claims} from "./Claims.sol";
 /// reads: held bits and times. Holds keep entitlements from being paid by every way and in every phase; a pause never
 /// blocks the exit, a campaign-wide hold does. The time of both of these moves closings to later.
 abstract contract Holds is Claims {
-    function hold(uint256 roundNo, uint256 word, uint256, bytes32 reason, uint256, Approval calldata)
+    function hold(uint256 roundNo, uint256 word, uint256 mask, bytes32 reason, uint256, Approval calldata)
         external
         guarded
         returns (uint256 id)
@@ -18,6 +18,8 @@ abstract contract Holds is Claims {
         Hot hot = _rounds[roundNo].hot;
         RoundState state = hot.state();
         if (!_isLive(state)) revert WrongState(roundNo, state);
+        // Outside the tree there is nothing to hold, and who reads events would meet words no round has.
+        _requireInTree(hot.depth(), word, mask);
         Ruling memory h = _ruling();
         _held[roundNo][word].bits |= h.mask;
         _rounds[roundNo].hot = hot.withFlag(HAS_HOLDS);

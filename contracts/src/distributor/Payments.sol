@@ -69,7 +69,7 @@ abstract contract Payments is Ledger {
         }
     }
 
-    function _requireInTree(uint256 depth, uint256 word, uint256 mask) private pure {
+    function _requireInTree(uint256 depth, uint256 word, uint256 mask) internal pure {
         uint256 capacity = uint256(4) << depth;
         uint256 words = capacity > 256 ? capacity >> 8 : 1;
         if (mask == 0 || word >= words || (capacity < 256 && mask >> capacity != 0)) {

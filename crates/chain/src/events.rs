@@ -16,7 +16,7 @@ use sluice_core::command::RoundTerms;
 use sluice_core::ids::{BatchNo, BlockRef, CampaignId, EntitlementId, Epoch, RoundNo};
 use sluice_core::log::entry::WordMask;
 
-use crate::bindings::TestToken;
+use crate::bindings::{Distributor, TestToken};
 use crate::decode::total;
 use crate::endpoint::Endpoint;
 use crate::error::ChainError;
@@ -462,7 +462,14 @@ impl Sources {
         }
         if let Some(watched) = self.distributors.get(&emitter) {
             let campaign = watched.campaign;
-            return distributor_event(campaign, log).map(|event| Some(Event::Campaign { campaign, event }));
+            return match distributor_event(campaign, log) {
+                // A word that no round has: nothing is held there, and it must not stop the watcher.
+                Err(ChainError::Malformed { what, problem }) if is_hold(log) => {
+                    tracing::error!(%campaign, what, problem, "a hold names an impossible word; it is passed over");
+                    Ok(None)
+                }
+                told => told.map(|event| Some(Event::Campaign { campaign, event })),
+            };
         }
         if log.topic0() != Some(&TestToken::Transfer::SIGNATURE_HASH) {
             return Ok(None);
@@ -496,4 +503,9 @@ fn located(log: &Log, event: Event) -> Result<(BlockRef, Located), ChainError> {
     let tx_hash = log.transaction_hash.ok_or_else(missing)?;
     let log_index = log.log_index.ok_or_else(missing)?;
     Ok((BlockRef { number, hash }, Located { tx_hash, log_index, event }))
+}
+
+fn is_hold(log: &Log) -> bool {
+    let holds = [Distributor::HoldPlaced::SIGNATURE_HASH, Distributor::HoldEnded::SIGNATURE_HASH];
+    log.topic0().is_some_and(|topic| holds.contains(topic))
 }

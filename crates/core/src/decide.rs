@@ -136,6 +136,8 @@ pub struct VerifiedCommand {
     pub key: IntakeKey,
     /// The client's id.
     pub id: DemandId,
+    /// The database's clock at the row, which mandates look at.
+    pub accepted_at: Millis,
     /// The command.
     pub command: Command,
     /// Its facts, or why it cannot stand.

@@ -110,6 +110,8 @@ pub const HOLDS_ALONE_MAX: u64 = 256;
 pub const PAUSE_ALONE: Duration = Duration::from_secs(24 * 3_600);
 /// A pause by the Charter's threshold; it can be renewed.
 pub const PAUSE_MAX: Duration = Duration::from_secs(30 * 86_400);
+/// Addresses of a person that attestations may be about; the lowest make room for more.
+pub const VOUCHED_MAX: usize = 16;
 /// An appeal is answered within this, or lapses for everybody to see.
 pub const APPEAL_WITHIN: Duration = Duration::from_secs(30 * 86_400);
 /// Commands signed as one list.

@@ -210,9 +210,9 @@ fn back(input: Input) -> Accepted {
             Accepted { key: c.key, id: c.id, accepted_at: c.accepted_at, demand: Demand::Claim(c.claim) }
         }
         Input::Command(c) => {
-            // A command's acceptance time decides nothing; its deadline is compared with the time of its position.
-            Accepted { key: c.key, id: c.id, accepted_at: 0, demand: Demand::Command(c.command) }
+            Accepted { key: c.key, id: c.id, accepted_at: c.accepted_at, demand: Demand::Command(c.command) }
         }
+        // When masks were accepted decides nothing.
         Input::Gate(g) => Accepted { key: g.key, id: g.id, accepted_at: 0, demand: Demand::Gate(g.signed) },
         Input::Observed(_) => unreachable!("only demands are verified"),
     }

@@ -123,6 +123,7 @@ impl Verifier {
             Demand::Command(command) => Ok(Input::Command(VerifiedCommand {
                 key: row.key,
                 id: row.id,
+                accepted_at: row.accepted_at,
                 command: command.clone(),
                 verdict: self.command(row.id, command, row.accepted_at).await?,
             })),

@@ -91,13 +91,16 @@ fn holds(node: &Node, campaign: &str, office: &Office) {
     let seq = placed["hold"].as_str().unwrap().to_owned();
     assert_eq!(placed["seq"].to_string(), seq);
 
-    // Another institution may confirm it, the same one may not; who placed it ends it.
+    // Another institution may confirm it, the same one may not; then it takes three quarters to end it.
     let (_, told) = node.refused(&format!("confirm {seq}"), &[office.under()]);
     assert!(told.contains("same_authority"), "{told}");
-    node.done(&format!("confirm {seq}"), &[node.keys(&["authority-2"])]);
     let (_, told) = node.refused(&format!("release {seq}"), &[node.keys(&["authority-1"])]);
     assert!(told.contains("not_placer"), "{told}");
-    node.done(&format!("release {seq}"), &[office.under()]);
+    node.done(&format!("confirm {seq}"), &[node.keys(&["authority-2"])]);
+    let (_, told) = node.refused(&format!("release {seq}"), &[office.under()]);
+    assert!(told.contains("not_placer"), "{told}");
+    let all = node.keys(&["authority-1", "authority-2", "authority-3"]);
+    node.done(&format!("release {seq}"), &[all]);
 
     // Many under one signature: each item has its own answer.
     let rows = node.dir.join("holds.csv");

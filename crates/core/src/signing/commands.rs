@@ -71,10 +71,9 @@ pub fn command_hash(command: &Command, id: DemandId, authority: B256) -> B256 {
         Action::ChangeKeys { authority: of, add, revoke } => {
             hash!(ChangeKeysCommand { changed: *of, added: add.clone(), revoked: revoke.clone() })
         }
-        Action::GrantMandate(terms) => hash!(GrantMandateCommand {
-            holder: terms.holder,
-            policies: String::from_utf8_lossy(&terms.text).into_owned(),
-        }),
+        Action::GrantMandate(terms) => {
+            hash!(GrantMandateCommand { holder: terms.holder, mandateText: terms.text.clone() })
+        }
         Action::RevokeMandate { mandate } => hash!(RevokeMandateCommand { revoked: *mandate }),
         Action::Delegate(terms) => hash!(DelegateCommand {
             delegator: terms.authority,

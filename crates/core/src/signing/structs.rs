@@ -115,7 +115,7 @@ sol! {
         bytes32 authority;
         bytes16 id;
         bytes32 holder;
-        string policies;
+        bytes mandateText;
         bytes32 mandate;
         bytes32 delegation;
         uint64 subjectVersion;

@@ -4,6 +4,7 @@ use alloy_primitives::B256;
 
 use crate::command::{Action, Command, HoldTarget, Subject};
 use crate::ids::{CampaignId, DemandId, EntitlementId, Millis, Seq};
+use crate::limits::VOUCHED_MAX;
 use crate::log::entry::{Commanded, Covered, Due, Evidence, GateSigned, HoldPlaced, Outcome, Used, WordMask};
 
 use crate::refusal::Code;
@@ -43,6 +44,7 @@ impl State {
                 };
                 self.schedule(filed.answer_by, Due::AppealLapses { appeal: self.seq });
                 self.pages.touch(PageId::Appeal(self.seq));
+                self.appealed.insert(*about, self.seq);
                 self.appeals.insert(self.seq, appeal);
                 Ok(())
             }
@@ -147,12 +149,16 @@ impl State {
         self.pages.touch(PageId::Person(person));
         let bound = self.persons.entry(person).or_insert_with(|| Person {
             payee,
-            former: Default::default(),
+            vouched: Default::default(),
             registrar: registrar.unwrap_or_default(),
             version: seq,
         });
-        if bound.payee != payee {
-            bound.former.insert(bound.payee);
+        if registrar.is_some() {
+            bound.vouched.insert(payee);
+            if bound.vouched.len() > VOUCHED_MAX {
+                let lowest = bound.vouched.iter().find(|address| **address != payee).copied();
+                lowest.map(|address| bound.vouched.remove(&address));
+            }
         }
         (bound.payee, bound.version) = (payee, seq);
         bound.registrar = registrar.unwrap_or(bound.registrar);
@@ -280,8 +286,14 @@ impl State {
         if let HoldTarget::Person { .. } = target {
             self.persons_held_at = seq;
         }
+        let alone = self.is_alone(command);
         for covered in &placed.covers {
             self.cover(seq, covered)?;
+            if alone {
+                let (id, entitlement) = (covered.campaign, covered.entitlement);
+                self.campaign_mut(id)?.held_alone.insert((by, entitlement));
+                self.pages.touch(PageId::HeldAlone(id, by, entitlement));
+            }
         }
         self.hold_use.insert(by, placed.alone);
         self.pages.touch(PageId::HoldUse(by));
@@ -373,7 +385,8 @@ impl State {
     }
 
     pub(super) fn appeal_ended(&mut self, at: Seq) -> Result<(), Wrong> {
-        self.appeals.remove(&at).ok_or("there is no such appeal")?;
+        let ended = self.appeals.remove(&at).ok_or("there is no such appeal")?;
+        self.appealed.remove(&ended.about);
         self.pages.touch(PageId::Appeal(at));
         self.unschedule(&Due::AppealLapses { appeal: at });
         Ok(())

@@ -62,6 +62,8 @@ pub struct Campaign {
     pub campaign_holds: BTreeSet<Seq>,
     /// Held entitlements with the positions of the holds that cover them.
     pub held: BTreeMap<EntitlementId, BTreeSet<Seq>>,
+    /// Who held which entitlement alone, ever: nobody does so twice.
+    pub held_alone: BTreeSet<(B256, EntitlementId)>,
     /// Entitlements held on chain, finally, by word.
     pub held_on_chain: BTreeMap<(RoundNo, u64), [u64; 4]>,
     /// Gate versions that the log defined.
@@ -106,6 +108,7 @@ impl Campaign {
             held_until_on_chain: 0,
             campaign_holds: BTreeSet::new(),
             held: BTreeMap::new(),
+            held_alone: BTreeSet::new(),
             held_on_chain: BTreeMap::new(),
             gates: BTreeMap::new(),
             gate_keys: BTreeMap::new(),

@@ -57,10 +57,8 @@ impl State {
             Action::GrantMandate(terms) => {
                 let known = self.authorities.contains_key(&terms.holder) || self.is_chartered(terms.holder);
                 let fits = terms.text.len() <= RULES_BYTES_MAX;
-                // People sign the text as they read it: bytes that are no text would have the digest of another mandate.
-                let readable = std::str::from_utf8(&terms.text).is_ok();
                 given(known, Code::UnknownAuthority)?;
-                given(fits && readable, Code::BadRules)
+                given(fits, Code::BadRules)
             }
             Action::RevokeMandate { mandate } => {
                 given(self.mandates.get(mandate).is_some_and(|m| !m.ended), Code::AlreadyRevoked)
@@ -227,7 +225,7 @@ impl State {
 
     /// Whose decision an appeal is against; zero where it is not one institution's.
     pub(crate) fn appeal_against(&self, about: &AppealAbout) -> Result<B256, Code> {
-        given(self.appeals.values().all(|open| open.about != *about), Code::NothingToAppeal)?;
+        given(!self.appealed.contains_key(about), Code::NothingToAppeal)?;
         let round_of = |campaign: CampaignId, id: EntitlementId| {
             self.campaign(campaign).and_then(|c| c.round_of(id)).ok_or(Code::UnknownRound)
         };
@@ -244,6 +242,13 @@ impl State {
                 given(open, Code::NothingToAppeal).map(|()| B256::ZERO)
             }
         }
+    }
+
+    /// Whether an institution held this alone before: once per entitlement, or it would hold for ever what nobody
+    /// else wants held (CONTRACTS.md: expires unless a second confirms).
+    pub(crate) fn held_before(&self, by: B256, covered: &Covered) -> bool {
+        let campaign = self.campaign(covered.campaign);
+        campaign.is_some_and(|campaign| campaign.held_alone.contains(&(by, covered.entitlement)))
     }
 
     /// The hold that ends with an appeal's answer.
@@ -318,10 +323,15 @@ impl State {
         }
         given(placed.in_flight == self.in_flight_of(&placed.covers), "the hold names other batches")?;
         let before = self.hold_use.get(&proposer(command)).copied().unwrap_or_default();
-        let more = if self.is_alone(command) { placed.covers.len() as u64 } else { 0 };
-        let window = HoldUse { since: self.recorded_at, held: more };
-        let counted = placed.alone == window
-            || placed.alone == HoldUse { since: before.since, held: before.held.saturating_add(more) };
+        let counted = match self.is_alone(command) {
+            true => {
+                let again = placed.covers.iter().any(|c| self.held_before(proposer(command), c));
+                given(!again, "its placer held it alone before")?;
+                let at = self.recorded_at;
+                [before, HoldUse::default()].into_iter().any(|b| placed.alone == b.plus(&placed.covers, at))
+            }
+            false => placed.alone == before,
+        };
         given(counted, "the hold is not counted against its placer")
     }
 

@@ -30,10 +30,18 @@ pub struct Hold {
 /// What an office counts against its own limit: entitlements it held alone in the present window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct HoldUse {
-    /// When the window began.
-    pub since: Millis,
-    /// Entitlements held in it.
+    /// When it last placed one.
+    pub last: Millis,
+    /// What it held alone without a pause as long as such a hold lasts: entitlements, or 1 for a hold that covers none yet.
     pub held: u64,
+}
+
+impl HoldUse {
+    /// After one more hold at this time.
+    pub fn plus(self, covers: &[Covered], at: Millis) -> Self {
+        // A hold on a person who is owed nothing yet covers what is announced later.
+        Self { last: at, held: self.held.saturating_add((covers.len() as u64).max(1)) }
+    }
 }
 
 /// A person whom a registrar made known.
@@ -41,8 +49,9 @@ pub struct HoldUse {
 pub struct Person {
     /// Where the person is paid.
     pub payee: Address,
-    /// Addresses the person had before: attestations about them still count.
-    pub former: BTreeSet<Address>,
+    /// Addresses that a registrar bound, at most [`crate::limits::VOUCHED_MAX`]: attestations about them are the person's. One
+    /// that the person alone named is not among them, because nobody asked whose it is.
+    pub vouched: BTreeSet<Address>,
     /// The registrar.
     pub registrar: B256,
     /// The position at which the binding last changed.

@@ -26,7 +26,7 @@ use std::collections::BTreeMap;
 use alloy_primitives::B256;
 use borsh::{BorshDeserialize, BorshSerialize};
 
-use crate::command::Subject;
+use crate::command::{AppealAbout, Subject};
 use crate::ids::{BlockRef, CampaignId, ChainId, ContractRef, Epoch, Millis, NodeId, Seq, StreamId};
 use crate::log::entry::{CharterRead, Due};
 use authority::{Authority, Delegation, Mandate};
@@ -84,6 +84,8 @@ pub struct State {
     pub revoked: BTreeMap<B256, Seq>,
     /// Appeals that wait for an answer, by the positions at which they were filed.
     pub appeals: BTreeMap<Seq, Appeal>,
+    /// The same, by what they are about: each decision has one open appeal at most.
+    pub appealed: BTreeMap<AppealAbout, Seq>,
     /// Hashes of the pages this State consists of.
     #[borsh(skip)]
     pages: Pages,
@@ -126,6 +128,7 @@ impl State {
             published_at: 0,
             revoked: BTreeMap::new(),
             appeals: BTreeMap::new(),
+            appealed: BTreeMap::new(),
             pages: Pages::default(),
         }
     }

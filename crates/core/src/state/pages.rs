@@ -68,6 +68,8 @@ pub enum PageId {
     Offices(CampaignId),
     /// The holds that cover an entitlement.
     Held(CampaignId, EntitlementId),
+    /// That an institution held an entitlement alone.
+    HeldAlone(CampaignId, B256, EntitlementId),
     /// A word's holds on chain.
     HeldOnChain(CampaignId, RoundNo, u64),
     /// What a gate signed of a word.
@@ -161,6 +163,7 @@ impl State {
             pages.insert(PageId::Campaign(*id));
             pages.insert(PageId::Offices(*id));
             pages.extend(campaign.held.keys().map(|e| PageId::Held(*id, *e)));
+            pages.extend(campaign.held_alone.iter().map(|(by, e)| PageId::HeldAlone(*id, *by, *e)));
             pages.extend(campaign.held_on_chain.keys().map(|(r, w)| PageId::HeldOnChain(*id, *r, *w)));
             pages.extend(campaign.approved.keys().map(|(r, w)| PageId::Approved(*id, *r, *w)));
             pages.extend(campaign.batches.keys().map(|b| PageId::Batch(*id, *b)));
@@ -246,6 +249,7 @@ impl State {
                 bytes(&(c.decided, pauses, holds, &c.gates, &c.gate_keys, &c.gates_off))
             }),
             PageId::Held(id, entitlement) => campaign(id)?.held.get(entitlement).and_then(bytes),
+            PageId::HeldAlone(id, by, e) => campaign(id)?.held_alone.contains(&(*by, *e)).then(Vec::new),
             PageId::HeldOnChain(id, round, word) => {
                 campaign(id)?.held_on_chain.get(&(*round, *word)).and_then(bytes)
             }

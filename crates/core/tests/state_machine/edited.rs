@@ -136,7 +136,7 @@ fn a_hold_that_covers_counts_or_names_something_else_is_refused() {
         &|placed| placed.covers[1].campaign = campaign(2),
         &|placed| placed.in_flight.clear(),
         &|placed| placed.alone.held = 0,
-        &|placed| placed.alone.since += 1,
+        &|placed| placed.alone.last += 1,
     ];
     for (at, edit) in edits.into_iter().enumerate() {
         let mut bad = good.clone();

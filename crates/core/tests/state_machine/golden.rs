@@ -30,7 +30,7 @@ use crate::world::{CLOSES, World, campaign};
 /// Format byte, stream, seq, epoch, recorded_at; then the body begins with its discriminant.
 const KIND_AT: usize = 1 + 4 + 8 + 8 + 8;
 /// The state that the recorded log leads to.
-const RECORDED_HASH: &str = "452fff1f853c742b73622f40358c19f8d5bdabbd8949c81784319671890c4386";
+const RECORDED_HASH: &str = "f131dc7db3d46b0c90cf38e54ff6409dddca3dbc332395d8aa4918394a61ccbc";
 
 fn golden(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)

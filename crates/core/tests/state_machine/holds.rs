@@ -155,7 +155,6 @@ fn what_the_engine_names_twice_is_held_once_and_released_whole() {
 fn one_institution_holds_so_many_in_72_hours_and_more_takes_the_threshold() {
     let mut world = World::open(1_000, RoundMode::Pull);
     let range = |from: u64, n: u64| hold_of(&(from..from + n).collect::<Vec<_>>());
-    let began = world.now;
     place(&mut world, &[1], range(0, HOLDS_ALONE_MAX - 1));
     assert_eq!(world.refused(&[1], range(300, 2)), Some(Code::HoldLimit));
     let (two, one) = (world.by(&[1], range(300, 1)), world.by(&[1], range(302, 1)));
@@ -172,9 +171,14 @@ fn one_institution_holds_so_many_in_72_hours_and_more_takes_the_threshold() {
     let mandate = world.mandate(1);
     let by_mandate = world.under(mandate, 1, range(900, 1));
     assert_eq!(world.code(by_mandate), Some(Code::HoldLimit), "a mandate does not make it many");
-    world.now = began + millis(HOLD_ALONE);
-    place(&mut world, &[1], range(0, 10));
-    assert_eq!(world.state().hold_use[&institution(1)].held, 10, "a new window");
+    world.now += millis(HOLD_ALONE) - 1;
+    world.submit(Vec::new());
+    assert_eq!(world.refused(&[1], range(901, 1)), Some(Code::HoldLimit), "it has not rested long enough");
+    world.now += 1;
+    world.submit(Vec::new());
+    assert_eq!(world.refused(&[1], range(0, 10)), Some(Code::HoldLimit), "it held these alone before");
+    place(&mut world, &[1], range(901, 10));
+    assert_eq!(world.state().hold_use[&institution(1)].held, 10, "it rested");
 }
 
 #[test]
@@ -249,9 +253,11 @@ fn a_release_signed_before_a_confirmation_is_stale() {
     let mut world = World::open(10, RoundMode::Push);
     let (hold, _) = place(&mut world, &[1], hold_of(&[1]));
     let release = world.by(&[1], Action::Release { hold });
+    let by_three = world.by(&[1, 2, 3], Action::Release { hold });
     let (changed, _) = world.order(&[2], Action::ConfirmHold { hold });
-    let Body::CommandRefused(refused) = &world.submit(vec![Input::Command(release)])[0] else { panic!() };
+    let Body::CommandRefused(refused) = &world.submit(vec![Input::Command(by_three)])[0] else { panic!() };
     assert_eq!((refused.code, refused.changed_at), (Code::Stale, Some(changed)));
+    assert_eq!(world.code(release), Some(Code::NotPlacer), "what a second one confirmed no single one ends");
 }
 
 #[test]

@@ -36,7 +36,7 @@ fn a_person_changes_its_own_payee_and_nothing_else() {
     let command = world.by_person(HOME, moved());
     assert_eq!(world.code(command), None);
     let known = &world.state().persons[&person(3)];
-    assert_eq!((known.payee, known.former.iter().copied().collect::<Vec<_>>()), (AWAY, vec![HOME]));
+    assert_eq!((known.payee, known.vouched.iter().copied().collect::<Vec<_>>()), (AWAY, vec![HOME]));
     assert_eq!(known.registrar, institution(1));
     let back = world.by_person(HOME, Action::ChangePayee { person: person(3), payee: HOME });
     assert_eq!(world.code(back), Some(Code::NotPayee), "the former address has no say");

@@ -344,7 +344,8 @@ impl World {
             approvals: crate::institutions::approvals(&[1, 2]),
         };
         let verdict = Ok(crate::institutions::facts(self.state(), &command, listed));
-        VerifiedCommand { key: self.key(id), id: self.id(), command, verdict }
+        let accepted_at = self.now;
+        VerifiedCommand { key: self.key(id), id: self.id(), accepted_at, command, verdict }
     }
 
     pub(crate) fn push_input(&mut self, from: u64, to: u64) -> Input {

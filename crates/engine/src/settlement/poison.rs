@@ -70,11 +70,13 @@ impl Settlement {
             return Ok(false);
         };
         let poison = self.follower.read(|state| {
-            let batch = state.campaign(campaign).and_then(|c| c.batches.get(&batch));
-            let words = batch.map_or(&[][..], |b| &b.plan.words);
+            let known = state.campaign(campaign);
+            let words = known.and_then(|c| c.batches.get(&batch)).map_or(&[][..], |b| &b.plan.words);
             words
                 .iter()
                 .flat_map(|w| w.indexes().map(|index| EntitlementId { round: w.round, index }))
+                // No transfer of what the chain holds was tried.
+                .filter(|id| known.is_some_and(|c| !c.is_held_on_chain(*id)))
                 .map(|entitlement| Skipped { entitlement, reason: reason.clone() })
                 .collect::<Vec<_>>()
         });

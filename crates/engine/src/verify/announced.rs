@@ -45,6 +45,9 @@ impl Verifier {
         }
         let (held, as_of) = self.held_in(&snapshot)?;
         let corrected = self.corrected(terms)?;
+        if corrected.is_none() && terms.supersedes != 0 {
+            return Ok(Err(Code::UnknownRound));
+        }
         let path = self.snapshots.path(terms.list_hash);
         let known =
             self.follower.read(|state| state.campaign(terms.campaign)?.ahead.get(&terms.round).cloned());

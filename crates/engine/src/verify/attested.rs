@@ -70,6 +70,10 @@ impl Attested {
         }
         let valid = u64::try_from(LOOKUP_VALID.as_millis()).expect("minutes");
         answered.valid_until = Some(now.saturating_add(valid));
+        // A bad signature says nothing of the attestation: somebody may have handed it in with another's bytes.
+        if answered.answers.signature == Some(false) {
+            return Ok(answered);
+        }
         let mut known = self.known.lock().expect("no panic inside");
         if known.len() >= ANSWERS_KEPT_MAX {
             known.clear();

@@ -7,7 +7,6 @@ use sluice_core::ids::{BlockRef, DemandId, Millis};
 use sluice_core::refusal::Code;
 
 use super::Verifier;
-use super::mandates::usable;
 use crate::error::EngineError;
 
 impl Verifier {
@@ -21,15 +20,16 @@ impl Verifier {
             Ok(signed) => signed,
             Err(code) => return Ok(Err(code)),
         };
+        // What brings rules along is read before anything is looked up: it costs a moment of one core, and no round's list.
+        if let Err(code) = self.usable(&command.action).await? {
+            return Ok(Err(code));
+        }
         let mut looked_at = signed.looked_at;
         let listed = match self.subject(&command.action, &mut looked_at).await? {
             Ok(listed) => listed,
             Err(code) => return Ok(Err(code)),
         };
-        if let Err(code) = self.follower.read(|state| usable(state, &command.action)) {
-            return Ok(Err(code));
-        }
-        let mandate = match self.mandate(command, &listed, accepted_at) {
+        let mandate = match self.mandate(command, &listed, accepted_at).await? {
             Ok(mandate) => mandate,
             Err(code) => return Ok(Err(code)),
         };

@@ -8,6 +8,7 @@ use sluice_core::limits::GATE_WORDS_MAX;
 use sluice_core::log::entry::{GateMask, GateSigned, WordMask};
 use sluice_core::refusal::Code;
 use sluice_core::signing::address_signer;
+use sluice_core::state::State;
 
 use super::Verifier;
 use crate::error::EngineError;
@@ -52,6 +53,10 @@ impl Verifier {
             })
         });
         let Some(known) = known else { return Ok(Err(Code::UnknownGate)) };
+        // Masks are public: those known already are not worth a look at their signatures.
+        if self.follower.read(|state| is_known(state, signed)) {
+            return Ok(Err(Code::GateMismatch));
+        }
         for mask in &signed.words {
             let Some(digest) = known.digest(signed.version, mask) else { return Ok(Err(Code::GateMismatch)) };
             let by_key = address_signer(&known.signer)
@@ -68,4 +73,15 @@ impl Verifier {
         }
         Ok(Ok(()))
     }
+}
+
+/// Whether every mask says no more than the log knows.
+fn is_known(state: &State, signed: &GateSigned) -> bool {
+    let Some(campaign) = state.campaign(signed.campaign) else { return false };
+    signed.words.iter().all(|word| {
+        campaign
+            .approved
+            .get(&(word.round, word.word))
+            .is_some_and(|known| known.mask == word.mask && known.expiry >= word.expiry)
+    })
 }

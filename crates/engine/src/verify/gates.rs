@@ -75,7 +75,7 @@ struct Known {
     terms: GateTerms,
     /// Of each lineage the rule set in force, by name and bytes.
     rule_sets: Vec<(B256, Bytes)>,
-    /// Where the person is and was paid.
+    /// The addresses that a registrar bound to the person.
     addresses: Vec<Address>,
     decimals: u8,
     /// The position State was read at.
@@ -331,7 +331,7 @@ fn known(state: &State, campaign: CampaignId, round: u64, person: Option<B256>) 
         rule_sets.push((name, text));
     }
     let bound = person.and_then(|person| state.persons.get(&person));
-    let addresses = bound.map_or(Vec::new(), |p| p.former.iter().copied().chain([p.payee]).collect());
+    let addresses = bound.map_or(Vec::new(), |p| p.vouched.iter().copied().collect());
     Ok(Known {
         terms: gate.terms.clone(),
         rule_sets,

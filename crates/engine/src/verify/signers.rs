@@ -2,7 +2,7 @@
 //! person's own address.
 
 use alloy_primitives::{B256, Bytes};
-use sluice_core::command::{Approval, Command};
+use sluice_core::command::{Action, Approval, Command};
 use sluice_core::decide::SignerSeen;
 use sluice_core::ids::{BlockRef, ContractRef, DemandId};
 use sluice_core::refusal::Code;
@@ -83,8 +83,7 @@ fn known(state: &State, command: &Command) -> Result<Known, Code> {
     for (at, approval) in command.approvals.iter().enumerate() {
         let authority = approval.authority;
         let speaks = match (authority.is_zero(), at) {
-            // A person signs alone, with the address that is theirs; what it may do is decided at the position.
-            (true, _) => command.approvals.len() == 1 && address_signer(&approval.signer).is_some(),
+            (true, _) => is_own(state, command, &approval.signer),
             (false, 0) if !command.delegation.is_zero() => vendor(state, command) == Some(&approval.signer),
             (false, _) => state.authority_of(&approval.signer) == Some(authority),
         };
@@ -97,6 +96,21 @@ fn known(state: &State, command: &Command) -> Result<Known, Code> {
         return Err(Code::QuorumMissing);
     }
     Ok(Known { charter: charter.charter, set_version: charter.view.set_version, signers })
+}
+
+/// Whether a person signs about what is theirs, alone and with the address they are paid at. It is asked before any look-up:
+/// everybody has an address, and nobody else's affairs are worth work for strangers.
+fn is_own(state: &State, command: &Command, signer: &[u8]) -> bool {
+    let Some(address) = address_signer(signer) else { return false };
+    let alone = command.approvals.len() == 1 && command.mandate.is_zero() && command.delegation.is_zero();
+    alone
+        && match &command.action {
+            Action::ChangePayee { person, .. } => {
+                state.persons.get(person).is_some_and(|p| p.payee == address)
+            }
+            Action::FileAppeal { .. } => true,
+            _ => false,
+        }
 }
 
 fn vendor<'a>(state: &'a State, command: &Command) -> Option<&'a Bytes> {

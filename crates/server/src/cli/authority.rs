@@ -217,8 +217,8 @@ impl MandateFiles {
         let policies = self.policies.clone().unwrap_or_else(|| self.file.with_extension("cedar"));
         let (mut manifest, policies) = (text(&self.file)?, text(&policies)?);
         if let Some(holder) = self.holder {
-            let mut table: toml::Table = toml::from_str(&manifest)
-                .with_context(|| format!("{} is no TOML", self.file.display()))?;
+            let mut table: toml::Table =
+                toml::from_str(&manifest).with_context(|| format!("{} is no TOML", self.file.display()))?;
             table.insert("holder".to_owned(), toml::Value::String(holder.to_string()));
             manifest = toml::to_string(&table)?;
         }

@@ -181,7 +181,7 @@ pub struct Renew {
     of: Placed,
 }
 
-/// Let payments go on: end a hold. Who placed it signs, or three quarters of the institutions.
+/// Let payments go on: end a hold. Who placed it signs while nobody confirmed it, else three quarters of the institutions.
 #[derive(Debug, Args)]
 pub struct Release {
     #[command(flatten)]

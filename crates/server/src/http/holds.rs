@@ -72,10 +72,10 @@ pub(crate) struct PersonView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     payee: Option<Address>,
-    /// Addresses the person had before: attestations about them still count.
+    /// Addresses that a registrar bound: attestations about them are the person's.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<String>>)]
-    former: Option<Vec<Address>>,
+    vouched: Option<Vec<Address>>,
     /// The institution that made the person known.
     #[schema(value_type = String)]
     registrar: B256,
@@ -135,7 +135,7 @@ pub(crate) async fn show_person(
         Some(PersonView {
             person: id,
             payee: caller.has_key().then_some(known.payee),
-            former: caller.has_key().then(|| known.former.iter().copied().collect()),
+            vouched: caller.has_key().then(|| known.vouched.iter().copied().collect()),
             registrar: known.registrar,
             holds: log.holds.iter().filter(|(_, hold)| on_person(hold)).map(|(at, _)| *at).collect(),
             version: known.version,

@@ -12,14 +12,14 @@ use sluice_chain::signer::Account;
 use sluice_core::sample::wallet_key;
 
 /// A running development node.
-pub struct Node {
+pub(crate) struct Node {
     process: Child,
-    pub dir: PathBuf,
-    pub url: String,
-    pub rpc: String,
-    pub token: String,
+    pub(crate) dir: PathBuf,
+    pub(crate) url: String,
+    pub(crate) rpc: String,
+    pub(crate) token: String,
     database: String,
-    pub operator_key: String,
+    pub(crate) operator_key: String,
 }
 
 impl Drop for Node {
@@ -31,7 +31,7 @@ impl Drop for Node {
 }
 
 impl Node {
-    pub fn start(name: &str) -> Self {
+    pub(crate) fn start(name: &str) -> Self {
         let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
         let _ = std::fs::remove_dir_all(&dir);
         let mut process = Command::new(env!("CARGO_BIN_EXE_sluice"))
@@ -61,29 +61,29 @@ impl Node {
         Self { process, dir, url, rpc: rpc.to_owned(), token: token.to_owned(), database, operator_key }
     }
 
-    pub fn keys(&self, names: &[&str]) -> Vec<String> {
+    pub(crate) fn keys(&self, names: &[&str]) -> Vec<String> {
         let file = |name: &str| self.dir.join("keys").join(name).display().to_string();
         let keys = names.iter().flat_map(|name| ["--key".to_owned(), file(name)]);
         keys.chain(["--password-file".to_owned(), file("password")]).collect()
     }
 
-    pub fn gas(&self) -> Vec<String> {
+    pub(crate) fn gas(&self) -> Vec<String> {
         self.gas_of("operator")
     }
 
-    pub fn gas_of(&self, name: &str) -> Vec<String> {
+    pub(crate) fn gas_of(&self, name: &str) -> Vec<String> {
         let file = |name: &str| self.dir.join("keys").join(name).display().to_string();
         vec!["--gas-key".into(), file(name), "--gas-password-file".into(), file("password")]
     }
 
     /// Cuts a command between log and chain: its gas is to be paid by an account without coin.
     #[track_caller]
-    pub fn cut(&self, command: &str, keys: &[String]) {
+    pub(crate) fn cut(&self, command: &str, keys: &[String]) {
         let (_, told) = self.refused(command, &[self.gas_of("wallet-29"), keys.to_vec()]);
         assert!(told.to_lowercase().contains("insufficient funds"), "{told}");
     }
 
-    pub fn sluice(&self, command: &str, more: &[Vec<String>]) -> Output {
+    pub(crate) fn sluice(&self, command: &str, more: &[Vec<String>]) -> Output {
         Command::new(env!("CARGO_BIN_EXE_sluice"))
             .args(command.split_whitespace())
             .args(more.concat())
@@ -97,7 +97,7 @@ impl Node {
 
     /// Runs a command that must succeed and gives its line of JSON.
     #[track_caller]
-    pub fn done(&self, command: &str, more: &[Vec<String>]) -> Value {
+    pub(crate) fn done(&self, command: &str, more: &[Vec<String>]) -> Value {
         let output = self.sluice(&format!("{command} --json"), more);
         let told = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{command}: {told}{}", String::from_utf8_lossy(&output.stdout));
@@ -107,7 +107,7 @@ impl Node {
 
     /// Runs a command that must fail; gives its exit code and what it said.
     #[track_caller]
-    pub fn refused(&self, command: &str, more: &[Vec<String>]) -> (i32, String) {
+    pub(crate) fn refused(&self, command: &str, more: &[Vec<String>]) -> (i32, String) {
         let output = self.sluice(command, more);
         assert!(!output.status.success(), "{command} succeeded");
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -115,12 +115,12 @@ impl Node {
     }
 }
 
-pub fn words(text: &str) -> Vec<String> {
+pub(crate) fn words(text: &str) -> Vec<String> {
     text.split_whitespace().map(str::to_owned).collect()
 }
 
 /// A list of so many sample wallets, one token each more than the one before.
-pub fn list(node: &Node, wallets: u32) -> PathBuf {
+pub(crate) fn list(node: &Node, wallets: u32) -> PathBuf {
     let rows = (0..wallets).map(|number| {
         format!("{},{}\n", Account::from_bytes(&wallet_key(number)).unwrap().address(), number + 1)
     });
@@ -130,7 +130,7 @@ pub fn list(node: &Node, wallets: u32) -> PathBuf {
 }
 
 /// A sample wallet's key file, as its owner would have one.
-pub fn wallet(node: &Node, number: u32) -> (Vec<String>, String) {
+pub(crate) fn wallet(node: &Node, number: u32) -> (Vec<String>, String) {
     let account = Account::from_bytes(&wallet_key(number)).unwrap();
     let name = format!("wallet-{number}");
     account.write_keystore(&node.dir.join("keys"), &name, "development only").unwrap();

@@ -95,7 +95,11 @@ pub(crate) async fn hold_release_and_are_told_what_changed(ground: &Ground) {
     assert_eq!(changed.last().unwrap()["seq"], confirmed["seq"]);
     assert!(changed.last().unwrap()["command"]["reason"]["sha256"].is_string());
     let path = format!("/v1/commands/{}/{}", uuid::Uuid::nil(), stale["id"].as_str().unwrap());
-    assert_eq!(client.get(&path).await.is(200)["changed"], stale["changed"], "found again, with the same answer");
+    assert_eq!(
+        client.get(&path).await.is(200)["changed"],
+        stale["changed"],
+        "found again, with the same answer"
+    );
     ground.order(0..1, Action::Release { hold }, confirmed["seq"].as_u64().unwrap()).await.is(201);
     assert!(!items(&client.get("/v1/holds").await.is(200)).iter().any(|h| h["hold"] == hold));
 }
@@ -109,7 +113,7 @@ pub(crate) async fn bind_persons_whom_strangers_do_not_see(ground: &Ground) {
     let bound = ground.order(0..2, Action::BindPerson { person, payee }, 0).await.is(201);
     let known = client.get(&path).await.is(200);
     assert_eq!(known["version"], bound["seq"]);
-    assert!(known.get("payee").is_none() && known.get("former").is_none(), "{known}");
+    assert!(known.get("payee").is_none() && known.get("vouched").is_none(), "{known}");
     assert_eq!(own.get(&path).await.is(200)["payee"], json!(payee));
     let held = ground.order(0..1, Action::Hold { target: HoldTarget::Person { person } }, 0).await.is(201);
     let holds = client.get("/v1/holds").await.is(200);

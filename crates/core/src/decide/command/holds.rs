@@ -1,7 +1,5 @@
 //! Holds at their position. A hold stops what no batch carries yet; what one carries already is named in the entry.
 
-use alloy_primitives::B256;
-
 use super::Examined;
 use crate::command::{Command, HoldTarget};
 use crate::decide::{CommandFacts, Listed};
@@ -25,12 +23,19 @@ pub(super) fn place(
         return Err(Code::TooMany.into());
     }
     covers.retain(|covered| state.is_owed(covered));
-    if covers.is_empty() && matches!(target, HoldTarget::Entitlements { .. }) {
+    let named = matches!(target, HoldTarget::Entitlements { .. });
+    if covers.is_empty() && named {
         return Err(Code::AlreadyPaid.into());
     }
-    let mut alone = used(state, proposer(command), now);
     if state.is_alone(command) {
-        alone.held = alone.held.saturating_add(covers.len() as u64);
+        covers.retain(|covered| !state.held_before(proposer(command), covered));
+        if covers.is_empty() && named {
+            return Err(Code::HoldLimit.into());
+        }
+    }
+    let mut alone = state.hold_use.get(&proposer(command)).copied().unwrap_or_default();
+    if state.is_alone(command) {
+        alone = used(alone, now).plus(&covers, now);
         if alone.held > HOLDS_ALONE_MAX {
             return Err(Code::HoldLimit.into());
         }
@@ -63,12 +68,10 @@ fn listed(state: &State, facts: &CommandFacts, target: &HoldTarget) -> Option<Ve
     whole.then_some(items)
 }
 
-/// What an institution held alone in the present window.
-fn used(state: &State, by: B256, now: Millis) -> HoldUse {
-    match state.hold_use.get(&by) {
-        Some(used) if now.saturating_sub(used.since) < millis(HOLD_ALONE) => *used,
-        _ => HoldUse { since: now, held: 0 },
-    }
+/// What still counts of what an institution held alone: everything, until it has placed nothing for as long as such a hold
+/// lasts. A window counted from its first hold would let it place twice as many around the window's end.
+fn used(before: HoldUse, now: Millis) -> HoldUse {
+    if now.saturating_sub(before.last) < millis(HOLD_ALONE) { before } else { HoldUse::default() }
 }
 
 /// A hold that was confirmed or renewed lasts another while from now on.

@@ -152,7 +152,8 @@ fn needs(state: &State, command: &Command) -> Needs {
         Action::Release { hold } => match state.holds.get(hold) {
             // What M institutions placed together no single one of them ends.
             Some(Hold { target: HoldTarget::Campaign { .. }, .. }) => chartered(threshold),
-            hold => or_own(three_quarters, hold.map(|h| h.placed_by)),
+            // Nor what a second one confirmed.
+            hold => or_own(three_quarters, hold.filter(|h| h.confirmed_by.is_none()).map(|h| h.placed_by)),
         },
         Action::BindPerson { .. }
         | Action::RevokeAttestation { .. }

@@ -104,7 +104,7 @@ fn told() -> Vec<(&'static str, Action, Outcome)> {
     let placed = HoldPlaced {
         until: 80,
         covers: vec![covered],
-        alone: HoldUse { since: 81, held: 82 },
+        alone: HoldUse { last: 81, held: 82 },
         in_flight: vec![(e(7), id(), 18)],
     };
     let held = || Outcome::Held(placed.clone());

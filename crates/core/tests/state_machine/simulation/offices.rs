@@ -325,7 +325,7 @@ impl Simulation {
             let (appeal, _) = self.world.done(file);
             self.world.order(&[2, 3], Action::AnswerAppeal { appeal, upheld });
             if !upheld {
-                self.world.order(&[1], Action::Release { hold });
+                self.world.order(&[1, 2, 3], Action::Release { hold });
             }
         }
         self.world.order(&[1, 2], Action::BindPerson { person: person(40), payee: recipient(1) });
