@@ -145,7 +145,7 @@ impl ExportReader {
     ///
     /// # Errors
     /// When the file cannot be read, or ends before its end: it was cut, and `export` resumes it.
-    pub fn next(&mut self) -> Result<Option<Page>, EvidenceError> {
+    pub fn next_page(&mut self) -> Result<Option<Page>, EvidenceError> {
         if self.ended {
             return Ok(None);
         }

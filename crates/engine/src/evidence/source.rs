@@ -17,6 +17,7 @@ pub const PAGE_ROWS: u16 = 1_000;
 
 /// A log to read.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "one exists at a time")]
 pub enum LogSource {
     /// A database, read only.
     Database {
@@ -116,6 +117,7 @@ impl LogSource {
 pub struct Pages(Inner);
 
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one exists at a time")]
 enum Inner {
     Database { store: Store, stream: StreamId, after: Seq },
     Export(ExportReader),
@@ -135,7 +137,7 @@ impl Pages {
                 }
                 Ok((!page.rows.is_empty()).then_some(page))
             }
-            Inner::Export(reader) => reader.next(),
+            Inner::Export(reader) => reader.next_page(),
         }
     }
 

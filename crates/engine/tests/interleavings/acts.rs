@@ -27,8 +27,8 @@ use crate::support::{World, account, decided, eventually, wallet};
 pub const PEOPLE: u32 = 24;
 const FAR_MILLIS: u64 = 40_000_000_000_000;
 const OFFICE: B256 = B256::repeat_byte(0x33);
-const POLICIES: &str = "@id(\"brakes\")\n@limit_count(\"6\")\npermit (principal, action in [Action::\"hold\", \
-    Action::\"release\", Action::\"bind_person\", Action::\"file_appeal\"], resource);\n";
+/// What the office may do, up to so many things in all.
+const POLICIES: &str = include_str!("office.cedar");
 
 pub fn person(i: u32) -> B256 {
     B256::from(U256::from(0xd000 + i))
