@@ -170,7 +170,16 @@ fn rules_and_gate(node: &Node, campaign: &str) {
     let register = format!("authority register Ministry --add {address} --id-of {MINISTRY}");
     node.done(&register, std::slice::from_ref(&two));
     let rules = sample("residency");
-    let proposed = node.done(&format!("rules propose {rules}"), std::slice::from_ref(&key));
+    let (_, told) = node.refused(&format!("rules propose {rules}"), std::slice::from_ref(&key));
+    assert!(told.contains("mandate_missing"), "{told}");
+    let mandate = node.dir.join("ministry.toml");
+    std::fs::write(&mandate, "name = \"ministry\"\nversion = \"1\"\n").unwrap();
+    let may = "@id(\"rules\") permit (principal, action == Action::\"propose_rules\", resource);";
+    std::fs::write(mandate.with_extension("cedar"), may).unwrap();
+    let grant = format!("authority mandate grant {} --holder {MINISTRY}", mandate.display());
+    let granted = node.done(&grant, std::slice::from_ref(&two));
+    let propose = format!("rules propose {rules} --mandate {}", granted["mandate"].as_str().unwrap());
+    let proposed = node.done(&propose, std::slice::from_ref(&key));
     let name = proposed["rules"].as_str().unwrap();
     let activate = format!("rules activate {rules} --authority {MINISTRY}");
     let (_, told) = node.refused(&activate, std::slice::from_ref(&key));

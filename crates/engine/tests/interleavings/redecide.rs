@@ -107,7 +107,13 @@ async fn input(
         }
         Demand::Command(command) => {
             let verdict = facts(world, snapshot, state, &command, &evidence)?;
-            Input::Command(VerifiedCommand { key, id, command, verdict: Ok(verdict) })
+            Input::Command(VerifiedCommand {
+                key,
+                id,
+                accepted_at: accepted.accepted_at,
+                command,
+                verdict: Ok(verdict),
+            })
         }
         Demand::Gate(_) => return None,
     })

@@ -30,6 +30,7 @@ pub struct Attestation {
 }
 
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "one is parsed for each run")]
 enum What {
     /// Hand attestations in, one in each line as the systems' programs write them. What was handed in before is no error,
     /// so a second run goes on where the first was cut.

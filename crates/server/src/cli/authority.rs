@@ -233,7 +233,7 @@ impl Grant {
         let purpose = format!("grant {} the mandate {} {}", mandate.holder, mandate.name, mandate.version);
         let terms = MandateTerms { holder: mandate.holder, text: mandate.encode().into() };
         let order = Order::to_log(purpose, Action::GrantMandate(terms));
-        self.order.give(order, |given| named(given)).await
+        self.order.give(order, named).await
     }
 }
 
@@ -281,7 +281,7 @@ impl Delegate {
         self.order.authority.get_or_insert(self.institution);
         let purpose = format!("let {} do {:?} for {}", terms.vendor, terms.actions, terms.authority);
         let order = Order::to_log(purpose, Action::Delegate(terms));
-        self.order.give(order, |given| named(given)).await
+        self.order.give(order, named).await
     }
 }
 

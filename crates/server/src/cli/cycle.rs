@@ -152,7 +152,7 @@ impl Next {
                     summary.gone.add(amount)?;
                     touched.add(amount)?;
                 }
-                (Change::Change(amount), Some(old)) => {
+                (Change::Amend(amount), Some(old)) => {
                     list.insert(key, amount);
                     summary.changed.add(amount)?;
                     touched.add(old)?;

@@ -19,7 +19,7 @@ pub(super) enum Change {
     /// Take it off the list.
     Remove,
     /// Give it another amount.
-    Change(Amount),
+    Amend(Amount),
 }
 
 /// States of a report in which nothing is owed any more, or nothing must be paid again.
@@ -54,7 +54,7 @@ pub(super) fn changes(path: &Path, persons: bool, decimals: u8) -> anyhow::Resul
         let change = match table.get(record, "change") {
             "add" => Change::Add(table.amount(*row, record, decimals)?),
             "remove" => Change::Remove,
-            "change" => Change::Change(table.amount(*row, record, decimals)?),
+            "change" => Change::Amend(table.amount(*row, record, decimals)?),
             other => {
                 bail!(
                     "{}, row {row}, column change: {other:?} is none of add, remove, change",

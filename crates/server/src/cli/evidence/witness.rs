@@ -91,7 +91,7 @@ impl Witness {
             if let Some((head, note)) = newer {
                 let note = cosigner.cosign(&note, client_now())?;
                 keep(&self.out, &note)?;
-                print!("{note}\n");
+                println!("{note}");
                 last = Some(LastSeen { size: head.head.size, root: head.head.root });
             }
             if self.once {
