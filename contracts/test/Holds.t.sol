@@ -247,10 +247,12 @@ contract HoldsTest is Gated {
     }
 
     function test_approvalsServeOnceAndForWhatTheySay() public {
-        TestTree.Tree memory t = people(8);
+        TestTree.Tree memory t = people(300);
         uint256 r = opened(t, Mode.PUSH);
         uint256 other = opened(t, Mode.PUSH);
         Approval memory a = asHold(r, 0, 0x3, 0, 3);
+        vm.expectPartialRevert(IDistributor.IndexOutOfRange.selector);
+        dist.hold(r, 2, 0x3, "why", nonce, a);
         bytes4 bad = ICharter.BadAuthoritySignature.selector;
         vm.expectPartialRevert(bad);
         dist.hold(other, 0, 0x3, "why", nonce, a);

@@ -157,6 +157,7 @@ const MUTANTS = [
   ['sweep under a campaign-wide hold', ROUNDS, 'if (_campaign.heldUntil > block.timestamp) revert Paused(_campaign.heldUntil);', '', 'Holds'],
   ['a lane without its gate', SETTLEMENT, '_requireGate(gate, chunk.roundNo, chunk.word, chunk.mask, gates[i]);', '', 'GatesInvariants'],
   ['grace after a hold', ROUNDS, 'uint64(closed > lastEnd ? closed : lastEnd)', 'uint64(closed + 0 * lastEnd)', 'Holds'],
+  ['word of a hold', 'src/distributor/Holds.sol', '_requireInTree(hot.depth(), word, mask);', 'mask;', 'Holds'],
 ];
 
 /** Only the clone's own suite needs the clone: without it a Distributor's mutant compiles in half the time. */

@@ -8,8 +8,8 @@ use sluice_core::command::Action;
 use sluice_core::ids::CampaignId;
 
 use super::block_on;
-use super::order::{OnChain, OnChainArgs, Order, OrderArgs, distributor};
-use super::reach::answer;
+use super::order::{OnChainArgs, Order, OrderArgs, distributor};
+use super::reach::{OperatorArgs, answer};
 use super::sign::papers::Deed;
 
 pub mod terms;
@@ -51,7 +51,7 @@ struct Install {
     /// The gate's file, the same as for `define`.
     file: PathBuf,
     #[command(flatten)]
-    on_chain: OnChainArgs,
+    operator: OperatorArgs,
     #[command(flatten)]
     order: OrderArgs,
 }
@@ -93,9 +93,8 @@ impl Define {
 }
 
 impl Install {
-    fn run(mut self) -> anyhow::Result<ExitCode> {
+    fn run(self) -> anyhow::Result<ExitCode> {
         let terms = GateFile::read(&self.file)?.terms(self.campaign)?;
-        self.on_chain.on_chain = Some(OnChain::Only);
         block_on(async {
             let (chain, distributor) = distributor(&self.order.node, self.campaign).await?;
             let (version, rules_hash, signer) = (terms.version, terms.hash(), terms.signer);
@@ -106,7 +105,7 @@ impl Install {
                 deeds: vec![deed],
                 chain: Some(chain),
             };
-            self.order.give_with(order, &self.on_chain, |_| Vec::new()).await
+            self.order.give_with(order, &OnChainArgs::only(self.operator), |_| Vec::new()).await
         })
     }
 }

@@ -94,6 +94,16 @@ pub enum OnChain {
 }
 
 impl OnChainArgs {
+    /// For an order that only contracts are given.
+    pub fn only(operator: OperatorArgs) -> Self {
+        Self {
+            on_chain: Some(OnChain::Only),
+            rpc: Some(operator.chain.rpc),
+            gas_key: Some(operator.gas_key),
+            gas_password_file: Some(operator.gas_password_file),
+        }
+    }
+
     fn operator(&self) -> anyhow::Result<OperatorArgs> {
         let missing = |option: &str| format!("--on-chain needs {option}");
         Ok(OperatorArgs {
@@ -360,6 +370,7 @@ fn told(error: ApiError, command: &Command) -> anyhow::Error {
         ApiError::Refused(refused) => refused.problem.get("changed_at").and_then(Value::as_u64),
         _ => None,
     };
+    let as_person = command.approvals.first().is_some_and(|approval| approval.authority.is_zero());
     let advice = match (error.code(), changed) {
         (Some("stale"), Some(at)) => format!(
             "the subject changed at {at}, its authors saw {}; look at it as it is now and order again",
@@ -370,6 +381,9 @@ fn told(error: ApiError, command: &Command) -> anyhow::Error {
         }
         (Some("mandate_missing"), _) => {
             "name a mandate of the institution that signs with --mandate ID".to_owned()
+        }
+        (Some("not_authorized"), _) if as_person => {
+            "sign with the key of the address that receives for the person, or that is listed".to_owned()
         }
         (Some("not_authorized"), _) => {
             "sign with a key in force; for an institution outside the Charter say --authority ID".to_owned()
