@@ -41,7 +41,7 @@ enum What {
 
 #[derive(Debug, Args)]
 struct Register {
-    /// Its name; its id is derived from it unless --id-of is given.
+    /// Its name; its id is derived from it as the Charter derives ids, unless --id-of is given.
     name: String,
     /// A key, ERC-7913 signer bytes; an address for an account. May be repeated.
     #[arg(long = "add", value_name = "KEY", required = true)]

@@ -38,7 +38,8 @@ enum What {
 struct Define {
     /// The campaign.
     campaign: CampaignId,
-    /// The gate's file: version, key, rule sets, attestations (docs/API.md shows one).
+    /// The gate's file, TOML: version, signer, [[rule_sets]] with owner and lineage, [[attestations]] with name and
+    /// [attestations.accepts].
     file: PathBuf,
     #[command(flatten)]
     order: OrderArgs,
