@@ -20,7 +20,7 @@ use super::audit::person_of;
 use crate::support::{STREAM, World};
 
 /// What verification may have said before the position was asked: such a refusal need not follow from State alone.
-const VERIFIED: [Code; 8] = [
+const VERIFIED: [Code; 9] = [
     Code::NotAuthorized,
     Code::BadSignature,
     Code::MandateMissing,
@@ -29,6 +29,8 @@ const VERIFIED: [Code; 8] = [
     Code::DelegationDenies,
     Code::UnknownRules,
     Code::BadRules,
+    // Nobody handed it in: only the rows beside the log know.
+    Code::AttestationMissing,
 ];
 
 #[derive(Default)]
