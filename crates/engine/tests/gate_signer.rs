@@ -184,6 +184,9 @@ async fn what_arrives_between_verification_and_decision_must_permit_it_too() {
     for (i, yearly) in [(3, 8_000), (4, 90_000)] {
         world.attest(&other, &gated.issuer, wallet(i).address(), INCOME, earns(yearly)).await;
     }
+    // The leader knows the database's clock by a few milliseconds only; what is decided now must come after both.
+    let kept = term.store.database_now().await.expect("a clock");
+    eventually("the leader's clock is past both", || async { (term.clock.now() > kept).then_some(()) }).await;
     let before = term.seq();
     for input in verified {
         term.verified.send((world.campaign, input)).await.expect("the sequencer runs");

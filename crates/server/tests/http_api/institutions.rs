@@ -84,11 +84,14 @@ pub(crate) async fn hold_release_and_are_told_what_changed(ground: &Ground) {
     let person = ground.snapshot.person(index).unwrap();
     assert_eq!(seen["entitlements"][0]["person"], json!(person));
 
-    // Another institution cannot end it; the placer can, once; who saw it before is told what changed.
+    // Another institution cannot end it; who saw it before is told what changed.
     ground.order(1..2, Action::Release { hold }, hold).await.refused(422, "not_placer");
     let confirmed = ground.order(1..2, Action::ConfirmHold { hold }, hold).await.is(201);
     assert!(confirmed["outcome"]["until"].as_u64() > outcome["until"].as_u64());
-    let stale = ground.order(0..1, Action::Release { hold }, hold).await.refused(422, "stale");
+    let now = confirmed["seq"].as_u64().unwrap();
+    // What a second one confirmed is no longer its placer's alone to end.
+    ground.order(0..1, Action::Release { hold }, now).await.refused(422, "not_placer");
+    let stale = ground.order(0..3, Action::Release { hold }, hold).await.refused(422, "stale");
     assert_eq!(stale["changed_at"], confirmed["seq"]);
     let changed = stale["changed"].as_array().unwrap();
     assert_eq!(changed.last().unwrap()["command"]["action"], "confirm_hold", "{stale:#}");
@@ -100,7 +103,7 @@ pub(crate) async fn hold_release_and_are_told_what_changed(ground: &Ground) {
         stale["changed"],
         "found again, with the same answer"
     );
-    ground.order(0..1, Action::Release { hold }, confirmed["seq"].as_u64().unwrap()).await.is(201);
+    ground.order(0..3, Action::Release { hold }, now).await.is(201);
     assert!(!items(&client.get("/v1/holds").await.is(200)).iter().any(|h| h["hold"] == hold));
 }
 

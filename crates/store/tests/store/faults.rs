@@ -155,9 +155,16 @@ async fn a_group_given_up_for_lost_that_commits_later_leaves_no_gap() {
         outcome = writer.append((3..6).map(demand).collect()) => panic!("{outcome:?}"),
         () = proxy.held() => {}
     }
+    // What the proxy passed on is not yet done: only then has the group its numbers.
+    let mut raw = db.raw().await;
+    let inserted = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+                    AND backend_xid IS NOT NULL AND wait_event = 'ClientRead'";
+    until("the group's rows", async || {
+        sqlx::query_scalar::<_, i64>(inserted).fetch_one(&mut raw).await.unwrap() > 0
+    })
+    .await;
     // The next group takes the same numbers, and so has to wait for it.
     let next = tokio::spawn(async move { writer.append((6..8).map(demand).collect()).await });
-    let mut raw = db.raw().await;
     let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'
                    AND pid IN (SELECT pid FROM pg_stat_activity WHERE datname = current_database())";
     until("the next group to wait", async || {
