@@ -32,12 +32,20 @@ pub(crate) fn open_lock(path: &Path) -> Result<File> {
     options.create(true).truncate(false).read(true).write(true).open(path).map_err(Error::io("open", path))
 }
 
+/// How long a lock that was let go may still be seen taken: a process that forks at that moment holds a copy of its file
+/// until its own program begins.
+const FORKS_END: Duration = Duration::from_millis(500);
+
 /// Takes a lock if it is free.
 pub(crate) fn try_lock(file: &File, path: &Path) -> Result<bool> {
-    match file.try_lock() {
-        Ok(()) => Ok(true),
-        Err(TryLockError::WouldBlock) => Ok(false),
-        Err(TryLockError::Error(error)) => Err(Error::io("lock", path)(error)),
+    let end = Instant::now() + FORKS_END;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(true),
+            Err(TryLockError::WouldBlock) if Instant::now() > end => return Ok(false),
+            Err(TryLockError::WouldBlock) => pause(),
+            Err(TryLockError::Error(error)) => return Err(Error::io("lock", path)(error)),
+        }
     }
 }
 
