@@ -16,7 +16,7 @@ use sluice_core::command::RoundTerms;
 use sluice_core::ids::{BatchNo, BlockRef, CampaignId, EntitlementId, Epoch, RoundNo};
 use sluice_core::log::entry::WordMask;
 
-use crate::bindings::{Distributor, TestToken};
+use crate::bindings::TestToken;
 use crate::decode::total;
 use crate::endpoint::Endpoint;
 use crate::error::ChainError;
@@ -26,7 +26,7 @@ use crate::rpc::Chain;
 
 mod decoded;
 pub(crate) use decoded::distributor_event;
-use decoded::{charter_event, undecodable};
+use decoded::{charter_event, is_hold, located, undecodable};
 
 /// A campaign's contracts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -491,21 +491,4 @@ impl Sources {
             _ => Ok(None),
         }
     }
-}
-
-fn located(log: &Log, event: Event) -> Result<(BlockRef, Located), ChainError> {
-    let missing = || ChainError::Malformed {
-        what: "a log",
-        problem: "it lacks its block, transaction or index; the node gave a pending one".to_owned(),
-    };
-    let number = log.block_number.ok_or_else(missing)?;
-    let hash = log.block_hash.ok_or_else(missing)?;
-    let tx_hash = log.transaction_hash.ok_or_else(missing)?;
-    let log_index = log.log_index.ok_or_else(missing)?;
-    Ok((BlockRef { number, hash }, Located { tx_hash, log_index, event }))
-}
-
-fn is_hold(log: &Log) -> bool {
-    let holds = [Distributor::HoldPlaced::SIGNATURE_HASH, Distributor::HoldEnded::SIGNATURE_HASH];
-    log.topic0().is_some_and(|topic| holds.contains(topic))
 }

@@ -2,10 +2,10 @@
 
 use alloy::rpc::types::Log;
 use alloy_primitives::U256;
-use alloy_sol_types::SolEventInterface;
-use sluice_core::ids::{CampaignId, EntitlementId};
+use alloy_sol_types::{SolEvent, SolEventInterface};
+use sluice_core::ids::{BlockRef, CampaignId, EntitlementId};
 
-use super::{CampaignEvent, CharterEvent};
+use super::{CampaignEvent, CharterEvent, Event, Located};
 use crate::bindings::{Charter, Distributor};
 use crate::decode::{round_terms, small, total, word_mask};
 use crate::error::ChainError;
@@ -125,4 +125,23 @@ pub(super) fn charter_event(log: &Log) -> Result<CharterEvent, ChainError> {
         E::ChangeScheduled(e) => CharterEvent::ChangeScheduled { id: e.id, ready_at: Some(e.readyAt) },
         E::ChangeCancelled(e) => CharterEvent::ChangeScheduled { id: e.id, ready_at: None },
     })
+}
+
+/// Where a log stands.
+pub(super) fn located(log: &Log, event: Event) -> Result<(BlockRef, Located), ChainError> {
+    let missing = || ChainError::Malformed {
+        what: "a log",
+        problem: "it lacks its block, transaction or index; the node gave a pending one".to_owned(),
+    };
+    let number = log.block_number.ok_or_else(missing)?;
+    let hash = log.block_hash.ok_or_else(missing)?;
+    let tx_hash = log.transaction_hash.ok_or_else(missing)?;
+    let log_index = log.log_index.ok_or_else(missing)?;
+    Ok((BlockRef { number, hash }, Located { tx_hash, log_index, event }))
+}
+
+/// Whether a log speaks of a hold.
+pub(super) fn is_hold(log: &Log) -> bool {
+    let holds = [Distributor::HoldPlaced::SIGNATURE_HASH, Distributor::HoldEnded::SIGNATURE_HASH];
+    log.topic0().is_some_and(|topic| holds.contains(topic))
 }
