@@ -1,0 +1,83 @@
+//! Saying first what a run will take here, and refusing one that cannot end well.
+
+use crate::machine;
+use anyhow::{Context, ensure};
+use std::path::Path;
+use std::time::Duration;
+
+/// What a run takes at most.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Needs {
+    /// Roughly how long.
+    pub time: Duration,
+    /// Bytes on disk, beside what a former run left.
+    pub disk: u64,
+    /// Bytes of memory beyond the page cache.
+    pub memory: u64,
+}
+
+/// Left free on the disk by every run: a disk that is full to the last byte harms others.
+const DISK_RESERVE: u64 = 1 << 30;
+
+impl Needs {
+    /// Says it on standard error, and refuses when disk or memory is not there.
+    pub(crate) fn announce(&self, what: &str, folder: &Path) -> anyhow::Result<()> {
+        let free = machine::disk_free(folder)
+            .with_context(|| format!("cannot look at the disk under {}", folder.display()))?;
+        let memory = machine::memory_free();
+        eprintln!(
+            "{what}: about {} s here, {} of disk in {} ({} free), {} of memory ({} free)",
+            self.time.as_secs().max(1),
+            bytes(self.disk),
+            folder.display(),
+            bytes(free),
+            bytes(self.memory),
+            bytes(memory),
+        );
+        ensure!(
+            free >= self.disk + DISK_RESERVE,
+            "the disk under {} has {} free, and {} would be needed with 1 GiB to spare; free some, or name another \
+             folder",
+            folder.display(),
+            bytes(free),
+            bytes(self.disk + DISK_RESERVE),
+        );
+        ensure!(
+            memory >= self.memory,
+            "{} of memory are free, and {} would be needed; take fewer rows",
+            bytes(memory),
+            bytes(self.memory),
+        );
+        Ok(())
+    }
+}
+
+/// A number of bytes for people.
+pub(crate) fn bytes(count: u64) -> String {
+    match count {
+        0..0x10_0000 => format!("{} KiB", count.div_ceil(1 << 10)),
+        0x10_0000..0x4000_0000 => format!("{} MiB", count >> 20),
+        _ => format!("{}.{} GiB", count >> 30, (count >> 20) % 1024 * 10 / 1024),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_for_people() {
+        let cases = [(1, "1 KiB"), (5 << 20, "5 MiB"), (3 << 29, "1.5 GiB"), (100 << 30, "100.0 GiB")];
+        for (count, text) in cases {
+            assert_eq!(bytes(count), text);
+        }
+    }
+
+    #[test]
+    fn a_disk_too_small_is_refused_before_the_work() {
+        let needs = Needs { disk: u64::MAX / 2, ..Needs::default() };
+        let error = needs.announce("test", Path::new("/")).unwrap_err().to_string();
+        assert!(error.contains("the disk under / has") && error.contains("would be needed"), "{error}");
+        assert!(Needs::default().announce("test", Path::new("/no such folder")).is_err());
+    }
+}

@@ -1,0 +1,146 @@
+//! The machine a measurement runs on: what it is, and what this process takes of it.
+
+use crate::report::Show;
+use clap::Args;
+use serde::Serialize;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// What can be said of this machine.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Machine {
+    /// The processor's name.
+    pub processor: String,
+    /// Cores this process may use.
+    pub cores: usize,
+    /// Bytes of memory.
+    pub memory: u64,
+    /// The system's load over the last minute when the run began: others' work shows here.
+    pub load: f64,
+}
+
+impl Machine {
+    /// This one.
+    pub(crate) fn here() -> Self {
+        let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let processor = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+        let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+        Self {
+            processor: processor.map_or_else(|| "unknown".to_owned(), |(_, name)| name.to_owned()),
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            memory: kilobytes("/proc/meminfo", "MemTotal:"),
+            load: load.split(' ').next().and_then(|text| text.parse().ok()).unwrap_or(0.0),
+        }
+    }
+}
+
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let memory = self.memory >> 30;
+        write!(f, "{}, {} cores, {memory} GiB, load {:.1}", self.processor, self.cores, self.load)
+    }
+}
+
+/// Bytes free for this user on the disk under `path`.
+pub(crate) fn disk_free(path: &Path) -> std::io::Result<u64> {
+    let disk = rustix::fs::statvfs(path)?;
+    Ok(disk.f_bavail * disk.f_frsize)
+}
+
+/// Bytes of memory that can be had without swapping.
+pub(crate) fn memory_free() -> u64 {
+    kilobytes("/proc/meminfo", "MemAvailable:")
+}
+
+/// The memory of this process beyond the page cache, now.
+fn memory_now() -> u64 {
+    kilobytes("/proc/self/status", "RssAnon:")
+}
+
+/// A line such as `MemTotal: 12 kB`, in bytes; 0 where the system does not say.
+fn kilobytes(file: &str, name: &str) -> u64 {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    let number = line.and_then(|line| line.trim().split(' ').next()?.parse::<u64>().ok());
+    number.unwrap_or(0) << 10
+}
+
+/// How often [`MemoryPeak`] looks.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// Watches this process's memory beyond the page cache. The system keeps a peak of its own (`VmHWM`), but that one
+/// counts mapped file pages too.
+#[derive(Debug)]
+pub(crate) struct MemoryPeak {
+    stop: Sender<()>,
+    watcher: JoinHandle<u64>,
+}
+
+impl MemoryPeak {
+    /// Begins to watch.
+    pub(crate) fn watch() -> Self {
+        let (stop, stopped) = channel();
+        let watcher = std::thread::spawn(move || {
+            let mut peak = memory_now();
+            while stopped.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+                peak = peak.max(memory_now());
+            }
+            peak.max(memory_now())
+        });
+        Self { stop, watcher }
+    }
+
+    /// The highest number of bytes seen since.
+    pub(crate) fn end(self) -> u64 {
+        drop(self.stop);
+        self.watcher.join().expect("reading /proc does not panic")
+    }
+}
+
+/// Seconds of processor time this process has used, all threads together: user and system.
+pub(crate) fn cpu_seconds() -> (f64, f64) {
+    let usage = rustix::process::getrusage(rustix::process::RusageWho::RUSAGE_SELF);
+    let seconds = |time: rustix::process::Timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
+    (seconds(usage.ru_utime), seconds(usage.ru_stime))
+}
+
+/// `sluice-load machine`.
+#[derive(Debug, Args)]
+pub(crate) struct MachineArgs {
+    /// The folder whose disk is meant.
+    #[arg(long, default_value = ".")]
+    folder: PathBuf,
+    #[command(flatten)]
+    show: Show,
+}
+
+impl MachineArgs {
+    pub(crate) fn run(&self) -> anyhow::Result<()> {
+        let (machine, free) = (Machine::here(), disk_free(&self.folder)?);
+        println!("{machine}, {} GiB free in {}", free >> 30, self.folder.display());
+        if self.show.json {
+            println!("{}", serde_json::to_string(&machine)?);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peak_outlives_the_memory_it_saw() {
+        let before = memory_now();
+        let watch = MemoryPeak::watch();
+        let block = std::hint::black_box(vec![1u8; 64 << 20]);
+        while memory_now() < before + (60 << 20) {}
+        let seen = memory_now();
+        drop(block);
+        assert!(watch.end() + (8 << 20) >= seen.min(before + (64 << 20)));
+        assert!(disk_free(Path::new("/")).is_ok() && memory_free() > 0);
+    }
+}

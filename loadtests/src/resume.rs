@@ -1,0 +1,103 @@
+//! A journal of what a run has finished, so that the next one with the same parameters goes on there.
+//!
+//! One line of JSON for the parameters, then one for each finished step with its result. A line cut short by a crash
+//! is dropped; a journal of other parameters is begun anew.
+
+use anyhow::Context;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// The steps of one run that are finished.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    path: PathBuf,
+    file: File,
+    steps: Vec<Step>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Step {
+    step: String,
+    result: Value,
+}
+
+impl Journal {
+    /// Opens the journal `path` of a run with `parameters`.
+    pub(crate) fn open(path: &Path, parameters: &impl Serialize) -> anyhow::Result<Self> {
+        let failed = || format!("cannot keep the journal {}", path.display());
+        let parameters = serde_json::to_string(parameters)?;
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        let mut lines = text.lines();
+        let steps: Vec<Step> = match lines.next() == Some(parameters.as_str()) {
+            true => lines.map_while(|line| serde_json::from_str(line).ok()).collect(),
+            false => Vec::new(),
+        };
+        if let Some(last) = steps.last() {
+            eprintln!("going on behind step {:?} of {}", last.step, path.display());
+        }
+        // Written anew, so that a line cut short does not stand before the next.
+        let aside = path.with_extension("journal.tmp");
+        let mut whole = parameters + "\n";
+        for step in &steps {
+            whole += &(serde_json::to_string(step)? + "\n");
+        }
+        std::fs::write(&aside, whole).with_context(failed)?;
+        std::fs::rename(&aside, path).with_context(failed)?;
+        let file = OpenOptions::new().append(true).open(path).with_context(failed)?;
+        Ok(Self { path: path.to_owned(), file, steps })
+    }
+
+    /// The result of `step`: of a former run, or by doing it now.
+    pub(crate) fn step<T: Serialize + DeserializeOwned>(
+        &mut self,
+        step: &str,
+        work: impl FnOnce() -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        if let Some(done) = self.steps.iter().find(|done| done.step == step) {
+            if let Ok(result) = T::deserialize(&done.result) {
+                return Ok(result);
+            }
+        }
+        let result = work()?;
+        let done = Step { step: step.to_owned(), result: serde_json::to_value(&result)? };
+        writeln!(self.file, "{}", serde_json::to_string(&done)?)
+            .with_context(|| format!("cannot keep the journal {}", self.path.display()))?;
+        self.steps.push(done);
+        Ok(result)
+    }
+
+    /// Ends a run: the next one measures everything again.
+    pub(crate) fn finish(self) -> anyhow::Result<()> {
+        std::fs::remove_file(&self.path).with_context(|| format!("cannot remove {}", self.path.display()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_goes_on_behind_its_last_whole_step() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run.journal");
+        let mut journal = Journal::open(&path, &("snapshot", 7)).unwrap();
+        assert_eq!(journal.step("a", || Ok(1)).unwrap(), 1);
+        assert_eq!(journal.step("b", || Ok(2)).unwrap(), 2);
+        drop(journal);
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, &text[..text.len() - 3]).unwrap();
+
+        let mut journal = Journal::open(&path, &("snapshot", 7)).unwrap();
+        assert_eq!(journal.step("a", || -> anyhow::Result<i32> { panic!("it was done") }).unwrap(), 1);
+        assert_eq!(journal.step("b", || Ok(3)).unwrap(), 3);
+        drop(journal);
+        let mut other = Journal::open(&path, &("snapshot", 8)).unwrap();
+        assert_eq!(other.step("a", || Ok(4)).unwrap(), 4);
+        other.finish().unwrap();
+        assert!(!path.exists());
+    }
+}
