@@ -5,6 +5,7 @@
 
 mod cosign;
 mod head;
+mod verifier_key;
 
 #[cfg(test)]
 mod tests;
@@ -15,7 +16,8 @@ use std::str::FromStr;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
-use sha2::{Digest, Sha256};
+
+use verifier_key::{KeyType, key_id};
 
 pub use cosign::{CosignVerifier, Cosigned, Cosigner};
 pub use head::{Origin, TreeHead};
@@ -27,8 +29,6 @@ pub const NOTE_SIGNATURES_MAX: usize = 100;
 
 /// What a signature line begins with: an em dash and a space.
 const LINE_START: &str = "— ";
-/// The type byte of plain Ed25519 signatures.
-const ED25519: u8 = 0x01;
 
 /// Why a note, a head or a key is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -127,7 +127,7 @@ impl LogVerifier {
     }
 
     fn named(name: &str, key: VerifyingKey) -> Self {
-        Self { name: name.to_owned(), id: key_id(name, &key), key }
+        Self { name: name.to_owned(), id: key_id(name, KeyType::Ed25519, &key), key }
     }
 
     /// The name on its signature lines: for a log's key, the log's origin.
@@ -138,8 +138,7 @@ impl LogVerifier {
 
 impl fmt::Display for LogVerifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let typed = [&[ED25519], &self.key.to_bytes()[..]].concat();
-        write!(f, "{}+{}+{}", self.name, hex::encode(self.id), STANDARD.encode(typed))
+        f.write_str(&verifier_key::write(&self.name, KeyType::Ed25519, &self.key))
     }
 }
 
@@ -147,27 +146,8 @@ impl FromStr for LogVerifier {
     type Err = NoteError;
 
     fn from_str(text: &str) -> Result<Self, NoteError> {
-        // The key's base64 may hold a plus, the name may not.
-        let mut parts = text.splitn(3, '+');
-        let (Some(name), Some(id), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
-            return Err(NoteError::BadKey("it has three parts, joined by +"));
-        };
-        if !is_name(name) {
-            return Err(NoteError::BadKey("the name is empty or holds a space or control character"));
-        }
-        let typed = STANDARD.decode(key).map_err(|_| NoteError::BadKey("the third part is not base64"))?;
-        let public = match typed.split_first() {
-            Some((&ED25519, public)) => public.try_into().ok(),
-            _ => return Err(NoteError::BadKey("only Ed25519 keys (type 1) are known")),
-        };
-        let public: [u8; 32] = public.ok_or(NoteError::BadKey("an Ed25519 key has 32 bytes"))?;
-        let key = VerifyingKey::from_bytes(&public)
-            .map_err(|_| NoteError::BadKey("the 32 bytes are not an Ed25519 public key"))?;
-        let verifier = Self::named(name, key);
-        if hex::encode(verifier.id) != id {
-            return Err(NoteError::BadKey("the id is not that of this name and key; was it copied whole?"));
-        }
-        Ok(verifier)
+        let (name, key) = verifier_key::read(text, KeyType::Ed25519)?;
+        Ok(Self::named(name, key))
     }
 }
 
@@ -256,16 +236,9 @@ fn read_line(line: &str) -> Result<Line<'_>, NoteError> {
 }
 
 fn signature_line(name: &str, key: &SigningKey, text: &str) -> String {
-    let id = key_id(name, &key.verifying_key());
+    let id = key_id(name, KeyType::Ed25519, &key.verifying_key());
     let signature = key.sign(text.as_bytes()).to_bytes();
     format!("{LINE_START}{name} {}\n", STANDARD.encode([&id[..], &signature].concat()))
-}
-
-/// SHA-256(name ‖ 0x0A ‖ 0x01 ‖ public key), its first four bytes.
-fn key_id(name: &str, key: &VerifyingKey) -> [u8; 4] {
-    let typed = Sha256::new().chain_update(name).chain_update([b'\n', ED25519]).chain_update(key.as_bytes());
-    let [a, b, c, d, ..]: [u8; 32] = typed.finalize().into();
-    [a, b, c, d]
 }
 
 fn is_name(name: &str) -> bool {

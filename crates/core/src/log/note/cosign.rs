@@ -7,12 +7,9 @@ use std::str::FromStr;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
-use sha2::{Digest, Sha256};
 
+use super::verifier_key::{self, KeyType, key_id};
 use super::{LINE_START, NoteError, is_name, split};
-
-/// The type byte of timestamped Ed25519 cosignatures.
-const COSIGNATURE: u8 = 0x04;
 
 /// A witness's key under its name.
 #[derive(Clone, Debug)]
@@ -60,7 +57,7 @@ impl Cosigner {
     pub fn cosign(&self, note: &str, at: u64) -> Result<String, NoteError> {
         let (text, _) = split(note)?;
         let signature = self.signing.sign(message(text, at).as_bytes()).to_bytes();
-        let id = key_id(&self.name, &self.signing.verifying_key());
+        let id = key_id(&self.name, KeyType::Cosignature, &self.signing.verifying_key());
         let line = STANDARD.encode([&id[..], &at.to_be_bytes(), &signature].concat());
         Ok(format!("{note}{LINE_START}{} {line}\n", self.name))
     }
@@ -78,7 +75,7 @@ impl CosignVerifier {
     /// When the note is malformed, or a line in this key's name is not its cosignature.
     pub fn verify(&self, note: &str) -> Result<Option<Cosigned>, NoteError> {
         let (text, lines) = split(note)?;
-        let id = key_id(&self.name, &self.key);
+        let id = key_id(&self.name, KeyType::Cosignature, &self.key);
         let Some(line) = lines.iter().find(|line| line.name == self.name && line.id == id) else {
             return Ok(None);
         };
@@ -93,8 +90,7 @@ impl CosignVerifier {
 
 impl fmt::Display for CosignVerifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let typed = [&[COSIGNATURE], &self.key.to_bytes()[..]].concat();
-        write!(f, "{}+{}+{}", self.name, hex::encode(key_id(&self.name, &self.key)), STANDARD.encode(typed))
+        f.write_str(&verifier_key::write(&self.name, KeyType::Cosignature, &self.key))
     }
 }
 
@@ -102,24 +98,7 @@ impl FromStr for CosignVerifier {
     type Err = NoteError;
 
     fn from_str(text: &str) -> Result<Self, NoteError> {
-        let mut parts = text.splitn(3, '+');
-        let (Some(name), Some(id), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
-            return Err(NoteError::BadKey("it has three parts, joined by +"));
-        };
-        if !is_name(name) {
-            return Err(NoteError::BadKey("the name is empty or holds a space or control character"));
-        }
-        let typed = STANDARD.decode(key).map_err(|_| NoteError::BadKey("the third part is not base64"))?;
-        let public = match typed.split_first() {
-            Some((&COSIGNATURE, public)) => <[u8; 32]>::try_from(public).ok(),
-            _ => return Err(NoteError::BadKey("a cosigner's key is of type 4 (Ed25519 cosignature/v1)")),
-        };
-        let public = public.ok_or(NoteError::BadKey("an Ed25519 key has 32 bytes"))?;
-        let key = VerifyingKey::from_bytes(&public)
-            .map_err(|_| NoteError::BadKey("the 32 bytes are not an Ed25519 public key"))?;
-        if hex::encode(key_id(name, &key)) != id {
-            return Err(NoteError::BadKey("the id is not that of this name and key; was it copied whole?"));
-        }
+        let (name, key) = verifier_key::read(text, KeyType::Cosignature)?;
         Ok(Self { name: name.to_owned(), key })
     }
 }
@@ -127,14 +106,6 @@ impl FromStr for CosignVerifier {
 /// What is signed: the version, the time, and the note's text.
 fn message(text: &str, at: u64) -> String {
     format!("cosignature/v1\ntime {at}\n{text}")
-}
-
-/// SHA-256(name ‖ 0x0A ‖ 0x04 ‖ public key), its first four bytes.
-fn key_id(name: &str, key: &VerifyingKey) -> [u8; 4] {
-    let typed =
-        Sha256::new().chain_update(name).chain_update([b'\n', COSIGNATURE]).chain_update(key.as_bytes());
-    let [a, b, c, d, ..]: [u8; 32] = typed.finalize().into();
-    [a, b, c, d]
 }
 
 #[cfg(test)]
