@@ -14,8 +14,11 @@ use serde_json::{Value, json};
 use sluice_core::command::{ClaimDemand, Command};
 use sluice_core::ids::{CampaignId, DemandId, ProjectId, RoundNo};
 
+mod offices;
 mod views;
 
+use offices::Page;
+pub use offices::{AuthorityInfo, DelegationInfo, GateInfo, MandateInfo, RuleInfo};
 pub use views::{
     CampaignInfo, CampaignPage, CharterInfo, ClaimInfo, CommandInfo, EntitlementInfo, InstitutionInfo,
     ListedInfo, MadeKey, Money, RoundDetail, RoundInfo, StatusInfo,
@@ -234,6 +237,38 @@ impl ApiClient {
         self.get(&format!("/v1/campaigns/{campaign}/rounds/{round}/indexes/{index}")).await
     }
 
+    /// All institutions: the Charter's, and those registered in the log.
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn authorities(&self) -> Result<Vec<AuthorityInfo>, ApiError> {
+        self.pages("/v1/authorities").await
+    }
+
+    /// All mandates, ended ones too.
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn mandates(&self) -> Result<Vec<MandateInfo>, ApiError> {
+        self.pages("/v1/mandates").await
+    }
+
+    /// All delegations, ended ones too.
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn delegations(&self) -> Result<Vec<DelegationInfo>, ApiError> {
+        self.pages("/v1/delegations").await
+    }
+
+    /// The gates of a campaign.
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn gates(&self, campaign: CampaignId) -> Result<Vec<GateInfo>, ApiError> {
+        self.get(&format!("/v1/campaigns/{campaign}/gates")).await
+    }
+
     /// Hands in a claim. A decided refusal is [`ApiError::Refused`], with its receipt in the problem.
     ///
     /// # Errors
@@ -285,6 +320,26 @@ impl ApiClient {
                 Err(ApiError::Refused(Box::new(Refused { status: 422, code, problem })))
             }
             _ => Ok(seen),
+        }
+    }
+
+    /// What became of a command; `queue` is its action's.
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn command_status(&self, queue: CampaignId, id: DemandId) -> Result<CommandInfo, ApiError> {
+        self.get(&format!("/v1/commands/{queue}/{id}")).await
+    }
+
+    /// Every item of a list that comes in pages.
+    async fn pages<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>, ApiError> {
+        let mut all = Vec::new();
+        let mut after = String::new();
+        loop {
+            let page: Page<T> = self.get(&format!("{path}{after}")).await?;
+            all.extend(page.items);
+            let Some(next) = page.next else { return Ok(all) };
+            after = format!("?after={next}");
         }
     }
 

@@ -44,6 +44,19 @@ pub struct Exported {
 /// # Errors
 /// When database or file fail, or the file is something else.
 pub async fn export(store: &Store, stream: StreamId, path: &Path) -> Result<Exported, EvidenceError> {
+    export_told(store, stream, path, |_| {}).await
+}
+
+/// As [`export`], telling the last position of every page that was written.
+///
+/// # Errors
+/// As [`export`].
+pub async fn export_told(
+    store: &Store,
+    stream: StreamId,
+    path: &Path,
+    told: impl Fn(Seq),
+) -> Result<Exported, EvidenceError> {
     let (begun, keep) = begun(path)?;
     let failed = |action| move |source| EvidenceError::Io { action, path: path.to_owned(), source };
     let mut file =
@@ -64,6 +77,7 @@ pub async fn export(store: &Store, stream: StreamId, path: &Path) -> Result<Expo
         // Each page is in the system's hands before the next is read: what is cut off is at most a page.
         out.flush().map_err(failed("write"))?;
         exported.to = last;
+        told(last);
     }
     let beyond = store.checkpoint_from(stream, exported.to + 1).await?;
     // A checkpoint of entries that came meanwhile is no sign of a cut: the log is asked once more.

@@ -20,7 +20,7 @@ use sluice_core::ids::Seq;
 use sluice_core::log::note::NoteError;
 
 pub use replay::{Replay, Verified, verify};
-pub use source::{CheckpointRow, LogSource, PAGE_ROWS, Page, Pages, Row};
+pub use source::{CheckpointRow, LogSource, PAGE_ROWS, Page, Pages, Row, Watcher};
 
 /// Where in the log something is wrong: exactly, or as far as signatures tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,9 @@
 //! Where a log is read from, page by page, so that memory stays bounded however long it is.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use sluice_core::ids::{IntakeKey, Millis, Seq, StreamId};
@@ -28,6 +30,18 @@ pub enum LogSource {
     },
     /// An exported file.
     Export(PathBuf),
+    /// Either of them, telling how far each reading of it is.
+    Watched(Box<LogSource>, Watcher),
+}
+
+/// Is told the last position of every page that was read. Reading a long log takes minutes.
+#[derive(Clone)]
+pub struct Watcher(Arc<dyn Fn(Seq) + Send + Sync>);
+
+impl fmt::Debug for Watcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Watcher")
+    }
 }
 
 /// A row of the log as it was read, unchecked.
@@ -98,23 +112,35 @@ impl From<Checkpoint> for CheckpointRow {
 }
 
 impl LogSource {
+    /// The same log, telling how far each reading of it is.
+    pub fn watched(self, told: impl Fn(Seq) + Send + Sync + 'static) -> Self {
+        Self::Watched(Box::new(self), Watcher(Arc::new(told)))
+    }
+
     /// Its pages from the first entry on.
     ///
     /// # Errors
     /// When a file cannot be opened or is no export.
     pub fn pages(&self) -> Result<Pages, EvidenceError> {
-        Ok(match self {
+        let of = match self {
             Self::Database { store, stream } => {
-                Pages(Inner::Database { store: store.clone(), stream: *stream, after: 0 })
+                Inner::Database { store: store.clone(), stream: *stream, after: 0 }
             }
-            Self::Export(path) => Pages(Inner::Export(ExportReader::open(path)?)),
-        })
+            Self::Export(path) => Inner::Export(ExportReader::open(path)?),
+            Self::Watched(source, watcher) => {
+                return Ok(Pages { watcher: Some(watcher.clone()), ..source.pages()? });
+            }
+        };
+        Ok(Pages { of, watcher: None })
     }
 }
 
 /// A reading of a log.
 #[derive(Debug)]
-pub struct Pages(Inner);
+pub struct Pages {
+    of: Inner,
+    watcher: Option<Watcher>,
+}
 
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "one exists at a time")]
@@ -129,16 +155,20 @@ impl Pages {
     /// # Errors
     /// When the database or the file cannot be read.
     pub async fn next(&mut self) -> Result<Option<Page>, EvidenceError> {
-        match &mut self.0 {
+        let page = match &mut self.of {
             Inner::Database { store, stream, after } => {
                 let page = read_page(store, *stream, *after).await?;
                 if let Some(last) = page.last() {
                     *after = last;
                 }
-                Ok((!page.rows.is_empty()).then_some(page))
+                (!page.rows.is_empty()).then_some(page)
             }
-            Inner::Export(reader) => reader.next_page(),
+            Inner::Export(reader) => reader.next_page()?,
+        };
+        if let (Some(Watcher(told)), Some(last)) = (&self.watcher, page.as_ref().and_then(Page::last)) {
+            told(last);
         }
+        Ok(page)
     }
 
     /// The first checkpoint that covers more than the rows read, of those that are there: rows were cut off.
@@ -146,7 +176,7 @@ impl Pages {
     /// # Errors
     /// When the database cannot be read.
     pub async fn beyond(&self) -> Result<Option<CheckpointRow>, EvidenceError> {
-        match &self.0 {
+        match &self.of {
             Inner::Database { store, stream, after } => {
                 Ok(store.checkpoint_from(*stream, after + 1).await?.map(CheckpointRow::from))
             }

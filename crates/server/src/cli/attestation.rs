@@ -1,4 +1,4 @@
-//! `sluice attestation`: handing attestations in, and revoking them in the log.
+//! `sluice attestation`: signing attestations, handing them in, and revoking them in the log.
 
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
@@ -22,7 +22,9 @@ const REQUEST_WITHIN: Duration = Duration::from_secs(30);
 /// Attempts at one attestation while the node asks to come back: some minutes.
 const ATTEMPTS: u32 = 60;
 
-/// Hand in and revoke attestations.
+mod sign;
+
+/// Sign, hand in and revoke attestations.
 #[derive(Debug, Args)]
 pub struct Attestation {
     #[command(subcommand)]
@@ -32,6 +34,7 @@ pub struct Attestation {
 #[derive(Debug, Subcommand)]
 #[expect(clippy::large_enum_variant, reason = "one is parsed for each run")]
 enum What {
+    Sign(sign::Sign),
     /// Hand attestations in, one in each line as the systems' programs write them. What was handed in before is no error,
     /// so a second run goes on where the first was cut.
     Submit(Submit),
@@ -73,6 +76,7 @@ impl Attestation {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         block_on(async {
             match self.what {
+                What::Sign(sign) => sign.run(),
                 What::Submit(submit) => submit.run().await,
                 What::Revoke(revoke) => revoke.run().await,
             }

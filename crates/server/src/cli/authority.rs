@@ -13,7 +13,9 @@ use sluice_gate::mandate::{Mandate as Text, explain_mandate};
 
 use super::block_on;
 use super::order::{Given, Order, OrderArgs, authority_id};
-use super::reach::{NodeArgs, answer};
+use super::reach::answer;
+
+mod shown;
 
 /// Register institutions and their keys, grant mandates, delegate.
 #[derive(Debug, Args)]
@@ -35,8 +37,8 @@ enum What {
     Delegate(Delegate),
     /// End a delegation.
     Undelegate(Undelegate),
-    /// Show the Charter's institutions and their keys.
-    List(List),
+    List(shown::List),
+    Show(shown::Show),
 }
 
 #[derive(Debug, Args)]
@@ -153,15 +155,6 @@ struct Undelegate {
     order: OrderArgs,
 }
 
-#[derive(Debug, Args)]
-struct List {
-    #[command(flatten)]
-    node: NodeArgs,
-    /// Print the result as one line of JSON, last.
-    #[arg(long)]
-    json: bool,
-}
-
 impl Authority {
     /// Does it.
     ///
@@ -178,6 +171,7 @@ impl Authority {
                 What::Delegate(delegate) => delegate.run().await,
                 What::Undelegate(undelegate) => undelegate.run().await,
                 What::List(list) => list.run().await,
+                What::Show(show) => show.run().await,
             }
         })
     }
@@ -292,25 +286,6 @@ impl Undelegate {
             Action::RevokeDelegation { delegation: self.id_of },
         );
         self.order.give(order, |_| Vec::new()).await
-    }
-}
-
-impl List {
-    async fn run(self) -> anyhow::Result<ExitCode> {
-        let charter = self.node.client()?.charter().await?;
-        let institutions: Vec<_> = charter
-            .institutions
-            .iter()
-            .map(|i| serde_json::json!({ "id": i.id, "signers": i.signers }))
-            .collect();
-        let value = serde_json::json!({ "threshold": charter.threshold, "institutions": institutions });
-        let mut facts = vec![("needed", format!("{} institutions", charter.threshold))];
-        for institution in &charter.institutions {
-            let keys: Vec<String> = institution.signers.iter().map(ToString::to_string).collect();
-            facts.push(("institution", format!("{}: {}", institution.id, keys.join(", "))));
-        }
-        answer(self.json, &value, &facts)?;
-        Ok(ExitCode::SUCCESS)
     }
 }
 

@@ -81,11 +81,16 @@ impl Claim {
             if self.self_paid {
                 return self.pay_itself(&wallet, distributor, &entitlement).await;
             }
-            let claim = self.signed(&wallet, distributor, &entitlement)?;
             let id = self.id.unwrap_or_else(new_demand);
-            let told = api.claim(self.campaign, id, &claim).await;
-            let mut told = told.with_context(|| format!("claim {id} (repeat it with --id {id})"))?;
-            self.keep(&told)?;
+            let mut told = match self.before(&api).await? {
+                Some(told) => told,
+                None => {
+                    let claim = self.signed(&wallet, distributor, &entitlement)?;
+                    let told = api.claim(self.campaign, id, &claim).await;
+                    told.with_context(|| format!("claim {id} (repeat it with --id {id})"))?
+                }
+            };
+            self.keep(&api, &told).await?;
             if self.wait {
                 told = self.until_final(&api, id).await?;
             }
@@ -158,8 +163,24 @@ impl Claim {
         Ok(ExitCode::SUCCESS)
     }
 
-    fn keep(&self, told: &ClaimInfo) -> anyhow::Result<()> {
-        let (Some(path), Some(proof)) = (&self.out, told.receipt.as_ref().or(told.ticket.as_ref())) else {
+    /// What became of the claim with `--id`, if the node has it: signed again it would have another deadline and be another
+    /// demand.
+    async fn before(&self, api: &ApiClient) -> anyhow::Result<Option<ClaimInfo>> {
+        let Some(id) = self.id else { return Ok(None) };
+        match api.claim_status(self.campaign, id).await {
+            Ok(told) => Ok(Some(told)),
+            Err(error) if error.code() == Some("unknown_id") => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn keep(&self, api: &ApiClient, told: &ClaimInfo) -> anyhow::Result<()> {
+        let Some(path) = &self.out else { return Ok(()) };
+        let again = match (&told.receipt, &told.ticket, told.seq) {
+            (None, None, Some(_)) => Some(api.claim_receipt(self.campaign, told.id).await?),
+            _ => None,
+        };
+        let Some(proof) = told.receipt.as_ref().or(again.as_ref()).or(told.ticket.as_ref()) else {
             return Ok(());
         };
         std::fs::write(path, serde_json::to_vec_pretty(proof)?)

@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
+use anyhow::Context;
 use clap::{Args, Subcommand};
 use sluice_core::command::Action;
 use sluice_core::ids::CampaignId;
@@ -11,10 +13,16 @@ use super::block_on;
 use super::order::{OnChainArgs, Order, OrderArgs, distributor};
 use super::reach::{OperatorArgs, answer};
 use super::sign::papers::Deed;
+use crate::api_client::ApiClient;
 
 pub mod terms;
 
 use terms::GateFile;
+
+/// How often the node is asked whether it has read an installation.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How long a final block is waited for: on Ethereum it takes a quarter of an hour.
+const FINAL_WITHIN: Duration = Duration::from_secs(1_800);
 
 /// Define gates in the log and install them in Distributors.
 #[derive(Debug, Args)]
@@ -28,7 +36,7 @@ enum What {
     /// Say in the log what a gate version asks for. Takes M institutions.
     Define(Define),
     /// Install a gate version in the Distributor, for good. Takes M institutions. Installing it before a round is
-    /// published with it is what makes the round payable.
+    /// published with it is what makes the round payable; it waits until the node has read that it is.
     Install(Install),
     /// Show what a gate's file says and the rules hash that rounds carry.
     Show(Show),
@@ -106,9 +114,31 @@ impl Install {
                 deeds: vec![deed],
                 chain: Some(chain),
             };
-            self.order.give_with(order, &OnChainArgs::only(self.operator), |_| Vec::new()).await
+            let done = self.order.give_with(order, &OnChainArgs::only(self.operator), |_| Vec::new()).await?;
+            // Signatures may be missing still.
+            if done == ExitCode::SUCCESS {
+                until_known(&self.order.node.client()?, self.campaign, version).await?;
+            }
+            Ok(done)
         })
     }
+}
+
+/// Waits until the log has read the installation, if it knows the version: a round published before would be refused.
+async fn until_known(api: &ApiClient, campaign: CampaignId, version: u16) -> anyhow::Result<()> {
+    let known = async {
+        loop {
+            let gates = api.gates(campaign).await?;
+            if gates.iter().find(|gate| gate.gate == version).is_none_or(|gate| gate.installed) {
+                return Ok(());
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    };
+    let waited = tokio::time::timeout(FINAL_WITHIN, known).await;
+    waited.with_context(|| {
+        format!("it is installed, and the node did not read it within {FINAL_WITHIN:?}; publish rounds when it has")
+    })?
 }
 
 impl Show {

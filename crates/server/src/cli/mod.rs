@@ -22,6 +22,7 @@ pub mod hold;
 pub mod keys;
 pub mod order;
 pub mod person;
+pub(crate) mod progress;
 pub mod project;
 pub mod push;
 pub mod reach;
@@ -32,6 +33,7 @@ pub mod serve;
 pub mod sign;
 pub mod snapshot;
 pub mod status;
+pub(crate) mod time;
 pub mod void;
 
 /// Token distribution with one ordered, provable sequence of decisions.
@@ -51,7 +53,7 @@ enum Command {
     Demo(Box<crate::demo::Demo>),
     Campaign(Box<campaign::Campaign>),
     Claim(Box<claim::Claim>),
-    Push(push::Push),
+    Push(Box<push::Push>),
     Void(Box<void::Void>),
     Sign(sign::Sign),
     Rules(Box<rules::Rules>),

@@ -187,11 +187,7 @@ impl OrderArgs {
             Collected::Ready(papers) => papers,
         };
         let written = papers.command.as_ref().map(|paper| paper.command.action.name());
-        ensure!(
-            written == kind && papers.actions.len() == deeds,
-            "--papers holds {:?}, which is another order; name another file",
-            papers.purpose
-        );
+        ensure!(written == kind && papers.actions.len() == deeds, another(&papers));
         let given = match &papers.command {
             Some(paper) => Some(hand_in(&api, paper).await?),
             None => None,
@@ -215,6 +211,31 @@ impl OrderArgs {
         }
         add(&mut value, &facts[usize::from(given.is_some())..]);
         answer(self.json, &value, &facts)?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// Gives an order to the log that may have been given before: a refusal with `before` says that it was, which is no
+    /// error and tells no position.
+    ///
+    /// # Errors
+    /// As [`Self::give`].
+    pub async fn give_unless_done(&self, order: Order, before: &str) -> anyhow::Result<ExitCode> {
+        let api = self.node.client()?;
+        let kind = order.action.as_ref().map(Action::name);
+        let papers = match self.signing.collect(self.draft(&api, order, client_now())).await? {
+            Collected::Waiting(papers) => return waiting(&papers, self.signing.papers.as_deref(), self.json),
+            Collected::Ready(papers) => papers,
+        };
+        let paper = papers.command.as_ref().filter(|paper| Some(paper.command.action.name()) == kind);
+        let paper = paper.with_context(|| another(&papers))?;
+        let given = match hand_in(&api, paper).await {
+            Ok(given) => Some(given),
+            Err(error) if code_of(&error) == Some(before) => None,
+            Err(error) => return Err(error),
+        };
+        let seq = given.map(|given| given.seq);
+        let at = seq.map_or_else(|| "before".to_owned(), |seq| seq.to_string());
+        answer(self.json, &json!({ "id": paper.id, "action": kind, "seq": seq }), &[("decided at", at)])?;
         Ok(ExitCode::SUCCESS)
     }
 
@@ -352,9 +373,26 @@ fn takes(action: &Action, charter: &CharterInfo) -> u16 {
     }
 }
 
+fn another(papers: &Papers) -> String {
+    format!("--papers holds {:?}, which is another order; name another file", papers.purpose)
+}
+
+/// The log's code, where an error is its refusal.
+fn code_of(error: &anyhow::Error) -> Option<&str> {
+    error.downcast_ref::<ApiError>().and_then(ApiError::code)
+}
+
 async fn hand_in(api: &ApiClient, paper: &OffChain) -> anyhow::Result<Given> {
-    let done = api.command(paper.id, &paper.command).await;
+    let done = match api.command(paper.id, &paper.command).await {
+        // Signed anew it has another deadline; what counts is the one that came first under this id.
+        Err(error) if error.code() == Some("id_conflict") => {
+            eprintln!("a command was handed in under {} before; this is its answer", paper.id);
+            api.command_status(paper.command.action.queue(), paper.id).await.map_err(|_| error)
+        }
+        done => done,
+    };
     let done = done.map_err(|error| told(error, &paper.command))?;
+    ensure!(done.state != "refused", "command {} is refused: {}", done.id, done.code.unwrap_or_default());
     let seq = done.seq.with_context(|| {
         format!(
             "command {} is not decided yet; repeat it with --id {} or the same --papers",

@@ -1,5 +1,5 @@
-//! `sluice push`: decides a range of a round without being asked. One institution orders it; what may be pushed was
-//! published by M of N.
+//! `sluice push`: decides a range of a round without being asked. One institution orders it, or whoever has a mandate for
+//! it; what may be pushed was published by M of N.
 
 use std::process::ExitCode;
 
@@ -9,12 +9,10 @@ use sluice_core::command::Action;
 use sluice_core::ids::{CampaignId, RoundNo};
 
 use super::block_on;
-use super::campaign::hand_in;
-use super::reach::{NodeArgs, answer, client_now};
-use super::sign::papers::Papers;
-use super::sign::{Collected, Signing, waiting};
+use super::order::{Order, OrderArgs};
 
-/// Pay a range of a round, or all of it, without being asked. What is decided already is left out.
+/// Pay a range of a round, or all of it, without being asked. What is decided already is left out. One institution of the
+/// Charter signs, or another with --mandate, or a vendor with --delegation.
 #[derive(Debug, Args)]
 pub struct Push {
     /// The campaign.
@@ -27,16 +25,8 @@ pub struct Push {
     /// One past the last index; by default the round's count.
     #[arg(long)]
     to: Option<u64>,
-    /// Why, for the log.
-    #[arg(long, default_value = "")]
-    reason: String,
     #[command(flatten)]
-    node: NodeArgs,
-    #[command(flatten)]
-    signing: Signing,
-    /// Print the result as one line of JSON, last.
-    #[arg(long)]
-    json: bool,
+    order: OrderArgs,
 }
 
 impl Push {
@@ -46,35 +36,20 @@ impl Push {
     /// When the node refuses, naming why.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         block_on(async {
-            let api = self.node.client()?;
-            let draft = async {
-                let info = api.campaign(self.campaign).await?;
-                let round = info.round(self.round);
-                let round = round.with_context(|| format!("the campaign has no round {}", self.round))?;
-                let to = self.to.unwrap_or(round.count);
-                ensure!(
-                    self.from < to && to <= round.count,
-                    "--from {} --to {to} is no range of the round's {} entitlements",
-                    self.from,
-                    round.count
-                );
-                let action = Action::Push { campaign: self.campaign, round: self.round, from: self.from, to };
-                let purpose =
-                    format!("push {}..{to} of round {} of {:?}", self.from, self.round, info.head.name);
-                let command = Some((action, round.version, self.reason.clone()));
-                Ok(Papers::new(purpose, &api.charter().await?, 1, client_now(), command, vec![]))
-            };
-            let papers = match self.signing.collect(draft).await? {
-                Collected::Waiting(papers) => {
-                    return waiting(&papers, self.signing.papers.as_deref(), self.json);
-                }
-                Collected::Ready(papers) => papers,
-            };
+            let info = self.order.node.client()?.campaign(self.campaign).await?;
+            let round = info.round(self.round);
+            let round = round.with_context(|| format!("the campaign has no round {}", self.round))?;
+            let to = self.to.unwrap_or(round.count);
+            ensure!(
+                self.from < to && to <= round.count,
+                "--from {} --to {to} is no range of the round's {} entitlements",
+                self.from,
+                round.count
+            );
+            let action = Action::Push { campaign: self.campaign, round: self.round, from: self.from, to };
+            let purpose = format!("push {}..{to} of round {} of {:?}", self.from, self.round, info.head.name);
             // All of it was decided before: the same push came earlier.
-            let seq = hand_in(&api, &papers, "already_decided").await?;
-            let at = seq.map_or_else(|| "before".to_owned(), |seq| seq.to_string());
-            answer(self.json, &serde_json::json!({ "seq": seq }), &[("decided at", at)])?;
-            Ok(ExitCode::SUCCESS)
+            self.order.give_unless_done(Order::to_log(purpose, action), "already_decided").await
         })
     }
 }

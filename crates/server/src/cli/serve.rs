@@ -79,11 +79,37 @@ impl Serve {
         println!("Charter {} on {}, test token {}", prepared.charter, prepared.rpc, prepared.token);
         println!("database {}", prepared.database_url);
         println!("operator key, until this process ends: {key}");
+        let listener = bind(listen).await?;
+        let env = write_environment(&prepared, listener.local_addr()?, &key)?;
+        println!("where commands find all this: . {}", env.display());
         let options = http::Options { operator_key: Some(hash), ..http::Options::default() };
-        let served = serve(node, listen, options, stop).await;
+        let served = serve_at(node, listener, options, stop).await;
         prepared.stop().await;
         served
     }
+}
+
+/// Writes what a shell's commands need to find a development deployment, and the operator's key beside it.
+fn write_environment(prepared: &dev::Prepared, address: SocketAddr, key: &str) -> anyhow::Result<PathBuf> {
+    let write = |name: &str, text: &str| {
+        let path = prepared.dir.join(name);
+        std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        anyhow::Ok(path)
+    };
+    let key_file = write("operator-key", key)?;
+    let home = prepared.home();
+    let variables = [
+        ("SLUICE_NODE", format!("http://{address}")),
+        ("SLUICE_API_KEY_FILE", key_file.display().to_string()),
+        ("SLUICE_SNAPSHOTS", prepared.snapshots().display().to_string()),
+        ("SLUICE_RPC", prepared.rpc.clone()),
+        ("SLUICE_CHARTER", format!("{}/{}", home.chain_id, home.address)),
+        ("SLUICE_TOKEN", prepared.token.to_string()),
+        ("DATABASE_URL", prepared.database_url.clone()),
+    ];
+    let line = |(name, value): (&str, String)| format!("export {name}='{}'\n", value.replace('\'', r"'\''"));
+    let text: String = variables.map(line).concat();
+    write("env", &format!("# Where `sluice serve --dev` is. For other terminals than its own.\n{text}"))
 }
 
 /// Starts a node with its API and runs both until `stop` resolves or the node must exit.
@@ -96,8 +122,20 @@ pub async fn serve(
     options: http::Options,
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
-    // The port first: a node that cannot be reached should not take the lease.
-    let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
+    serve_at(config, bind(listen).await?, options, stop).await
+}
+
+/// The port first: a node that cannot be reached should not take the lease.
+async fn bind(listen: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen} (--listen)"))
+}
+
+async fn serve_at(
+    config: NodeConfig,
+    listener: TcpListener,
+    options: http::Options,
+    stop: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
     let address = listener.local_addr().context("the listener has no address")?;
     let figures = telemetry::figures()?;
     let node = Node::start(config).await.context("the node cannot start")?;

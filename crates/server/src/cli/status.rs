@@ -29,6 +29,7 @@ impl Status {
                 ("node", format!("{}, {}", status.node, status.role)),
                 ("position", format!("{} (epoch {})", status.seq, status.epoch)),
                 ("waiting", format!("{} demands", status.waiting)),
+                ("log key", status.log_key.clone()),
             ];
             for (id, chain) in &status.chains {
                 let at = |what: &str| chain[what]["number"].as_u64().unwrap_or(0);

@@ -11,8 +11,8 @@ use sluice_engine::evidence::late::{LatePayment, late};
 use sluice_engine::evidence::standing::{Standing, Until, standing};
 
 use super::SourceArgs;
-use super::time::{shown, until};
 use crate::cli::block_on;
+use crate::cli::time::{shown, until};
 
 /// Replay the log: see what stood at a position or time, decide claims again, find what was wrong as known now.
 #[derive(Debug, Args)]
@@ -47,16 +47,20 @@ impl Audit {
     /// When the log cannot be read, or was changed.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         block_on(async {
-            let source = self.source.open().await?;
+            let (source, steps) = self.source.open().await?;
             if let Some(at) = self.at {
-                let standing = standing(&source, at).await?;
+                let standing = standing(&source, at).await;
+                steps.done();
+                let standing = standing?;
                 let text =
                     if self.json { serde_json::to_string(&standing)? + "\n" } else { words(&standing) };
                 std::io::stdout().lock().write_all(text.as_bytes())?;
                 return Ok(ExitCode::SUCCESS);
             }
             if self.late {
-                for payment in late(&source).await? {
+                let found = late(&source).await;
+                steps.done();
+                for payment in found? {
                     let text =
                         if self.json { serde_json::to_string(&payment)? } else { late_words(&payment) };
                     println!("{text}");
@@ -72,10 +76,12 @@ impl Audit {
                 // Of many, those that agree are counted.
                 if self.json || self.claim.is_some() || claim.again != Again::Equal {
                     let line = if self.json { json!(claim).to_string() } else { again_words(claim) };
-                    println!("{line}");
+                    steps.aside(|| println!("{line}"));
                 }
             })
-            .await?;
+            .await;
+            steps.done();
+            let tally = tally?;
             match self.json {
                 true => println!("{}", json!({ "tally": tally })),
                 false => println!(

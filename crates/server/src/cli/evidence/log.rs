@@ -7,13 +7,13 @@ use anyhow::Context;
 use clap::{Args, Subcommand};
 use serde_json::json;
 use sluice_core::ids::StreamId;
-use sluice_engine::evidence::{LogSource, Verified, export::export, verify};
-use sluice_store::Store;
+use sluice_engine::evidence::{LogSource, Verified, export::export_told, verify};
 
-use super::PinArgs;
-use super::time::shown;
+use super::{PinArgs, open_store, watched};
 use crate::cli::block_on;
+use crate::cli::progress::Steps;
 use crate::cli::reach::answer;
+use crate::cli::time::shown;
 
 /// Export the log, and verify an export offline.
 #[derive(Debug, Args)]
@@ -81,9 +81,12 @@ impl Log {
 
 impl Export {
     async fn run(self) -> anyhow::Result<ExitCode> {
-        let store = Store::connect(&self.database_url, sluice_store::Options { connections: 2 }).await?;
-        let done = export(&store, StreamId(self.stream), &self.out).await?;
+        let store = open_store(&self.database_url).await?;
+        let steps = Steps::new("entries exported", None);
+        let done = export_told(&store, StreamId(self.stream), &self.out, |seq| steps.at(seq)).await;
+        steps.done();
         store.close().await;
+        let done = done?;
         let value = json!({ "from": done.from, "to": done.to, "log_keys": done.log_keys });
         let keys: Vec<String> = done.log_keys.iter().map(ToString::to_string).collect();
         let lines = [
@@ -102,7 +105,10 @@ impl Verify {
             std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
         };
         let kept = self.checkpoints.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
-        match verify(&LogSource::Export(self.file.clone()), &keys, &kept).await {
+        let (source, steps) = watched(LogSource::Export(self.file.clone()));
+        let verified = verify(&source, &keys, &kept).await;
+        steps.done();
+        match verified {
             Ok(verified) => {
                 answer(self.json, &json!({ "verified": true, "log": verified }), &lines(&verified))?;
                 Ok(ExitCode::SUCCESS)

@@ -2,19 +2,21 @@
 
 pub mod audit;
 pub mod log;
-mod time;
 pub mod trace;
 pub mod witness;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use clap::Args;
 use sluice_chain::{At, Chain, ChainConfig};
 use sluice_core::ids::{ContractRef, StreamId};
 use sluice_core::log::note::{LogVerifier, Origin};
 use sluice_engine::evidence::LogSource;
 use sluice_store::Store;
+
+use super::progress::Steps;
 
 /// Which log: a database, or a file that `sluice log export` wrote.
 #[derive(Clone, Debug, Args)]
@@ -31,14 +33,29 @@ pub struct SourceArgs {
 }
 
 impl SourceArgs {
-    async fn open(&self) -> anyhow::Result<LogSource> {
-        if let Some(path) = &self.export {
-            return Ok(LogSource::Export(path.clone()));
-        }
-        let url = self.database_url.as_ref().context("name the log: --export FILE or --database-url URL")?;
-        let store = Store::connect(url, sluice_store::Options { connections: 2 }).await?;
-        Ok(LogSource::Database { store, stream: StreamId(self.stream) })
+    /// The log, and how far it is read.
+    async fn open(&self) -> anyhow::Result<(LogSource, Arc<Steps>)> {
+        let source = match (&self.export, &self.database_url) {
+            (Some(path), _) => LogSource::Export(path.clone()),
+            (None, Some(url)) => {
+                LogSource::Database { store: open_store(url).await?, stream: StreamId(self.stream) }
+            }
+            (None, None) => bail!("name the log: --export FILE or --database-url URL"),
+        };
+        Ok(watched(source))
     }
+}
+
+/// A log whose readings are shown on stderr while they last.
+fn watched(source: LogSource) -> (LogSource, Arc<Steps>) {
+    let steps = Arc::new(Steps::new("entries read", None));
+    let told = Arc::clone(&steps);
+    (source.watched(move |seq| told.at(seq)), steps)
+}
+
+async fn open_store(url: &str) -> anyhow::Result<Store> {
+    let store = Store::connect(url, sluice_store::Options { connections: 2 }).await;
+    store.context("--database-url: the log's database cannot be opened")
 }
 
 /// Whose signatures count. They come from the caller, never from the log itself.
@@ -47,9 +64,9 @@ pub struct PinArgs {
     /// The log's verifier key, <name>+<id>+<key>. May be repeated: each sequencer has its own.
     #[arg(long = "key", value_name = "KEY")]
     keys: Vec<LogVerifier>,
-    /// Take the log's keys from this Charter: <chain id>/<address>.
-    #[arg(long, value_name = "CHARTER", requires = "rpc")]
-    charter: Option<String>,
+    /// Take the log's keys from this Charter, beside those of --key: <chain id>/<address>. Needs --rpc.
+    #[arg(long, value_name = "CHARTER", env = "SLUICE_CHARTER", value_parser = contract)]
+    charter: Option<ContractRef>,
     /// The Charter's chain.
     #[arg(long, value_name = "URL", env = "SLUICE_RPC")]
     rpc: Option<String>,
@@ -58,13 +75,12 @@ pub struct PinArgs {
 impl PinArgs {
     async fn verifiers(&self, stream: u32) -> anyhow::Result<Vec<LogVerifier>> {
         let mut keys = self.keys.clone();
-        if let (Some(charter), Some(rpc)) = (&self.charter, &self.rpc) {
-            let (chain_id, address) = charter.split_once('/').context("--charter is <chain id>/<address>")?;
-            let chain_id = chain_id.parse().context("--charter begins with a chain id")?;
-            let address = address.parse().context("--charter ends with an address")?;
-            let chain = Chain::connect(ChainConfig::new(chain_id, rpc.clone())).await?;
-            let constitution = chain.constitution(address, At::Latest).await?;
-            let origin = Origin::new(ContractRef { chain_id, address }, StreamId(stream));
+        if let Some(charter) = self.charter.filter(|_| self.rpc.is_some() || keys.is_empty()) {
+            let rpc = self.rpc.clone().context("--charter needs --rpc URL")?;
+            let chain = Chain::connect(ChainConfig::new(charter.chain_id, rpc)).await.context("--rpc")?;
+            let constitution = chain.constitution(charter.address, At::Latest).await;
+            let constitution = constitution.with_context(|| format!("--charter {}", charter.address))?;
+            let origin = Origin::new(charter, StreamId(stream));
             // Those that were revoked signed the log's earlier checkpoints.
             for key in constitution.log_keys {
                 keys.push(LogVerifier::of_log(&origin, &key.key.0)?);
@@ -73,4 +89,11 @@ impl PinArgs {
         ensure!(!keys.is_empty(), "pin the log's keys: --key KEY, or --charter and --rpc");
         Ok(keys)
     }
+}
+
+fn contract(text: &str) -> Result<ContractRef, String> {
+    let parsed = text.split_once('/').and_then(|(chain_id, address)| {
+        Some(ContractRef { chain_id: chain_id.parse().ok()?, address: address.parse().ok()? })
+    });
+    parsed.ok_or_else(|| format!("{text:?} is not <chain id>/<address>, as in 8453/0x…"))
 }

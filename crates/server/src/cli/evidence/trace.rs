@@ -8,8 +8,8 @@ use sluice_core::ids::CampaignId;
 use sluice_engine::evidence::trace::{Step, Target, Trace as Traced, trace};
 
 use super::SourceArgs;
-use super::time::shown;
 use crate::cli::block_on;
+use crate::cli::time::shown;
 
 /// Tell why a payment was right: transaction, batch, claim, rules, attestations, who ordered it under which mandate.
 #[derive(Debug, Args)]
@@ -39,7 +39,12 @@ impl Trace {
             Target::Entitlement(None, id) => Target::Entitlement(self.campaign, id),
             other => other,
         };
-        let told = block_on(async { Ok(trace(&self.source.open().await?, target).await?) })?;
+        let told = block_on(async {
+            let (source, steps) = self.source.open().await?;
+            let told = trace(&source, target).await;
+            steps.done();
+            Ok(told?)
+        })?;
         let told = if self.public { told.without_personal_data() } else { told };
         let text = if self.json { serde_json::to_string(&told)? + "\n" } else { words(&told) };
         std::io::stdout().lock().write_all(text.as_bytes())?;

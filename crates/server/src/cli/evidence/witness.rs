@@ -11,9 +11,8 @@ use sluice_core::ids::StreamId;
 use sluice_core::log::merkle::Hash;
 use sluice_core::log::note::{Cosigner, LogVerifier, SignedHead, open};
 use sluice_engine::evidence::witness::{LastSeen, Witness as Replaying, continues};
-use sluice_store::Store;
 
-use super::PinArgs;
+use super::{PinArgs, open_store};
 use crate::cli::block_on;
 use crate::cli::reach::client_now;
 use crate::keys::{Password, open_log_key};
@@ -43,7 +42,7 @@ pub struct Witness {
     /// This witness's name, as audit.example/sluice.
     #[arg(long)]
     name: String,
-    /// The file of its Ed25519 key, made by `sluice keys new log-key`.
+    /// The file of its Ed25519 key, made by `sluice keys new log`.
     #[arg(long, value_name = "FILE")]
     witness_key: PathBuf,
     /// A file whose first line opens it.
@@ -77,7 +76,7 @@ impl Witness {
         let mut last = last_seen(&self.out, &keys)?;
         let mut replaying = match &self.database_url {
             Some(url) => {
-                let store = Store::connect(url, sluice_store::Options { connections: 2 }).await?;
+                let store = open_store(url).await?;
                 Some(Replaying::new(store, StreamId(self.stream), keys.clone(), last.clone()))
             }
             None => None,

@@ -5,7 +5,7 @@
 //! signer = "0x…"                       # the gate's key, ERC-7913 signer bytes; an address for an account
 //!
 //! [[rule_sets]]                        # all must permit
-//! owner = "0x…"
+//! owner = "0x…"                        # or the name it was registered with
 //! lineage = "residency-and-age"
 //!
 //! [[attestations]]
@@ -21,11 +21,14 @@ use std::path::Path;
 
 use alloy_primitives::{B256, Bytes};
 use anyhow::{Context, ensure};
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use sluice_core::command::{AcceptedAttestation, GateTerms, lineage_id};
 use sluice_core::ids::CampaignId;
 use sluice_core::limits::{GATE_ACCEPT_BYTES_MAX, GATE_ACCEPTS_MAX, GATE_RULE_SETS_MAX};
 use sluice_gate::attestation::{Accepts, AllowList};
+
+use crate::cli::order::authority_id;
 
 /// The file.
 #[derive(Clone, Debug, Deserialize)]
@@ -47,10 +50,15 @@ pub struct GateFile {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Lineage {
-    /// The institution that owns it.
+    /// The institution that owns it: its id, or its name as the Charter derives ids from names.
+    #[serde(deserialize_with = "owner")]
     pub owner: B256,
     /// Its name.
     pub lineage: String,
+}
+
+fn owner<'de, D: Deserializer<'de>>(from: D) -> Result<B256, D::Error> {
+    authority_id(&String::deserialize(from)?).map_err(D::Error::custom)
 }
 
 /// An attestation that the gate accepts.

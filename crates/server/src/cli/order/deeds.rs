@@ -2,9 +2,9 @@
 
 use alloy_primitives::{Address, B256, U256, keccak256};
 use anyhow::{Context, bail};
-use sluice_chain::At;
 use sluice_chain::calls::{self, Approvals};
 use sluice_chain::deploy::Operator;
+use sluice_chain::{At, Chain};
 use sluice_core::log::entry::WordMask;
 
 use crate::api_client::CharterInfo;
@@ -75,11 +75,13 @@ async fn one(
             ("release", distributor, calls::release(hold, nonce, approvals), known.mask.mask == [0; 4])
         }
         Deed::HoldCampaign { distributor, until, nonce } => {
-            let done = chain.held_until(distributor, At::Latest).await? == until;
+            let present = chain.held_until(distributor, At::Latest).await?;
+            let done = stopped_already(chain, present, until).await?;
             ("holdCampaign", distributor, calls::hold_campaign(until, nonce, approvals), done)
         }
         Deed::Pause { distributor, until, nonce } => {
-            let done = chain.paused_until(distributor, At::Latest).await? == until;
+            let present = chain.paused_until(distributor, At::Latest).await?;
+            let done = stopped_already(chain, present, until).await?;
             ("pause", distributor, calls::pause(until, nonce, approvals), done)
         }
         Deed::RegisterDistributor { .. } | Deed::Publish { .. } | Deed::Void { .. } => {
@@ -91,6 +93,12 @@ async fn one(
     }
     let receipt = operator.send(call, Some(to), data, U256::ZERO).await?;
     Ok(B256::to_string(&receipt.tx_hash))
+}
+
+/// Whether a stop ends already when it is to end: at that second, or where it is to be past, in the past.
+async fn stopped_already(chain: &Chain, present: u64, until: u64) -> anyhow::Result<bool> {
+    let now = chain.timestamp().await?;
+    Ok(present == until || present.max(until) <= now)
 }
 
 /// The newest hold of exactly these entitlements.

@@ -11,9 +11,11 @@ use sluice_core::amount::Total;
 use sluice_core::ids::{CampaignId, RoundNo};
 use sluice_gate::rules::{ClaimFacts, Compiled, Simulation, Verdict, simulate};
 use sluice_snapshot::Snapshot;
+use tempfile::NamedTempFile;
 
 use super::facts::Claims;
 use super::source;
+use crate::cli::progress::Steps;
 use crate::cli::reach::{answer, client_now};
 
 mod listed;
@@ -62,13 +64,20 @@ impl Simulate {
             self.rules.iter().map(|path| source::right(path)).collect::<anyhow::Result<_>>()?;
         let rules: Vec<&Compiled> = read.iter().map(|read| &read.compiled).collect();
         let mut rows = Rows::open(self.out.as_deref())?;
+        let count = |snapshot: &PathBuf| Snapshot::open(snapshot).map(|snapshot| snapshot.count());
+        let steps = Steps::new("claims tried", self.snapshot.as_ref().map(count).transpose()?);
+        let mut tried = 0;
+        let mut each = |facts: &ClaimFacts, verdict: &Verdict| {
+            tried += 1;
+            steps.at(tried);
+            rows.write(facts, verdict);
+        };
         let (result, decimals, unread) = match (&self.claims, &self.snapshot) {
             (Some(path), _) => {
                 let mut claims = Claims::open(path)?;
                 let decimals = claims.decimals();
                 let funds = self.funds(decimals)?;
-                let result =
-                    simulate(&rules, &mut claims, funds, |facts, verdict| rows.write(facts, verdict));
+                let result = simulate(&rules, &mut claims, funds, &mut each);
                 claims.end()?;
                 (result, decimals, None)
             }
@@ -78,11 +87,12 @@ impl Simulate {
                 let funds = self.funds(decimals)?;
                 let listed = listed::Listed::read(&self, &snapshot)?;
                 let claims = listed.claims(&snapshot);
-                let result = simulate(&rules, claims, funds, |facts, verdict| rows.write(facts, verdict));
+                let result = simulate(&rules, claims, funds, &mut each);
                 (result, decimals, Some(listed.unread()))
             }
             (None, None) => bail!("--claims FILE or --snapshot FILE says whose claims to try"),
         };
+        steps.done();
         rows.end()?;
         self.tell(&result, decimals, unread)
     }
@@ -135,14 +145,15 @@ impl Simulate {
     }
 }
 
-/// The table of outcomes, if one is wanted. What went wrong in writing is told at its end.
-struct Rows(Option<(PathBuf, BufWriter<std::fs::File>, std::io::Result<()>)>);
+/// The table of outcomes, if one is wanted: written aside and renamed at its end, where what went wrong is told too.
+struct Rows(Option<(PathBuf, BufWriter<NamedTempFile>, std::io::Result<()>)>);
 
 impl Rows {
     fn open(path: Option<&Path>) -> anyhow::Result<Self> {
         let Some(path) = path else { return Ok(Self(None)) };
-        let file = std::fs::File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
-        let mut out = BufWriter::new(file);
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let file = NamedTempFile::new_in(folder.unwrap_or_else(|| ".".as_ref()));
+        let mut out = BufWriter::new(file.with_context(|| format!("cannot write {}", path.display()))?);
         let begun = writeln!(out, "round,index,recipient,person,amount,outcome,reason,policies");
         Ok(Self(Some((path.to_owned(), out, begun))))
     }
@@ -169,7 +180,9 @@ impl Rows {
     }
 
     fn end(self) -> anyhow::Result<()> {
-        let Some((path, mut out, written)) = self.0 else { return Ok(()) };
-        written.and_then(|()| out.flush()).with_context(|| format!("cannot write {}", path.display()))
+        let Some((path, out, written)) = self.0 else { return Ok(()) };
+        let file = written.and_then(|()| out.into_inner().map_err(std::io::IntoInnerError::into_error));
+        let kept = file.and_then(|file| file.persist(&path).map_err(|error| error.error));
+        kept.map(drop).with_context(|| format!("cannot write {}", path.display()))
     }
 }

@@ -6,7 +6,7 @@ use sluice_engine::evidence::standing::Until;
 const DAY: i64 = 86_400_000;
 
 /// A time, as `2026-03-01T12:00:00.250Z`.
-pub(super) fn shown(at: Millis) -> String {
+pub(crate) fn shown(at: Millis) -> String {
     let at = i64::try_from(at).unwrap_or(i64::MAX);
     let (days, rest) = (at.div_euclid(DAY), at.rem_euclid(DAY));
     let (year, month, day) = date_of(days);
@@ -15,7 +15,7 @@ pub(super) fn shown(at: Millis) -> String {
 }
 
 /// A position (digits) or a time (`2026-03-01`, `2026-03-01T12:00:00Z`, with or without a fraction).
-pub(super) fn until(text: &str) -> Result<Until, String> {
+pub(crate) fn until(text: &str) -> Result<Until, String> {
     if text.bytes().all(|b| b.is_ascii_digit()) && !text.is_empty() {
         return text.parse::<Seq>().map(Until::Seq).map_err(|error| error.to_string());
     }
