@@ -75,20 +75,20 @@ contract Warden is Counted, IWarden {
         }
     }
 
-    function disableGate(uint16 gateVersion, uint64 until, uint256 nonce, Approval calldata approval)
+    function disableGate(uint16 gateVersion, uint64 until, uint8 together, uint256 nonce, Approval calldata approval)
         external
         returns (Ruling memory h)
     {
         GateView storage gate = _gates[msg.sender][gateVersion];
         if (gate.installedAt == 0) revert BadGate("no such version is installed");
-        bytes memory fields = abi.encode(Actions.DISABLE_GATE, msg.sender, gateVersion, until, nonce);
-        h.institutions = _once(Quorum.ONE, fields, approval);
+        bytes memory fields = abi.encode(Actions.DISABLE_GATE, msg.sender, gateVersion, until, together, nonce);
+        h.institutions = _once(together, fields, approval);
         uint256 added = _added(gate.disabledUntil, until);
-        if (_isQuorum(h.institutions, Quorum.PUBLISH)) {
-            _spendTogether(Actions.DISABLE_GATE, gateVersion, h.institutions, added, until);
+        if (_isQuorum(together, Quorum.PUBLISH)) {
+            _spendTogether(Actions.DISABLE_GATE, gateVersion, together, added, until);
         } else {
-            _requireActive(h.institutions);
-            _onlyLengthen(h.institutions, added);
+            _requireActive(together);
+            _onlyLengthen(together, added);
             _spend(_whose(Actions.DISABLE_GATE, gateVersion, h.institutions, approval), added, ALONE, NEVER);
         }
         h.until = _notPast(until);
@@ -108,24 +108,28 @@ contract Warden is Counted, IWarden {
 
     // -- stops ---------------------------------------------------------------------------------------------------
 
-    function pause(uint64 until, uint256 nonce, Approval calldata approval) external returns (Ruling memory h) {
-        h.institutions = _once(Quorum.ONE, abi.encode(Actions.PAUSE, msg.sender, until, nonce), approval);
+    function pause(uint64 until, uint8 together, uint256 nonce, Approval calldata approval)
+        external
+        returns (Ruling memory h)
+    {
+        h.institutions = _once(together, abi.encode(Actions.PAUSE, msg.sender, until, together, nonce), approval);
         uint256 added = _added(IDistributor(msg.sender).pausedUntil(), until);
-        if (!_isQuorum(h.institutions, Quorum.PUBLISH)) {
-            _onlyLengthen(h.institutions, added);
+        if (!_isQuorum(together, Quorum.PUBLISH)) {
+            _onlyLengthen(together, added);
             _spend(_whose(Actions.PAUSE, 0, h.institutions, approval), added, PAUSE_ALONE, until + STRETCH);
         }
         h.until = _notPast(until);
     }
 
-    function holdCampaign(uint64 until, uint256 nonce, Approval calldata approval)
+    function holdCampaign(uint64 until, uint8 together, uint256 nonce, Approval calldata approval)
         external
         returns (Ruling memory h)
     {
-        bytes memory fields = abi.encode(Actions.HOLD_CAMPAIGN, msg.sender, until, nonce);
-        h.institutions = _once(Quorum.PUBLISH, fields, approval);
+        bytes memory fields = abi.encode(Actions.HOLD_CAMPAIGN, msg.sender, until, together, nonce);
+        h.institutions = _once(together, fields, approval);
+        _requireQuorum(together, Quorum.PUBLISH);
         uint256 added = _added(IDistributor(msg.sender).heldUntil(), until);
-        _spendTogether(Actions.HOLD_CAMPAIGN, 0, h.institutions, added, until);
+        _spendTogether(Actions.HOLD_CAMPAIGN, 0, together, added, until);
         h.until = _notPast(until);
     }
 
@@ -136,21 +140,23 @@ contract Warden is Counted, IWarden {
         uint256 word,
         uint256 mask,
         bytes32 reason,
+        uint8 together,
         uint256 nonce,
         Approval calldata approval
     ) external returns (Ruling memory h) {
-        bytes memory fields = abi.encode(Actions.HOLD, msg.sender, roundNo, word, mask, reason, nonce);
-        h.institutions = _once(Quorum.ONE, fields, approval);
+        bytes memory fields = abi.encode(Actions.HOLD, msg.sender, roundNo, word, mask, reason, together, nonce);
+        h.institutions = _once(together, fields, approval);
         // What was paid, annulled or held meanwhile drops out: it must not save the rest from being held.
         IDistributor d = IDistributor(msg.sender);
         h.mask = mask & ~(d.paidWord(roundNo, word) | d.voidWord(roundNo, word) | d.heldWord(roundNo, word));
         if (h.mask == 0) revert NothingToHold(roundNo, word);
 
-        bool firm = _isQuorum(h.institutions, Quorum.PUBLISH);
+        bool firm = _isQuorum(together, Quorum.PUBLISH);
         if (firm) {
-            _rememberFirm(roundNo, word, h.mask, h.institutions);
+            _rememberFirm(roundNo, word, h.mask, together);
         } else {
-            _requireActive(h.institutions);
+            _requireActive(together);
+            _requireGrace(d, roundNo, together);
             _holdAlone(roundNo, word, h, approval);
         }
         h.until = block.timestamp + (firm ? STRETCH : ALONE);
@@ -171,30 +177,36 @@ contract Warden is Counted, IWarden {
         h.id = all.length;
     }
 
-    function confirmHold(uint256 id, uint256 nonce, Approval calldata approval) external returns (Ruling memory h) {
-        h.institutions = _once(Quorum.ONE, abi.encode(Actions.CONFIRM_HOLD, msg.sender, id, nonce), approval);
+    function confirmHold(uint256 id, uint8 together, uint256 nonce, Approval calldata approval)
+        external
+        returns (Ruling memory h)
+    {
+        h.institutions = _once(together, abi.encode(Actions.CONFIRM_HOLD, msg.sender, id, together, nonce), approval);
         HoldView storage v = _standing(id);
         if (block.timestamp >= v.expiresAt) revert HoldExpired(v.expiresAt);
         if (v.firm) {
-            _requireQuorum(h.institutions, Quorum.THREE_QUARTERS);
+            _requireQuorum(together, Quorum.THREE_QUARTERS);
             h.until = block.timestamp + STRETCH;
         } else {
-            if (!_isQuorum(h.institutions, Quorum.PUBLISH)) {
-                _requireActive(h.institutions);
-                _requireSecond(v, h.institutions, approval.setVersion);
+            if (!_isQuorum(together, Quorum.PUBLISH)) {
+                _requireActive(together);
+                _requireSecond(v, h.institutions, together, approval.setVersion);
             }
-            _rememberFirm(v.roundNo, v.word, v.mask, h.institutions);
+            _rememberFirm(v.roundNo, v.word, v.mask, together);
             v.firm = true;
             h.until = v.placedAt + STRETCH;
         }
         v.expiresAt = uint64(h.until);
     }
 
-    function release(uint256 id, uint256 nonce, Approval calldata approval) external returns (Ruling memory h) {
-        h.institutions = _once(Quorum.ONE, abi.encode(Actions.RELEASE, msg.sender, id, nonce), approval);
+    function release(uint256 id, uint8 together, uint256 nonce, Approval calldata approval)
+        external
+        returns (Ruling memory h)
+    {
+        h.institutions = _once(together, abi.encode(Actions.RELEASE, msg.sender, id, together, nonce), approval);
         HoldView storage v = _standing(id);
         bool own = !v.firm && approval.setVersion == v.setVersion && h.institutions & v.placedBy != 0;
-        if (!own) _requireQuorum(h.institutions, Quorum.PUBLISH);
+        if (!own) _requireQuorum(together, Quorum.PUBLISH);
         _end(v, h);
     }
 
@@ -229,48 +241,62 @@ contract Warden is Counted, IWarden {
     }
 
     /// @dev Holds that may last 30 days. Another one on the same entitlement is a renewal by another name.
-    function _rememberFirm(uint256 roundNo, uint256 word, uint256 mask, uint256 institutions) private {
+    function _rememberFirm(uint256 roundNo, uint256 word, uint256 mask, uint256 together) private {
         bytes32 before = keccak256(abi.encode(Actions.HOLD, msg.sender, roundNo, word));
-        if (mask & _heldBefore[before] != 0) _requireQuorum(institutions, Quorum.THREE_QUARTERS);
+        if (mask & _heldBefore[before] != 0) _requireQuorum(together, Quorum.THREE_QUARTERS);
         _heldBefore[before] |= mask;
     }
 
     /// @dev Another institution than those that placed it. After a change of the set nobody knows who that was: two.
-    function _requireSecond(HoldView storage v, uint256 institutions, uint64 setVersion) private view {
-        bool another = setVersion == v.setVersion ? institutions & ~uint256(v.placedBy) != 0 : _countOf(institutions) > 1;
+    function _requireSecond(HoldView storage v, uint256 institutions, uint256 together, uint64 setVersion)
+        private
+        view
+    {
+        bool another = setVersion == v.setVersion ? institutions & ~uint256(v.placedBy) != 0 : together > 1;
         if (!another) revert SecondNeeded();
     }
 
     // -- how far a word carries ----------------------------------------------------------------------------------
 
-    function _once(Quorum quorum, bytes memory fields, Approval calldata approval)
+    /// @dev What was signed serves once, and with no fewer institutions than it says act together: else whoever saw one
+    /// signature of an act of M could put it forward alone. What they may do follows from that number and not from how
+    /// many signed, so that what each signed for itself never adds up to an act of M.
+    function _once(uint256 together, bytes memory fields, Approval calldata approval)
         private
         returns (uint256 institutions)
     {
         bytes32 action;
-        (action, institutions) = _require(quorum, fields, approval);
+        (action, institutions) = _require(Quorum.ONE, fields, approval);
+        uint256 count = _countOf(institutions);
+        if (count < together) revert ICharter.QuorumMissed(count, together);
         if (_used[action]) revert IDistributor.AlreadyUsed(action);
         _used[action] = true;
     }
 
-    function _isQuorum(uint256 institutions, Quorum quorum) private view returns (bool) {
-        return _countOf(institutions) >= CHARTER.quorumOf(quorum);
+    function _isQuorum(uint256 together, Quorum quorum) private view returns (bool) {
+        return together >= CHARTER.quorumOf(quorum);
     }
 
-    function _requireQuorum(uint256 institutions, Quorum quorum) private view {
-        if (!_isQuorum(institutions, quorum)) {
-            revert ICharter.QuorumMissed(_countOf(institutions), CHARTER.quorumOf(quorum));
-        }
+    function _requireQuorum(uint256 together, Quorum quorum) private view {
+        if (!_isQuorum(together, quorum)) revert ICharter.QuorumMissed(together, CHARTER.quorumOf(quorum));
     }
 
     /// @dev Outside ACTIVE it takes M: nobody alone delays an exit.
-    function _requireActive(uint256 institutions) private view {
-        if (CHARTER.phase() != Phase.ACTIVE) _requireQuorum(institutions, Quorum.PUBLISH);
+    function _requireActive(uint256 together) private view {
+        if (CHARTER.phase() != Phase.ACTIVE) _requireQuorum(together, Quorum.PUBLISH);
+    }
+
+    /// @dev Once a round's grace is over, a hold takes M: a sweep waits for holds and for the grace after them, and whoever
+    /// always finds somebody not held before would put it off for ever. Pauses and time outside ACTIVE do not give that
+    /// time back, for they move a closing no faster than they pass.
+    function _requireGrace(IDistributor d, uint256 roundNo, uint256 together) private view {
+        uint256 sweepAt = uint256(d.closing(roundNo)) + d.terms().grace;
+        if (block.timestamp >= sweepAt) _requireQuorum(together, Quorum.PUBLISH);
     }
 
     /// @dev Whoever acts alone may lengthen a stop, never end or shorten it.
-    function _onlyLengthen(uint256 institutions, uint256 added) private view {
-        if (added == 0) _requireQuorum(institutions, Quorum.PUBLISH);
+    function _onlyLengthen(uint256 together, uint256 added) private view {
+        if (added == 0) _requireQuorum(together, Quorum.PUBLISH);
     }
 
     /// @dev Seconds by which a stop gets longer if it ends at `until` instead of `present`.
@@ -285,8 +311,8 @@ contract Warden is Counted, IWarden {
     }
 
     /// @dev A stop that bars the exit too: M have 30 days of it in all, to be had again 30 days after its end.
-    function _spendTogether(bytes32 kind, uint256 what, uint256 institutions, uint256 added, uint256 until) private {
-        if (added == 0 || _isQuorum(institutions, Quorum.THREE_QUARTERS)) return;
+    function _spendTogether(bytes32 kind, uint256 what, uint256 together, uint256 added, uint256 until) private {
+        if (added == 0 || _isQuorum(together, Quorum.THREE_QUARTERS)) return;
         _spend(keccak256(abi.encode(kind, msg.sender, what)), added, STRETCH, until + STRETCH);
     }
 

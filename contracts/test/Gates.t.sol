@@ -460,9 +460,9 @@ contract GatesTest is Gated {
         opened(t, Mode.GATED);
         uint64 until = now_() + 60;
         Approval memory a = asDisable(1, until, 0, 3);
-        dist.disableGate(1, until, nonce, a);
+        dist.disableGate(1, until, 3, nonce, a);
         disable(1, 0, 0, 3);
         vm.expectPartialRevert(IDistributor.AlreadyUsed.selector);
-        dist.disableGate(1, until, nonce - 1, a);
+        dist.disableGate(1, until, 3, nonce - 1, a);
     }
 }

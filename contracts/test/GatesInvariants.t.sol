@@ -4,6 +4,7 @@ pragma solidity 0.8.30;
 import {IDistributor} from "../src/interfaces/IDistributor.sol";
 import {IWarden} from "../src/interfaces/IWarden.sol";
 import {Approval, GateWord, Mode, Phase, Redirect, RoundTerms, SparseWord} from "../src/interfaces/Types.sol";
+import {Actions} from "../src/lib/Actions.sol";
 import {Gated} from "./support/Gated.sol";
 import {TestTree} from "./support/TestTree.sol";
 import {OddToken} from "./support/Tokens.sol";
@@ -68,12 +69,14 @@ contract GateActors is Gated {
         bool still;
         bool[3] off;
         uint256[3] held;
+        uint256[3] barred;
         uint256[3] paid;
     }
 
     Before private _before;
 
-    /// @dev Whatever a call pays, held entitlements are not among it, and nothing is while payments stand still.
+    /// @dev Whatever a call pays, held and annulled entitlements are not among it, and nothing is while payments stand
+    /// still; and what was paid stays paid.
     modifier watched() {
         ++calls;
         _look();
@@ -87,6 +90,7 @@ contract GateActors is Gated {
         for (uint16 r = 1; r <= 2; ++r) {
             _before.off[r] = warden.gateOf(address(dist), r).disabledUntil > now_();
             _before.held[r] = dist.heldWord(r, 0);
+            _before.barred[r] = dist.voidWord(r, 0);
             _before.paid[r] = dist.paidWord(r, 0);
         }
     }
@@ -94,7 +98,8 @@ contract GateActors is Gated {
     function _compare() private {
         for (uint256 r = 1; r <= 2; ++r) {
             uint256 paid = dist.paidWord(r, 0) & ~_before.paid[r];
-            if (paid & _before.held[r] != 0) ++breaches;
+            if (paid & (_before.held[r] | _before.barred[r]) != 0) ++breaches;
+            if (_before.paid[r] & ~dist.paidWord(r, 0) != 0) ++breaches;
             if (paid != 0 && (_before.still || _before.off[r])) ++breaches;
             uint64 closing = dist.closing(r);
             if (closing < _closed[r]) ++breaches;
@@ -187,11 +192,41 @@ contract GateActors is Gated {
         mask &= 0xf0f0f;
         if (mask == 0) mask = 1;
         (from, count) = (from % 2, count % 4);
-        Approval memory a = asHold(r, 0, mask, from, count);
-        bool alone = count < 3;
-        try dist.hold(r, 0, mask, "why", nonce, a) {
+        uint8 together = _says(mask >> 8, count);
+        bytes memory fields = abi.encode(Actions.HOLD, address(dist), r, 0, mask, bytes32("why"), together, ++nonce);
+        Approval memory a = approveFrom(fields, from, count);
+        try dist.hold(r, 0, mask, "why", together, nonce, a) returns (uint256 id) {
             ++successes;
-            if (count == 0 || (alone && charter.phase() != Phase.ACTIVE)) ++breaches;
+            bool several = _several(together, count);
+            if (!several && charter.phase() != Phase.ACTIVE) ++breaches;
+            if (warden.holdOf(address(dist), id).firm != several) ++breaches;
+        } catch {}
+    }
+
+    /// @dev How many act together, as the signed act says: at times fewer than sign it, at times more.
+    function _says(uint256 pick, uint256 count) private pure returns (uint8) {
+        return uint8(pick % 4 == 0 ? 3 : pick % 4 == 1 ? 1 : count);
+    }
+
+    /// @dev Whether an act that was let through is one of M. Every act takes somebody, and as many as it says.
+    function _several(uint256 together, uint256 count) private returns (bool) {
+        if (count == 0 || count < together) ++breaches;
+        return together >= 3;
+    }
+
+    function voidSome(uint256 pick, uint256 mask, uint256 count) external watched {
+        uint256 r = 1 + pick % 2;
+        // Few, among those that are held at times as well.
+        mask &= 0x30f00;
+        if (mask == 0) mask = 0x100;
+        count = 2 + count % 3;
+        bool exit = charter.phase() == Phase.EXIT;
+        bytes memory fields = abi.encode(Actions.VOID, address(dist), r, 0, mask);
+        Approval memory a = approveFrom(fields, 0, count);
+        try dist.void(chunk(tree, r, 0, mask), a) {
+            ++successes;
+            if (count < (exit ? 4 : 3)) ++breaches;
+            if (mask & (_before.paid[r] | _before.barred[r]) != 0) ++breaches;
         } catch {}
     }
 
@@ -206,18 +241,23 @@ contract GateActors is Gated {
             } catch {}
             return;
         }
-        Approval memory a = asRelease(id, from, count);
-        try dist.release(id, nonce, a) {
+        uint8 together = _says(id, count);
+        Approval memory a =
+            approveFrom(abi.encode(Actions.RELEASE, address(dist), id, together, ++nonce), from, count);
+        try dist.release(id, together, nonce, a) {
             ++successes;
-            if (count < 3 && firm) ++breaches;
+            if (!_several(together, count) && firm) ++breaches;
         } catch {}
     }
 
     function confirmSome(uint256 id, uint256 from, uint256 count) external watched {
         id = 1 + id % (warden.holdCount(address(dist)) + 1);
-        Approval memory a = asConfirm(id, from % 2, count % 4);
-        try dist.confirmHold(id, nonce, a) {
+        (from, count) = (from % 2, count % 4);
+        Approval memory a = asConfirm(id, from, count);
+        bool firm = warden.holdOf(address(dist), id).firm;
+        try dist.confirmHold(id, uint8(count), nonce, a) {
             ++successes;
+            if (firm || count == 0) ++breaches;
         } catch {}
     }
 
@@ -225,24 +265,26 @@ contract GateActors is Gated {
         // Short, and ended soon: under a stop that lasts nothing else happens.
         uint64 until = now_() + seconds_ % 2 hours;
         (from, count) = (from % 2, count % 4);
+        uint8 together = _says(seconds_ >> 16, count);
+        ++nonce;
         if (kind % 6 == 0) {
-            Approval memory a = asPause(until, from, count);
-            try dist.pause(until, nonce, a) {
+            bytes memory fields = abi.encode(Actions.PAUSE, address(dist), until, together, nonce);
+            try dist.pause(until, together, nonce, approveFrom(fields, from, count)) {
                 ++successes;
-                if (count == 0) ++breaches;
+                _several(together, count);
             } catch {}
         } else if (kind % 6 == 1) {
-            Approval memory a = asHoldCampaign(until, count);
-            try dist.holdCampaign(until, nonce, a) {
+            bytes memory fields = abi.encode(Actions.HOLD_CAMPAIGN, address(dist), until, together, nonce);
+            try dist.holdCampaign(until, together, nonce, approveFrom(fields, from, count)) {
                 ++successes;
-                if (count < 3) ++breaches;
+                if (!_several(together, count)) ++breaches;
             } catch {}
         } else if (kind % 6 == 2) {
             uint16 version = uint16(1 + seconds_ % 2);
-            Approval memory a = asDisable(version, until, from, count);
-            try dist.disableGate(version, until, nonce, a) {
+            bytes memory fields = abi.encode(Actions.DISABLE_GATE, address(dist), version, until, together, nonce);
+            try dist.disableGate(version, until, together, nonce, approveFrom(fields, from, count)) {
                 ++successes;
-                if (count == 0 || (count < 3 && charter.phase() != Phase.ACTIVE)) ++breaches;
+                if (!_several(together, count) && charter.phase() != Phase.ACTIVE) ++breaches;
             } catch {}
         }
     }
@@ -274,7 +316,7 @@ contract GatesInvariantsTest is Gated {
     }
 
     function targetSelectors() public view returns (FuzzSelector[] memory targets) {
-        bytes4[] memory s = new bytes4[](12);
+        bytes4[] memory s = new bytes4[](13);
         s[0] = GateActors.decide.selector;
         s[1] = GateActors.relay.selector;
         s[2] = GateActors.relay.selector;
@@ -287,6 +329,7 @@ contract GatesInvariantsTest is Gated {
         s[9] = GateActors.stop.selector;
         s[10] = GateActors.passTime.selector;
         s[11] = GateActors.exitAtLast.selector;
+        s[12] = GateActors.voidSome.selector;
         targets = new FuzzSelector[](1);
         targets[0] = FuzzSelector(address(actors), s);
     }
@@ -301,6 +344,22 @@ contract GatesInvariantsTest is Gated {
         eq(d.paidWord(1, 0) & ~actors.approved(), 0, "paid without the gate");
         eq(d.paidWord(2, 0) >> actors.PEOPLE(), 0, "padding");
         eq(actors.breaches(), 0, "nothing forbidden ever succeeded");
+    }
+
+    /// @notice What is annulled is never paid, whatever the gate's masks say, and every round's books balance.
+    function invariant_neverBothVoidAndPaid() public view {
+        for (uint256 r = 1; r <= 2; ++r) {
+            (uint256 paid, uint256 barred) = (d.paidWord(r, 0), d.voidWord(r, 0));
+            eq(paid & barred, 0, "paid and void");
+            uint256 sum;
+            uint256 annulled;
+            for (uint256 i; i < actors.PEOPLE(); ++i) {
+                if (paid >> i & 1 == 1) sum += amountOf(i);
+                if (barred >> i & 1 == 1) annulled += amountOf(i);
+            }
+            eq(d.round(r).voided, annulled, "voided");
+            eq(sum + annulled + d.remaining(r), d.round(r).total, "total = paid + voided + remaining");
+        }
     }
 
     /// @notice The held word is the union of the holds that stand, whatever the order they came and went in.

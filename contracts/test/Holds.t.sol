@@ -240,7 +240,7 @@ contract HoldsTest is Gated {
         pass(1 hours);
         charter.applyChange(change);
         vm.expectRevert(abi.encodeWithSelector(ICharter.StaleSetVersion.selector, 1, 2));
-        dist.confirmHold(1, oldNonce, old);
+        dist.confirmHold(1, 1, oldNonce, old);
         refusedConfirm(1, 1, 1, abi.encodeWithSelector(IWarden.SecondNeeded.selector));
         confirm(1, 1, 2);
         refusedRelease(2, 0, 1, _missed(1, 3));
@@ -252,30 +252,30 @@ contract HoldsTest is Gated {
         uint256 other = opened(t, Mode.PUSH);
         Approval memory a = asHold(r, 0, 0x3, 0, 3);
         vm.expectPartialRevert(IDistributor.IndexOutOfRange.selector);
-        dist.hold(r, 2, 0x3, "why", nonce, a);
+        dist.hold(r, 2, 0x3, "why", 3, nonce, a);
         bytes4 bad = ICharter.BadAuthoritySignature.selector;
         vm.expectPartialRevert(bad);
-        dist.hold(other, 0, 0x3, "why", nonce, a);
+        dist.hold(other, 0, 0x3, "why", 3, nonce, a);
         vm.expectPartialRevert(bad);
-        dist.hold(r, 1, 0x3, "why", nonce, a);
+        dist.hold(r, 1, 0x3, "why", 3, nonce, a);
         vm.expectPartialRevert(bad);
-        dist.hold(r, 0, 0x7, "why", nonce, a);
+        dist.hold(r, 0, 0x7, "why", 3, nonce, a);
         vm.expectPartialRevert(bad);
-        dist.hold(r, 0, 0x3, "because", nonce, a);
+        dist.hold(r, 0, 0x3, "because", 3, nonce, a);
         vm.expectPartialRevert(bad);
-        dist.hold(r, 0, 0x3, "why", nonce + 1, a);
+        dist.hold(r, 0, 0x3, "why", 3, nonce + 1, a);
         // Whoever asks the Warden itself changes nothing: it keeps everything by who asks.
-        (bool asked,) = address(warden).call(abi.encodeCall(dist.hold, (r, 0, 0x3, "why", nonce, a)));
+        (bool asked,) = address(warden).call(abi.encodeCall(dist.hold, (r, 0, 0x3, "why", 3, nonce, a)));
         isTrue(!asked, "not a Distributor");
-        dist.hold(r, 0, 0x3, "why", nonce, a);
+        dist.hold(r, 0, 0x3, "why", 3, nonce, a);
         release(1, 0, 3);
         vm.expectPartialRevert(IDistributor.AlreadyUsed.selector);
-        dist.hold(r, 0, 0x3, "why", nonce - 1, a);
+        dist.hold(r, 0, 0x3, "why", 3, nonce - 1, a);
         Approval memory none;
         none.setVersion = 1;
         none.deadline = FAR;
         vm.expectRevert(_missed(0, 1));
-        dist.hold(r, 0, 0x3, "why", 1, none);
+        dist.hold(r, 0, 0x3, "why", 0, 1, none);
     }
 
     // -- closing and sweep ---------------------------------------------------------------------------------------
@@ -301,6 +301,67 @@ contract HoldsTest is Gated {
         isTrue(isGot(0) && isGot(1), "paid");
         vm.warp(at);
         dist.sweep(r);
+    }
+
+    /// @notice Once a round could be swept, nobody alone puts that off: a new hold takes M.
+    function test_aloneNobodyHoldsOnceTheGraceIsOver() public {
+        TestTree.Tree memory t = people(8);
+        uint256 r = opened(t, Mode.PUSH);
+        vm.warp(dist.closing(r) + GRACE - 1);
+        hold(r, 0, 0x1, 0, 1);
+        pass(1);
+        refusedHold(r, 0, 0x2, 1, 1, _missed(1, 3));
+        refusedHold(r, 0, 0x2, 1, 2, _missed(2, 3));
+        hold(r, 0, 0x2, 1, 3);
+        release(2, 1, 3);
+        // A pause moves the closing no faster than time passes, so it does not give the time back.
+        pause(now_() + 24 hours, 0, 1);
+        pass(1 hours);
+        refusedHold(r, 0, 0x4, 0, 1, _missed(1, 3));
+        // M move the closing, and with it all that hangs on it.
+        uint64 later = now_() + 1 days;
+        dist.extendClosing(r, later, approve(abi.encode(Actions.EXTEND_CLOSING, address(dist), r, later), 3));
+        hold(r, 0, 0x4, 0, 1);
+    }
+
+    /// @notice Whatever one institution does after the closing, with ever new entitlements to hold, a sweep waits for it no
+    /// longer than one hold's 72 hours and one grace more, beside the time it may pause.
+    function testFuzz_oneInstitutionDelaysASweepOnce(uint256[20] memory steps) public {
+        uint256 r = opened(people(64), Mode.PUSH);
+        vm.warp(dist.closing(r));
+        for (uint256 i; i < 20; ++i) {
+            _tryAlone(r, 1 << i, steps[i]);
+            _passAndLapse(1 + (steps[i] >> 8) % 71 hours);
+        }
+        uint256 bound;
+        while (now_() < (bound = dist.closing(r) + GRACE + 72 hours + GRACE)) _passAndLapse(bound - now_());
+        _tryAlone(r, 1 << 20, 1);
+        dist.sweep(r);
+        isTrue(dist.round(r).state == RoundState.SWEPT, "swept");
+    }
+
+    /// @dev Holds another entitlement, and pauses at times; whatever of it is refused is.
+    function _tryAlone(uint256 r, uint256 mask, uint256 how) private {
+        Approval memory a = asHold(r, 0, mask, 0, 1);
+        try dist.hold(r, 0, mask, "why", 1, nonce, a) {} catch {}
+        if (how % 4 != 0) return;
+        uint64 until = now_() + uint64(1 + (how >> 64) % 24 hours);
+        a = asPause(until, 0, 1);
+        try dist.pause(until, 1, nonce, a) {} catch {}
+    }
+
+    /// @dev Passes time, and ends every hold in the moment in which it expires.
+    function _passAndLapse(uint256 seconds_) private {
+        uint256 end = now_() + seconds_;
+        for (uint256 id = 1; id <= warden.holdCount(address(dist)); ++id) {
+            // In the order in which they were placed, and so in that in which they expire.
+            if (warden.holdOf(address(dist), id).mask == 0) continue;
+            uint256 at = warden.holdOf(address(dist), id).expiresAt;
+            if (at > end) break;
+            vm.warp(at);
+            dist.lapse(id);
+        }
+        vm.warp(end);
     }
 
     function test_campaignHold() public {

@@ -140,13 +140,13 @@ contract PausesTest is Gated {
         uint64 until = now_() + 1 hours;
         Approval memory a = asPause(until, 0, 3);
         vm.expectPartialRevert(ICharter.BadAuthoritySignature.selector);
-        dist.pause(until + 1, nonce, a);
+        dist.pause(until + 1, 3, nonce, a);
         vm.expectPartialRevert(ICharter.BadAuthoritySignature.selector);
-        dist.pause(until, nonce + 1, a);
-        dist.pause(until, nonce, a);
+        dist.pause(until, 3, nonce + 1, a);
+        dist.pause(until, 3, nonce, a);
         pause(0, 0, 3);
         vm.expectPartialRevert(IDistributor.AlreadyUsed.selector);
-        dist.pause(until, nonce - 1, a);
+        dist.pause(until, 3, nonce - 1, a);
     }
 
     // -- time -----------------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ abstract contract Gates is Holds {
         emit GateInstalled(gateVersion, signer, rulesHash);
     }
 
-    function disableGate(uint16 gateVersion, uint64, uint256, Approval calldata) external guarded {
+    function disableGate(uint16 gateVersion, uint64, uint8, uint256, Approval calldata) external guarded {
         Ruling memory h = _ruling();
         _gates[gateVersion].disabledUntil = uint40(h.until);
         emit GateDisabled(gateVersion, uint64(h.until), h.institutions);

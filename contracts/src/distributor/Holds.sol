@@ -10,7 +10,7 @@ import {Claims} from "./Claims.sol";
 /// reads: held bits and times. Holds keep entitlements from being paid by every way and in every phase; a pause never
 /// blocks the exit, a campaign-wide hold does. The time of both of these moves closings to later.
 abstract contract Holds is Claims {
-    function hold(uint256 roundNo, uint256 word, uint256 mask, bytes32 reason, uint256, Approval calldata)
+    function hold(uint256 roundNo, uint256 word, uint256 mask, bytes32 reason, uint8, uint256, Approval calldata)
         external
         guarded
         returns (uint256 id)
@@ -27,12 +27,12 @@ abstract contract Holds is Claims {
         return h.id;
     }
 
-    function confirmHold(uint256 id, uint256, Approval calldata) external guarded {
+    function confirmHold(uint256 id, uint8, uint256, Approval calldata) external guarded {
         Ruling memory h = _ruling();
         emit HoldConfirmed(id, uint64(h.until), h.institutions);
     }
 
-    function release(uint256 id, uint256, Approval calldata) external guarded {
+    function release(uint256 id, uint8, uint256, Approval calldata) external guarded {
         _endHold(id);
     }
 
@@ -47,14 +47,14 @@ abstract contract Holds is Claims {
         emit HoldEnded(id, h.roundNo, h.word, h.mask, h.institutions);
     }
 
-    function holdCampaign(uint64, uint256, Approval calldata) external guarded {
+    function holdCampaign(uint64, uint8, uint256, Approval calldata) external guarded {
         Ruling memory h = _ruling();
         _count(_campaign.heldUntil, h.until);
         _campaign.heldUntil = uint40(h.until);
         emit CampaignHeld(uint64(h.until), h.institutions);
     }
 
-    function pause(uint64, uint256, Approval calldata) external guarded {
+    function pause(uint64, uint8, uint256, Approval calldata) external guarded {
         Ruling memory h = _ruling();
         _count(_campaign.pausedUntil, h.until);
         _campaign.pausedUntil = uint40(h.until);

@@ -251,11 +251,15 @@ interface IDistributor {
 
     /// @notice Lets a gate version not count until `until`, seconds. One institution alone, in ACTIVE only: 72 hours in
     /// all; M: 30 days, and to an earlier time; ceil(3N/4): 30 days more.
+    /// @param together how many institutions act (here and in what follows). It is signed: fewer signatures are worth
+    /// nothing, more are worth no more, so none serves an act of another strength
     /// @param nonce any number not used before with the same fields (here and in what follows)
-    function disableGate(uint16 gateVersion, uint64 until, uint256 nonce, Approval calldata approval) external;
+    function disableGate(uint16 gateVersion, uint64 until, uint8 together, uint256 nonce, Approval calldata approval)
+        external;
 
     /// @notice Holds unpaid entitlements of one word; those paid, void or held drop out. One institution alone, in
-    /// ACTIVE only: 72 hours, 256 entitlements in any 72 hours, each once. M: 30 days, a second time ceil(3N/4).
+    /// ACTIVE and until the round's grace is over: 72 hours, 256 entitlements in any 72 hours, each once. M: 30 days, a
+    /// second time ceil(3N/4).
     /// @param reason hash of the reason, which is not on chain
     /// @return id of the hold
     function hold(
@@ -263,27 +267,28 @@ interface IDistributor {
         uint256 word,
         uint256 mask,
         bytes32 reason,
+        uint8 together,
         uint256 nonce,
         Approval calldata approval
     ) external returns (uint256 id);
 
     /// @notice Lets a hold by one institution last 30 days from its beginning: another institution, outside ACTIVE M.
     /// Renews one that lasts as long for 30 days from now: ceil(3N/4).
-    function confirmHold(uint256 id, uint256 nonce, Approval calldata approval) external;
+    function confirmHold(uint256 id, uint8 together, uint256 nonce, Approval calldata approval) external;
 
     /// @notice Ends a hold. The institution that placed it, as long as nobody confirmed it; else M.
-    function release(uint256 id, uint256 nonce, Approval calldata approval) external;
+    function release(uint256 id, uint8 together, uint256 nonce, Approval calldata approval) external;
 
     /// @notice Ends a hold that has expired. Anyone.
     function lapse(uint256 id) external;
 
     /// @notice Holds the whole campaign until `until`, seconds, the exit included. Takes M, for 30 days; ceil(3N/4) for
     /// 30 days more. A time that is past ends it.
-    function holdCampaign(uint64 until, uint256 nonce, Approval calldata approval) external;
+    function holdCampaign(uint64 until, uint8 together, uint256 nonce, Approval calldata approval) external;
 
     /// @notice Stops settlements and claims until `until`, seconds, except in EXIT. One institution alone may only
     /// lengthen, by 24 hours in any 30 days; M may order 30 days, again and again, and end it.
-    function pause(uint64 until, uint256 nonce, Approval calldata approval) external;
+    function pause(uint64 until, uint8 together, uint256 nonce, Approval calldata approval) external;
 
     /// @notice Annuls unpaid entitlements and frees their money. Takes M, in EXIT ceil(3N/4). The signatures are over
     /// (round, word, mask); words and proof only prove the amounts. Reverts if any of them is paid or void.

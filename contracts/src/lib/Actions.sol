@@ -2,7 +2,8 @@
 pragma solidity 0.8.30;
 
 /// @notice Types of the structs that authorities sign, one per action, in the Charter's EIP-712 domain. Each ends in the
-/// set version it binds and a deadline. No two actions share a type, so a signature for one never serves another.
+/// set version it binds and a deadline. No two actions share a type, so a signature for one never serves another. What
+/// one institution may do and several may do more of says how many act `together`: see IDistributor.
 library Actions {
     bytes32 internal constant PUBLISH = keccak256(
         "Publish(address distributor,uint256 round,bytes32 root,uint8 depth,uint64 count,uint128 total,bytes32 rulesHash,uint64 opensAt,uint64 closesAt,uint8 mode,uint16 gate,uint256 supersedes,string listUri,bytes32 listHash,uint64 setVersion,uint64 deadline)"
@@ -46,25 +47,25 @@ library Actions {
         keccak256("Resume(uint64 phaseCounter,uint256 nonce,uint64 setVersion,uint64 deadline)");
 
     bytes32 internal constant HOLD = keccak256(
-        "Hold(address distributor,uint256 round,uint256 word,uint256 mask,bytes32 reason,uint256 nonce,uint64 setVersion,uint64 deadline)"
+        "Hold(address distributor,uint256 round,uint256 word,uint256 mask,bytes32 reason,uint8 together,uint256 nonce,uint64 setVersion,uint64 deadline)"
     );
     bytes32 internal constant CONFIRM_HOLD = keccak256(
-        "ConfirmHold(address distributor,uint256 hold,uint256 nonce,uint64 setVersion,uint64 deadline)"
+        "ConfirmHold(address distributor,uint256 hold,uint8 together,uint256 nonce,uint64 setVersion,uint64 deadline)"
     );
     bytes32 internal constant RELEASE = keccak256(
-        "Release(address distributor,uint256 hold,uint256 nonce,uint64 setVersion,uint64 deadline)"
+        "Release(address distributor,uint256 hold,uint8 together,uint256 nonce,uint64 setVersion,uint64 deadline)"
     );
     bytes32 internal constant HOLD_CAMPAIGN = keccak256(
-        "HoldCampaign(address distributor,uint64 until,uint256 nonce,uint64 setVersion,uint64 deadline)"
+        "HoldCampaign(address distributor,uint64 until,uint8 together,uint256 nonce,uint64 setVersion,uint64 deadline)"
     );
     bytes32 internal constant PAUSE = keccak256(
-        "Pause(address distributor,uint64 until,uint256 nonce,uint64 setVersion,uint64 deadline)"
+        "Pause(address distributor,uint64 until,uint8 together,uint256 nonce,uint64 setVersion,uint64 deadline)"
     );
     bytes32 internal constant INSTALL_GATE = keccak256(
         "InstallGate(address distributor,uint16 gateVersion,bytes signer,bytes32 rulesHash,uint64 setVersion,uint64 deadline)"
     );
     bytes32 internal constant DISABLE_GATE = keccak256(
-        "DisableGate(address distributor,uint16 gateVersion,uint64 until,uint256 nonce,uint64 setVersion,uint64 deadline)"
+        "DisableGate(address distributor,uint16 gateVersion,uint64 until,uint8 together,uint256 nonce,uint64 setVersion,uint64 deadline)"
     );
     // Signed struct of a function that comes next; fixed now, so that signers and tools need not change.
     bytes32 internal constant RECOVER = keccak256(

@@ -83,7 +83,7 @@ abstract contract Gated is Base {
         charter.exit("why", counter, nonce, approve(fields, 3));
     }
 
-    // -- what authorities sign: `from` is the first institution, `count` how many -------------------------------------
+    // -- what authorities sign: `from` is the first institution, `count` how many act together -------------------------------------
 
     function approveFrom(bytes memory fields, uint256 from, uint256 count) internal view returns (Approval memory a) {
         a.setVersion = charter.setVersion();
@@ -94,46 +94,48 @@ abstract contract Gated is Base {
     }
 
     function asPause(uint64 until, uint256 from, uint256 count) internal returns (Approval memory) {
-        return approveFrom(abi.encode(Actions.PAUSE, address(dist), until, ++nonce), from, count);
+        bytes memory fields = abi.encode(Actions.PAUSE, address(dist), until, count, ++nonce);
+        return approveFrom(fields, from, count);
     }
 
     function pause(uint64 until, uint256 from, uint256 count) internal {
         Approval memory a = asPause(until, from, count);
-        dist.pause(until, nonce, a);
+        dist.pause(until, uint8(count), nonce, a);
     }
 
     function refusedPause(uint64 until, uint256 from, uint256 count, bytes memory why) internal {
         Approval memory a = asPause(until, from, count);
         vm.expectRevert(why);
-        dist.pause(until, nonce, a);
+        dist.pause(until, uint8(count), nonce, a);
     }
 
     function asHoldCampaign(uint64 until, uint256 count) internal returns (Approval memory) {
-        return approveFrom(abi.encode(Actions.HOLD_CAMPAIGN, address(dist), until, ++nonce), 0, count);
+        bytes memory fields = abi.encode(Actions.HOLD_CAMPAIGN, address(dist), until, count, ++nonce);
+        return approveFrom(fields, 0, count);
     }
 
     function holdCampaign(uint64 until, uint256 count) internal {
         Approval memory a = asHoldCampaign(until, count);
-        dist.holdCampaign(until, nonce, a);
+        dist.holdCampaign(until, uint8(count), nonce, a);
     }
 
     function refusedHoldCampaign(uint64 until, uint256 count, bytes memory why) internal {
         Approval memory a = asHoldCampaign(until, count);
         vm.expectRevert(why);
-        dist.holdCampaign(until, nonce, a);
+        dist.holdCampaign(until, uint8(count), nonce, a);
     }
 
     function asHold(uint256 r, uint256 word, uint256 mask, uint256 from, uint256 count)
         internal
         returns (Approval memory)
     {
-        bytes memory fields = abi.encode(Actions.HOLD, address(dist), r, word, mask, bytes32("why"), ++nonce);
+        bytes memory fields = abi.encode(Actions.HOLD, address(dist), r, word, mask, bytes32("why"), count, ++nonce);
         return approveFrom(fields, from, count);
     }
 
     function hold(uint256 r, uint256 word, uint256 mask, uint256 from, uint256 count) internal returns (uint256 id) {
         Approval memory a = asHold(r, word, mask, from, count);
-        return dist.hold(r, word, mask, "why", nonce, a);
+        return dist.hold(r, word, mask, "why", uint8(count), nonce, a);
     }
 
     function refusedHold(uint256 r, uint256 word, uint256 mask, uint256 from, uint256 count, bytes memory why)
@@ -141,52 +143,53 @@ abstract contract Gated is Base {
     {
         Approval memory a = asHold(r, word, mask, from, count);
         vm.expectRevert(why);
-        dist.hold(r, word, mask, "why", nonce, a);
+        dist.hold(r, word, mask, "why", uint8(count), nonce, a);
     }
 
     function asConfirm(uint256 id, uint256 from, uint256 count) internal returns (Approval memory) {
-        return approveFrom(abi.encode(Actions.CONFIRM_HOLD, address(dist), id, ++nonce), from, count);
+        bytes memory fields = abi.encode(Actions.CONFIRM_HOLD, address(dist), id, count, ++nonce);
+        return approveFrom(fields, from, count);
     }
 
     function confirm(uint256 id, uint256 from, uint256 count) internal {
         Approval memory a = asConfirm(id, from, count);
-        dist.confirmHold(id, nonce, a);
+        dist.confirmHold(id, uint8(count), nonce, a);
     }
 
     function refusedConfirm(uint256 id, uint256 from, uint256 count, bytes memory why) internal {
         Approval memory a = asConfirm(id, from, count);
         vm.expectRevert(why);
-        dist.confirmHold(id, nonce, a);
+        dist.confirmHold(id, uint8(count), nonce, a);
     }
 
     function asRelease(uint256 id, uint256 from, uint256 count) internal returns (Approval memory) {
-        return approveFrom(abi.encode(Actions.RELEASE, address(dist), id, ++nonce), from, count);
+        return approveFrom(abi.encode(Actions.RELEASE, address(dist), id, count, ++nonce), from, count);
     }
 
     function release(uint256 id, uint256 from, uint256 count) internal {
         Approval memory a = asRelease(id, from, count);
-        dist.release(id, nonce, a);
+        dist.release(id, uint8(count), nonce, a);
     }
 
     function refusedRelease(uint256 id, uint256 from, uint256 count, bytes memory why) internal {
         Approval memory a = asRelease(id, from, count);
         vm.expectRevert(why);
-        dist.release(id, nonce, a);
+        dist.release(id, uint8(count), nonce, a);
     }
 
     function asDisable(uint16 version, uint64 until, uint256 from, uint256 count) internal returns (Approval memory) {
-        bytes memory fields = abi.encode(Actions.DISABLE_GATE, address(dist), version, until, ++nonce);
+        bytes memory fields = abi.encode(Actions.DISABLE_GATE, address(dist), version, until, count, ++nonce);
         return approveFrom(fields, from, count);
     }
 
     function disable(uint16 version, uint64 until, uint256 from, uint256 count) internal {
         Approval memory a = asDisable(version, until, from, count);
-        dist.disableGate(version, until, nonce, a);
+        dist.disableGate(version, until, uint8(count), nonce, a);
     }
 
     function refusedDisable(uint16 version, uint64 until, uint256 from, uint256 count, bytes memory why) internal {
         Approval memory a = asDisable(version, until, from, count);
         vm.expectRevert(why);
-        dist.disableGate(version, until, nonce, a);
+        dist.disableGate(version, until, uint8(count), nonce, a);
     }
 }

@@ -129,6 +129,8 @@ pub enum ChainAction {
         version: u64,
         /// Unix seconds; one that is past ends it.
         until: u64,
+        /// How many institutions act together, here and below: fewer signatures are worth nothing, more are worth no more.
+        together: u8,
         /// Any number not used before with the same fields; here and below.
         nonce: u64,
     },
@@ -141,6 +143,8 @@ pub enum ChainAction {
         /// Hash of the reason.
         reason: B256,
         /// See above.
+        together: u8,
+        /// See above.
         nonce: u64,
     },
     /// Let a hold last 30 days: a second institution; 30 days more: ceil(3N/4).
@@ -149,6 +153,8 @@ pub enum ChainAction {
         distributor: Address,
         /// The hold's id.
         hold: u64,
+        /// See above.
+        together: u8,
         /// See above.
         nonce: u64,
     },
@@ -159,6 +165,8 @@ pub enum ChainAction {
         /// The hold's id.
         hold: u64,
         /// See above.
+        together: u8,
+        /// See above.
         nonce: u64,
     },
     /// Hold the whole campaign, the exit included. Takes M.
@@ -168,6 +176,8 @@ pub enum ChainAction {
         /// Unix seconds; one that is past ends it.
         until: u64,
         /// See above.
+        together: u8,
+        /// See above.
         nonce: u64,
     },
     /// Stop payments, except in EXIT. Takes one institution for 24 hours in any 30 days, M for longer, or to end it.
@@ -176,6 +186,8 @@ pub enum ChainAction {
         distributor: Address,
         /// Unix seconds; one that is past ends it.
         until: u64,
+        /// See above.
+        together: u8,
         /// See above.
         nonce: u64,
     },
@@ -261,35 +273,49 @@ impl ChainAction {
                 signer: signer,
                 rulesHash: rules_hash,
             }),
-            Self::DisableGate { distributor, version, until, nonce } => digest!(DisableGate {
+            Self::DisableGate { distributor, version, until, together, nonce } => digest!(DisableGate {
                 distributor: distributor,
                 gateVersion: gate(version)?,
                 until: until,
+                together: together,
                 nonce: U256::from(nonce),
             }),
-            Self::Hold { distributor, mask, reason, nonce } => digest!(Hold {
+            Self::Hold { distributor, mask, reason, together, nonce } => digest!(Hold {
                 distributor: distributor,
                 round: U256::from(mask.round),
                 word: U256::from(mask.word),
                 mask: mask_word(mask.mask),
                 reason: reason,
+                together: together,
                 nonce: U256::from(nonce),
             }),
-            Self::ConfirmHold { distributor, hold, nonce } => digest!(ConfirmHold {
+            Self::ConfirmHold { distributor, hold, together, nonce } => digest!(ConfirmHold {
                 distributor: distributor,
                 hold: U256::from(hold),
+                together: together,
                 nonce: U256::from(nonce),
             }),
-            Self::Release { distributor, hold, nonce } => digest!(Release {
+            Self::Release { distributor, hold, together, nonce } => digest!(Release {
                 distributor: distributor,
                 hold: U256::from(hold),
+                together: together,
                 nonce: U256::from(nonce),
             }),
-            Self::HoldCampaign { distributor, until, nonce } => {
-                digest!(HoldCampaign { distributor: distributor, until: until, nonce: U256::from(nonce) })
+            Self::HoldCampaign { distributor, until, together, nonce } => {
+                digest!(HoldCampaign {
+                    distributor: distributor,
+                    until: until,
+                    together: together,
+                    nonce: U256::from(nonce)
+                })
             }
-            Self::Pause { distributor, until, nonce } => {
-                digest!(Pause { distributor: distributor, until: until, nonce: U256::from(nonce) })
+            Self::Pause { distributor, until, together, nonce } => {
+                digest!(Pause {
+                    distributor: distributor,
+                    until: until,
+                    together: together,
+                    nonce: U256::from(nonce)
+                })
             }
         })
     }

@@ -203,8 +203,8 @@ async fn a_gate_that_is_off_on_chain_delays_its_payments_until_it_counts_again()
     let (distributor, version) = (world.distributor, 1);
     let now = world.chain.timestamp().await.expect("the chain's time");
     let set = async |until: u64, nonce: u64| {
-        let action = ChainAction::DisableGate { distributor, version, until, nonce };
-        let data = calls::disable_gate(version, until, nonce, &world.approve(&action)).expect("fits");
+        let action = ChainAction::DisableGate { distributor, version, until, together: 2, nonce };
+        let data = calls::disable_gate(version, until, 2, nonce, &world.approve(&action)).expect("fits");
         world.act("disableGate", data).await;
         until_known(&node, "the log knows of it", |state| {
             // A time that has passed is told as the block's own.
@@ -290,8 +290,8 @@ async fn a_batch_whose_gate_is_off_or_whose_word_expired_before_it_was_signed_is
     let now = world.chain.timestamp().await.expect("the chain's time");
     let disable = async |until: u64, nonce: u64| {
         let (distributor, version) = (world.distributor, 1);
-        let action = ChainAction::DisableGate { distributor, version, until, nonce };
-        let data = calls::disable_gate(version, until, nonce, &world.approve(&action)).expect("fits");
+        let action = ChainAction::DisableGate { distributor, version, until, together: 2, nonce };
+        let data = calls::disable_gate(version, until, 2, nonce, &world.approve(&action)).expect("fits");
         world.act("disableGate", data).await;
     };
     disable(now + 7 * 86_400, 1).await;

@@ -111,8 +111,8 @@ async fn what_is_held_on_chain_after_it_was_planned_is_passed_over_held_and_paid
 
     let distributor = world.distributor;
     let reason = B256::repeat_byte(1);
-    let action = ChainAction::Hold { distributor, mask: mask(&[held]), reason, nonce: 1 };
-    world.act("hold", calls::hold(mask(&[held]), reason, 1, &world.approve(&action))).await;
+    let action = ChainAction::Hold { distributor, mask: mask(&[held]), reason, together: 2, nonce: 1 };
+    world.act("hold", calls::hold(mask(&[held]), reason, 2, 1, &world.approve(&action))).await;
     until_known(&node, "the hold is final", |state| {
         state.campaigns[&world.campaign].is_held_on_chain(EntitlementId { round: 1, index: held })
     })
@@ -124,8 +124,8 @@ async fn what_is_held_on_chain_after_it_was_planned_is_passed_over_held_and_paid
     assert_eq!(world.funds(&node, Ledger::Reserved).unsigned_abs(), tokens(4).get());
     assert_eq!(world.funds(&node, Ledger::Paid).unsigned_abs(), tokens(5).get());
 
-    let action = ChainAction::Release { distributor, hold: 1, nonce: 2 };
-    world.act("release", calls::release(1, 2, &world.approve(&action))).await;
+    let action = ChainAction::Release { distributor, hold: 1, together: 2, nonce: 2 };
+    world.act("release", calls::release(1, 2, 2, &world.approve(&action))).await;
     world.final_at(&node, EntitlementId { round: 1, index: held }).await;
     assert_eq!(world.balance(wallet(3).address()).await, tokens(4).get());
     let log = world.log(&node).await;
@@ -153,8 +153,8 @@ async fn a_pause_and_a_hold_on_the_whole_campaign_on_chain_stop_planning_until_t
         (campaign.paused_on_chain, campaign.held_until_on_chain)
     };
     let pause = async |until: u64, nonce: u64| {
-        let action = ChainAction::Pause { distributor, until, nonce };
-        world.act("pause", calls::pause(until, nonce, &world.approve(&action))).await;
+        let action = ChainAction::Pause { distributor, until, together: 2, nonce };
+        world.act("pause", calls::pause(until, 2, nonce, &world.approve(&action))).await;
     };
     pause(later, 1).await;
     until_known(&node, "the pause is final", |state| campaign(state).0 == later).await;
@@ -167,8 +167,8 @@ async fn a_pause_and_a_hold_on_the_whole_campaign_on_chain_stop_planning_until_t
     world.final_at(&node, EntitlementId { round: 1, index: index(&snapshot, 3) }).await;
 
     let hold = async |until: u64, nonce: u64| {
-        let action = ChainAction::HoldCampaign { distributor, until, nonce };
-        world.act("holdCampaign", calls::hold_campaign(until, nonce, &world.approve(&action))).await;
+        let action = ChainAction::HoldCampaign { distributor, until, together: 2, nonce };
+        world.act("holdCampaign", calls::hold_campaign(until, 2, nonce, &world.approve(&action))).await;
     };
     hold(later, 3).await;
     until_known(&node, "the hold is final", |state| campaign(state).1 == later).await;

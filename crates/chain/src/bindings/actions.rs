@@ -73,7 +73,15 @@ sol! {
     struct InstallGate { address distributor; uint16 gateVersion; bytes signer; bytes32 rulesHash; uint64 setVersion; uint64 deadline; }
 
     #[derive(Debug)]
-    struct DisableGate { address distributor; uint16 gateVersion; uint64 until; uint256 nonce; uint64 setVersion; uint64 deadline; }
+    struct DisableGate {
+        address distributor;
+        uint16 gateVersion;
+        uint64 until;
+        uint8 together;
+        uint256 nonce;
+        uint64 setVersion;
+        uint64 deadline;
+    }
 
     #[derive(Debug)]
     struct Hold {
@@ -82,22 +90,23 @@ sol! {
         uint256 word;
         uint256 mask;
         bytes32 reason;
+        uint8 together;
         uint256 nonce;
         uint64 setVersion;
         uint64 deadline;
     }
 
     #[derive(Debug)]
-    struct ConfirmHold { address distributor; uint256 hold; uint256 nonce; uint64 setVersion; uint64 deadline; }
+    struct ConfirmHold { address distributor; uint256 hold; uint8 together; uint256 nonce; uint64 setVersion; uint64 deadline; }
 
     #[derive(Debug)]
-    struct Release { address distributor; uint256 hold; uint256 nonce; uint64 setVersion; uint64 deadline; }
+    struct Release { address distributor; uint256 hold; uint8 together; uint256 nonce; uint64 setVersion; uint64 deadline; }
 
     #[derive(Debug)]
-    struct HoldCampaign { address distributor; uint64 until; uint256 nonce; uint64 setVersion; uint64 deadline; }
+    struct HoldCampaign { address distributor; uint64 until; uint8 together; uint256 nonce; uint64 setVersion; uint64 deadline; }
 
     #[derive(Debug)]
-    struct Pause { address distributor; uint64 until; uint256 nonce; uint64 setVersion; uint64 deadline; }
+    struct Pause { address distributor; uint64 until; uint8 together; uint256 nonce; uint64 setVersion; uint64 deadline; }
 
     /// What a gate's key signs, in the Distributor's domain.
     #[derive(Debug)]

@@ -407,20 +407,21 @@ sol! {
         ) external;
         function installGate(uint16 gateVersion, bytes calldata signer, bytes32 rulesHash, Approval calldata approval)
             external;
-        function disableGate(uint16 gateVersion, uint64 until, uint256 nonce, Approval calldata approval) external;
+        function disableGate(uint16 gateVersion, uint64 until, uint8 together, uint256 nonce, Approval calldata approval) external;
         function hold(
             uint256 roundNo,
             uint256 word,
             uint256 mask,
             bytes32 reason,
+            uint8 together,
             uint256 nonce,
             Approval calldata approval
         ) external returns (uint256 id);
-        function confirmHold(uint256 id, uint256 nonce, Approval calldata approval) external;
-        function release(uint256 id, uint256 nonce, Approval calldata approval) external;
+        function confirmHold(uint256 id, uint8 together, uint256 nonce, Approval calldata approval) external;
+        function release(uint256 id, uint8 together, uint256 nonce, Approval calldata approval) external;
         function lapse(uint256 id) external;
-        function holdCampaign(uint64 until, uint256 nonce, Approval calldata approval) external;
-        function pause(uint64 until, uint256 nonce, Approval calldata approval) external;
+        function holdCampaign(uint64 until, uint8 together, uint256 nonce, Approval calldata approval) external;
+        function pause(uint64 until, uint8 together, uint256 nonce, Approval calldata approval) external;
         function void(SparseWord calldata chunk, Approval calldata approval) external;
         function sweep(uint256 roundNo) external;
         function withdraw(uint256 amount, uint256 nonce, Approval calldata approval) external;

@@ -1,4 +1,5 @@
-//! Calls by which authorities install and disable gates, hold and pause. Nonces as they were signed.
+//! Calls by which authorities install and disable gates, hold and pause. Nonces, and how many act together, as they
+//! were signed.
 
 use alloy_primitives::{B256, Bytes, U256};
 use sluice_core::log::entry::WordMask;
@@ -33,42 +34,47 @@ pub fn install_gate(
 pub fn disable_gate(
     version: u64,
     until: u64,
+    together: u8,
     nonce: u64,
     approvals: &Approvals,
 ) -> Result<Bytes, ChainError> {
     Ok(bytes(Distributor::disableGateCall {
         gateVersion: gate(version)?,
         until,
+        together,
         nonce: U256::from(nonce),
         approval: approvals.encode(),
     }))
 }
 
 /// `hold`: entitlements of one word, with the hash of the reason.
-pub fn hold(mask: WordMask, reason: B256, nonce: u64, approvals: &Approvals) -> Bytes {
+pub fn hold(mask: WordMask, reason: B256, together: u8, nonce: u64, approvals: &Approvals) -> Bytes {
     bytes(Distributor::holdCall {
         roundNo: U256::from(mask.round),
         word: U256::from(mask.word),
         mask: mask_word(mask.mask),
         reason,
+        together,
         nonce: U256::from(nonce),
         approval: approvals.encode(),
     })
 }
 
 /// `confirmHold`, by its id.
-pub fn confirm_hold(hold: u64, nonce: u64, approvals: &Approvals) -> Bytes {
+pub fn confirm_hold(hold: u64, together: u8, nonce: u64, approvals: &Approvals) -> Bytes {
     bytes(Distributor::confirmHoldCall {
         id: U256::from(hold),
+        together,
         nonce: U256::from(nonce),
         approval: approvals.encode(),
     })
 }
 
 /// `release`: ends a hold.
-pub fn release(hold: u64, nonce: u64, approvals: &Approvals) -> Bytes {
+pub fn release(hold: u64, together: u8, nonce: u64, approvals: &Approvals) -> Bytes {
     bytes(Distributor::releaseCall {
         id: U256::from(hold),
+        together,
         nonce: U256::from(nonce),
         approval: approvals.encode(),
     })
@@ -80,11 +86,16 @@ pub fn lapse(hold: u64) -> Bytes {
 }
 
 /// `holdCampaign`, until then (Unix seconds).
-pub fn hold_campaign(until: u64, nonce: u64, approvals: &Approvals) -> Bytes {
-    bytes(Distributor::holdCampaignCall { until, nonce: U256::from(nonce), approval: approvals.encode() })
+pub fn hold_campaign(until: u64, together: u8, nonce: u64, approvals: &Approvals) -> Bytes {
+    bytes(Distributor::holdCampaignCall {
+        until,
+        together,
+        nonce: U256::from(nonce),
+        approval: approvals.encode(),
+    })
 }
 
 /// `pause`, until then (Unix seconds).
-pub fn pause(until: u64, nonce: u64, approvals: &Approvals) -> Bytes {
-    bytes(Distributor::pauseCall { until, nonce: U256::from(nonce), approval: approvals.encode() })
+pub fn pause(until: u64, together: u8, nonce: u64, approvals: &Approvals) -> Bytes {
+    bytes(Distributor::pauseCall { until, together, nonce: U256::from(nonce), approval: approvals.encode() })
 }

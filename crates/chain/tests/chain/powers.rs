@@ -184,23 +184,28 @@ async fn a_gates_word_lets_exactly_its_mask_be_paid() {
 
     // One institution stops the gate for 72 hours, once.
     let until = gated.now().await + 2 * DAY;
-    let off =
-        |until, nonce| ChainAction::DisableGate { distributor: world.distributor, version: 1, until, nonce };
-    let approvals = gated.by(&off(until, 1), &[3]).await;
-    let receipt = gated.send("disableGate", calls::disable_gate(1, until, 1, &approvals).unwrap()).await;
+    let off = |until, together, nonce| ChainAction::DisableGate {
+        distributor: world.distributor,
+        version: 1,
+        until,
+        together,
+        nonce,
+    };
+    let approvals = gated.by(&off(until, 1, 1), &[3]).await;
+    let receipt = gated.send("disableGate", calls::disable_gate(1, until, 1, 1, &approvals).unwrap()).await;
     assert_eq!(
         gated.said(&receipt).await,
         [CampaignEvent::GateDisabled { version: 1, until, institutions: 4 }]
     );
     let word = gated.gate_word([0b1000, 0, 0, 0], &gated.gate);
     assert_eq!(kind(gated.settle(settle(2, &[3], word.clone())).await), RevertKind::GateOff(until));
-    let approvals = gated.by(&off(until + 2 * DAY, 2), &[3]).await;
-    let again = calls::disable_gate(1, until + 2 * DAY, 2, &approvals).unwrap();
+    let approvals = gated.by(&off(until + 2 * DAY, 1, 2), &[3]).await;
+    let again = calls::disable_gate(1, until + 2 * DAY, 1, 2, &approvals).unwrap();
     let (refused, text) = gated.refused("disableGate", again).await;
     assert_eq!(refused, RevertKind::Unauthorised);
     assert!(text.starts_with("RationSpent"), "{text}");
-    let approvals = gated.by(&off(0, 3), &[2, 3]).await;
-    gated.send("disableGate", calls::disable_gate(1, 0, 3, &approvals).unwrap()).await;
+    let approvals = gated.by(&off(0, 2, 3), &[2, 3]).await;
+    gated.send("disableGate", calls::disable_gate(1, 0, 2, 3, &approvals).unwrap()).await;
     gated.settle(settle(2, &[3], word)).await.unwrap();
 }
 
@@ -211,9 +216,9 @@ async fn holds_are_signed_as_the_contract_reads_them_and_read_back() {
     let warden = world.chain.warden(world.charter.address, At::Latest).await.unwrap();
     let reason = B256::repeat_byte(0xaa);
     let mask = WordMask { round: 1, word: 0, mask: [0b110, 0, 0, 0] };
-    let hold = ChainAction::Hold { distributor, mask, reason, nonce: 1 };
+    let hold = ChainAction::Hold { distributor, mask, reason, together: 1, nonce: 1 };
     let approvals = gated.by(&hold, &[0]).await;
-    let receipt = gated.send("hold", calls::hold(mask, reason, 1, &approvals)).await;
+    let receipt = gated.send("hold", calls::hold(mask, reason, 1, 1, &approvals)).await;
     let said = gated.said(&receipt).await;
     let CampaignEvent::HoldPlaced { until, .. } = said[0] else { panic!("{said:?}") };
     assert_eq!(said, [CampaignEvent::HoldPlaced { hold: 1, mask, until, institutions: 1, reason }]);
@@ -227,29 +232,30 @@ async fn holds_are_signed_as_the_contract_reads_them_and_read_back() {
     assert_eq!(world.chain.held_words(distributor, 1, [0], At::Latest).await.unwrap(), [mask.mask]);
 
     // The registry's other key is no second institution; the treasury is.
-    let confirm = |nonce| ChainAction::ConfirmHold { distributor, hold: 1, nonce };
+    let confirm = |nonce| ChainAction::ConfirmHold { distributor, hold: 1, together: 1, nonce };
     let same = gated.by(&confirm(2), &[1]).await;
-    let (kind, text) = gated.refused("confirmHold", calls::confirm_hold(1, 2, &same)).await;
+    let (kind, text) = gated.refused("confirmHold", calls::confirm_hold(1, 1, 2, &same)).await;
     assert_eq!((kind, text.as_str()), (RevertKind::Unauthorised, "SecondNeeded"));
     let second = gated.by(&confirm(3), &[2]).await;
-    let receipt = gated.send("confirmHold", calls::confirm_hold(1, 3, &second)).await;
+    let receipt = gated.send("confirmHold", calls::confirm_hold(1, 1, 3, &second)).await;
     let until = read.placed_at + 30 * DAY;
     assert_eq!(
         gated.said(&receipt).await,
         [CampaignEvent::HoldConfirmed { hold: 1, until, institutions: 2 }]
     );
 
-    let release = |nonce| ChainAction::Release { distributor, hold: 1, nonce };
-    let alone = gated.by(&release(4), &[0]).await;
-    assert_eq!(gated.refused("release", calls::release(1, 4, &alone)).await.0, RevertKind::Unauthorised);
-    let both = gated.by(&release(5), &[0, 3]).await;
-    let receipt = gated.send("release", calls::release(1, 5, &both)).await;
+    let release = |together, nonce| ChainAction::Release { distributor, hold: 1, together, nonce };
+    let alone = gated.by(&release(1, 4), &[0]).await;
+    assert_eq!(gated.refused("release", calls::release(1, 1, 4, &alone)).await.0, RevertKind::Unauthorised);
+    let both = gated.by(&release(2, 5), &[0, 3]).await;
+    let receipt = gated.send("release", calls::release(1, 2, 5, &both)).await;
     assert_eq!(gated.said(&receipt).await, [CampaignEvent::HoldEnded { hold: 1, mask, institutions: 5 }]);
-    assert_eq!(gated.refused("release", calls::release(1, 5, &both)).await.0, RevertKind::Already);
+    assert_eq!(gated.refused("release", calls::release(1, 2, 5, &both)).await.0, RevertKind::Already);
 
     let mask = WordMask { mask: [1, 0, 0, 0], ..mask };
-    let approvals = gated.by(&ChainAction::Hold { distributor, mask, reason, nonce: 6 }, &[3]).await;
-    gated.send("hold", calls::hold(mask, reason, 6, &approvals)).await;
+    let approvals =
+        gated.by(&ChainAction::Hold { distributor, mask, reason, together: 1, nonce: 6 }, &[3]).await;
+    gated.send("hold", calls::hold(mask, reason, 1, 6, &approvals)).await;
     let (early, _) = gated.refused("lapse", calls::lapse(2)).await;
     assert!(matches!(early, RevertKind::TooEarly(_)));
     world.pass(3 * DAY).await;
@@ -262,8 +268,8 @@ async fn pauses_and_campaign_holds_are_signed_as_the_contract_reads_them() {
     let gated = Gated::new(&recipients(9)).await;
     let (chain, distributor) = (&gated.world.chain, gated.world.distributor);
     let until = gated.now().await + DAY / 2;
-    let approvals = gated.by(&ChainAction::Pause { distributor, until, nonce: 1 }, &[2]).await;
-    let receipt = gated.send("pause", calls::pause(until, 1, &approvals)).await;
+    let approvals = gated.by(&ChainAction::Pause { distributor, until, together: 1, nonce: 1 }, &[2]).await;
+    let receipt = gated.send("pause", calls::pause(until, 1, 1, &approvals)).await;
     assert_eq!(gated.said(&receipt).await, [CampaignEvent::PauseSet { until, institutions: 2 }]);
     assert_eq!(chain.paused_until(distributor, At::Latest).await.unwrap(), until);
     let word = gated.gate_word([1, 0, 0, 0], &gated.gate);
@@ -273,15 +279,15 @@ async fn pauses_and_campaign_holds_are_signed_as_the_contract_reads_them() {
         matches!(&error, ChainError::Reverted { revert, .. } if revert.kind == RevertKind::Paused(until))
     );
 
-    let end = gated.by(&ChainAction::Pause { distributor, until: 1, nonce: 2 }, &[2, 3]).await;
-    gated.send("pause", calls::pause(1, 2, &end)).await;
+    let end = gated.by(&ChainAction::Pause { distributor, until: 1, together: 2, nonce: 2 }, &[2, 3]).await;
+    gated.send("pause", calls::pause(1, 2, 2, &end)).await;
     let held = gated.now().await + 20 * DAY;
-    let action = ChainAction::HoldCampaign { distributor, until: held, nonce: 1 };
+    let action = ChainAction::HoldCampaign { distributor, until: held, together: 2, nonce: 1 };
     let alone = gated.by(&action, &[2]).await;
-    let (kind, _) = gated.refused("holdCampaign", calls::hold_campaign(held, 1, &alone)).await;
+    let (kind, _) = gated.refused("holdCampaign", calls::hold_campaign(held, 2, 1, &alone)).await;
     assert_eq!(kind, RevertKind::Unauthorised);
     let approvals = gated.by(&action, &[0, 2]).await;
-    let receipt = gated.send("holdCampaign", calls::hold_campaign(held, 1, &approvals)).await;
+    let receipt = gated.send("holdCampaign", calls::hold_campaign(held, 2, 1, &approvals)).await;
     assert_eq!(gated.said(&receipt).await, [CampaignEvent::CampaignHeld { until: held, institutions: 3 }]);
     assert_eq!(chain.held_until(distributor, At::Latest).await.unwrap(), held);
     let error = gated.settle(settle()).await.unwrap_err();

@@ -225,8 +225,15 @@ impl Renew {
     ///
     /// # Errors
     /// As [`Confirm::run`].
-    pub fn run(self) -> anyhow::Result<ExitCode> {
-        // On chain it is the same action: the contract takes three quarters for the second one.
+    pub fn run(mut self) -> anyhow::Result<ExitCode> {
+        // On chain it is the same action: the contract takes three quarters for the second one, and signatures say so.
+        let order = &mut self.of.order;
+        if self.of.on_chain.on_chain.is_some() && order.institutions.is_none() {
+            let charter = block_on(async { Ok(order.node.client()?.charter().await?) })?;
+            let all =
+                u16::try_from(charter.institutions.len()).context("a Charter has at most 32 institutions")?;
+            order.institutions = Some((all * 3).div_ceil(4));
+        }
         let deed = |distributor, hold| Deed::ConfirmHold { distributor, hold, nonce: nonce() };
         self.of.run("renew", |hold| Action::RenewHold { hold }, Some(&deed))
     }

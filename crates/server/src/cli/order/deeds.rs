@@ -8,7 +8,7 @@ use sluice_chain::{At, Chain};
 use sluice_core::log::entry::WordMask;
 
 use crate::api_client::CharterInfo;
-use crate::cli::sign::papers::{Deed, Papers, mask_of_all};
+use crate::cli::sign::papers::{Deed, OnChain, Papers, mask_of_all};
 
 /// How far back a hold is looked for by its mask: holds of the same minute, not a history.
 const HOLDS_LOOKED_BACK: u64 = 64;
@@ -27,7 +27,7 @@ pub(super) async fn all(operator: &Operator, papers: &Papers) -> anyhow::Result<
     for paper in &papers.actions {
         let approvals = papers.approvals(|deed| *deed == paper.action).unwrap_or_default();
         let warden = operator.chain.warden(papers.charter.address, At::Latest).await?;
-        told.push(("transaction", one(operator, warden, &paper.action, &approvals).await?));
+        told.push(("transaction", one(operator, warden, paper, &approvals).await?));
         if let Deed::Hold { distributor, round, indexes, .. } = &paper.action {
             let mask = mask_of_all(*round, indexes)?;
             told.push(("hold on chain", hold_id(operator, warden, *distributor, mask).await?.to_string()));
@@ -40,11 +40,11 @@ pub(super) async fn all(operator: &Operator, papers: &Papers) -> anyhow::Result<
 async fn one(
     operator: &Operator,
     warden: Address,
-    deed: &Deed,
+    paper: &OnChain,
     approvals: &Approvals,
 ) -> anyhow::Result<String> {
-    let chain = &operator.chain;
-    let (call, to, data, done) = match deed.clone() {
+    let (chain, together) = (&operator.chain, paper.together);
+    let (call, to, data, done) = match paper.action.clone() {
         Deed::InstallGate { distributor, version, signer, rules_hash } => {
             let known = chain.gate_version(warden, distributor, version.into(), At::Latest).await?;
             if let Some(known) = known.as_ref().filter(|k| k.signer != signer || k.rules_hash != rules_hash) {
@@ -61,28 +61,29 @@ async fn one(
             let mask = mask_of_all(round, &indexes)?;
             let held = chain.held_words(distributor, round, [mask.word], At::Latest).await?;
             let all = held.first().is_some_and(|w| w.iter().zip(mask.mask).all(|(w, m)| w & m == m));
-            let data = calls::hold(mask, keccak256(reason.as_bytes()), nonce, approvals);
+            let data = calls::hold(mask, keccak256(reason.as_bytes()), together, nonce, approvals);
             ("hold", distributor, data, all)
         }
         Deed::ConfirmHold { distributor, hold, nonce } => {
             let known = chain.hold(warden, distributor, hold, At::Latest).await?;
             let known = known.with_context(|| format!("there is no hold {hold} on chain"))?;
-            ("confirmHold", distributor, calls::confirm_hold(hold, nonce, approvals), known.firm)
+            ("confirmHold", distributor, calls::confirm_hold(hold, together, nonce, approvals), known.firm)
         }
         Deed::Release { distributor, hold, nonce } => {
             let known = chain.hold(warden, distributor, hold, At::Latest).await?;
             let known = known.with_context(|| format!("there is no hold {hold} on chain"))?;
-            ("release", distributor, calls::release(hold, nonce, approvals), known.mask.mask == [0; 4])
+            let ended = known.mask.mask == [0; 4];
+            ("release", distributor, calls::release(hold, together, nonce, approvals), ended)
         }
         Deed::HoldCampaign { distributor, until, nonce } => {
             let present = chain.held_until(distributor, At::Latest).await?;
             let done = stopped_already(chain, present, until).await?;
-            ("holdCampaign", distributor, calls::hold_campaign(until, nonce, approvals), done)
+            ("holdCampaign", distributor, calls::hold_campaign(until, together, nonce, approvals), done)
         }
         Deed::Pause { distributor, until, nonce } => {
             let present = chain.paused_until(distributor, At::Latest).await?;
             let done = stopped_already(chain, present, until).await?;
-            ("pause", distributor, calls::pause(until, nonce, approvals), done)
+            ("pause", distributor, calls::pause(until, together, nonce, approvals), done)
         }
         Deed::RegisterDistributor { .. } | Deed::Publish { .. } | Deed::Void { .. } => {
             bail!("this deed belongs to `sluice campaign` or `sluice void`")

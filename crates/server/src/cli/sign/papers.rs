@@ -69,6 +69,9 @@ pub struct OffChain {
 pub struct OnChain {
     /// What.
     pub action: Deed,
+    /// How many institutions act together. It is signed where fewer may do less of the same: then fewer signatures are
+    /// worth nothing, and more are worth no more.
+    pub together: u8,
     /// Last second at which the signatures may be used, Unix seconds.
     pub deadline: u64,
     /// The signatures so far.
@@ -163,7 +166,7 @@ pub enum Deed {
 }
 
 impl Deed {
-    fn on_chain(&self) -> anyhow::Result<ChainAction> {
+    fn on_chain(&self, together: u8) -> anyhow::Result<ChainAction> {
         Ok(match self.clone() {
             Self::RegisterDistributor { distributor } => ChainAction::RegisterDistributor { distributor },
             Self::Publish { distributor, terms } => ChainAction::Publish { distributor, terms },
@@ -177,17 +180,28 @@ impl Deed {
                 distributor,
                 mask: mask_of_all(round, &indexes)?,
                 reason: keccak256(reason.as_bytes()),
+                together,
                 nonce,
             },
             Self::ConfirmHold { distributor, hold, nonce } => {
-                ChainAction::ConfirmHold { distributor, hold, nonce }
+                ChainAction::ConfirmHold { distributor, hold, together, nonce }
             }
-            Self::Release { distributor, hold, nonce } => ChainAction::Release { distributor, hold, nonce },
+            Self::Release { distributor, hold, nonce } => {
+                ChainAction::Release { distributor, hold, together, nonce }
+            }
             Self::HoldCampaign { distributor, until, nonce } => {
-                ChainAction::HoldCampaign { distributor, until, nonce }
+                ChainAction::HoldCampaign { distributor, until, together, nonce }
             }
-            Self::Pause { distributor, until, nonce } => ChainAction::Pause { distributor, until, nonce },
+            Self::Pause { distributor, until, nonce } => {
+                ChainAction::Pause { distributor, until, together, nonce }
+            }
         })
+    }
+}
+
+impl OnChain {
+    fn digest(&self, charter: ContractRef, set_version: u64) -> anyhow::Result<B256> {
+        Ok(self.action.on_chain(self.together)?.digest(charter, set_version, self.deadline)?)
     }
 }
 
@@ -225,6 +239,8 @@ impl Papers {
         deeds: Vec<Deed>,
     ) -> Self {
         let deadline = now + COLLECT_SECONDS;
+        // A Charter has at most 32 institutions; more than that nobody can collect.
+        let together = u8::try_from(needed).unwrap_or(u8::MAX);
         let command = command.map(|(action, subject_version, reason)| OffChain {
             id: new_demand(),
             command: Command {
@@ -250,7 +266,7 @@ impl Papers {
             command,
             actions: deeds
                 .into_iter()
-                .map(|action| OnChain { action, deadline, signatures: Vec::new() })
+                .map(|action| OnChain { action, together, deadline, signatures: Vec::new() })
                 .collect(),
         }
     }
@@ -299,8 +315,7 @@ impl Papers {
         }
         for paper in &mut self.actions {
             if paper.signatures.iter().all(|a| a.authority != authority) {
-                let digest =
-                    paper.action.on_chain()?.digest(self.charter, self.set_version, paper.deadline)?;
+                let digest = paper.digest(self.charter, self.set_version)?;
                 let signature = account.sign_digest(digest)?;
                 paper.signatures.push(Approval { authority, signer: signer.clone(), signature });
             }
@@ -350,7 +365,7 @@ impl Papers {
             }
         }
         for paper in &self.actions {
-            let digest = paper.action.on_chain()?.digest(self.charter, self.set_version, paper.deadline)?;
+            let digest = paper.digest(self.charter, self.set_version)?;
             for approval in &paper.signatures {
                 check(approval, digest)?;
             }
