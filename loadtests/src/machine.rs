@@ -102,9 +102,15 @@ impl MemoryPeak {
 
 /// Seconds of processor time this process has used, all threads together: user and system.
 pub(crate) fn cpu_seconds() -> (f64, f64) {
-    let usage = rustix::process::getrusage(rustix::process::RusageWho::RUSAGE_SELF);
-    let seconds = |time: rustix::process::Timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
-    (seconds(usage.ru_utime), seconds(usage.ru_stime))
+    let text = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // Behind the program's name, which may hold anything; the fields are numbered in proc_pid_stat(5).
+    let fields: Vec<&str> = text.rsplit(')').next().unwrap_or("").split_whitespace().collect();
+    let ticks = rustix::param::clock_ticks_per_second() as f64;
+    let seconds = |field: usize| {
+        let count = fields.get(field - 3).and_then(|text| text.parse::<u64>().ok());
+        count.unwrap_or(0) as f64 / ticks
+    };
+    (seconds(14), seconds(15))
 }
 
 /// `sluice-load machine`.

@@ -178,7 +178,7 @@ mod tests {
         report.add(Figure::new("build", 7e6, "rows/s").goal(Goal::AtLeast(6e6)));
         report.add(Figure::new("memory", 70.0, "B/wallet").goal(Goal::AtMost(64.0)).note("peak"));
         let expected = "\
-what       figure  unit      goal\u{20}\u{20}\u{20}\u{20}\u{20}\u{20}\u{20}\u{20}\u{20}      note
+what       figure  unit      goal                 note
 build   7 000 000  rows/s    ≥ 6 000 000  met
 memory       70.0  B/wallet  ≤ 64.0       MISSED  peak
 ";

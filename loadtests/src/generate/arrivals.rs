@@ -1,0 +1,113 @@
+//! When claims arrive: a crowd in the hour after the launch, then days that wake and sleep, each quieter than the last.
+
+use super::amounts::mix;
+use anyhow::Context;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+/// What the arrivals of a campaign are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Arrivals {
+    pub seed: u64,
+    /// Claims.
+    pub claims: u64,
+    /// Wallets they come from, numbered from 0; none claims twice.
+    pub wallets: u64,
+    /// Days between the first and the last.
+    pub days: u64,
+}
+
+/// Of a thousand claims, those that come in the hour after the launch.
+const LAUNCH_PER_MILLE: u64 = 300;
+const MINUTES_A_DAY: u64 = 1_440;
+
+/// How busy each minute is, in proportion to others.
+fn rates(days: u64) -> Vec<u64> {
+    let daily = (0..days * MINUTES_A_DAY).map(|minute| {
+        let (day, hour) = (minute / MINUTES_A_DAY, minute % MINUTES_A_DAY / 60);
+        // By night a tenth of what the busiest hour has.
+        const HOURS: [u64; 24] =
+            [24, 16, 12, 10, 10, 12, 20, 36, 56, 72, 84, 92, 96, 96, 94, 92, 92, 94, 98, 100, 94, 78, 56, 38];
+        // Launches are at 15:00.
+        HOURS[((hour + 15) % 24) as usize] * 1_000_000 / (100 + 40 * day)
+    });
+    let mut rates: Vec<u64> = daily.collect();
+    let all: u64 = rates.iter().sum();
+    // The launch hour decays: its first ten minutes see half of it.
+    let decay: Vec<u64> =
+        (0..60u32).map(|minute| 1_000_000 * 9u64.pow(minute / 6) / 13u64.pow(minute / 6)).collect();
+    let crowd = all * LAUNCH_PER_MILLE / (1_000 - LAUNCH_PER_MILLE);
+    let decay_all: u64 = decay.iter().sum();
+    for (rate, part) in rates.iter_mut().zip(decay) {
+        *rate += crowd * part / decay_all;
+    }
+    rates
+}
+
+impl Arrivals {
+    /// Writes `milliseconds,wallet`, a row for each claim, in order of time.
+    pub(crate) fn write(&self, out: &Path) -> anyhow::Result<()> {
+        let failed = || format!("cannot write {}", out.display());
+        let aside = out.with_extension("part");
+        let mut file = BufWriter::with_capacity(1 << 20, File::create(&aside).with_context(failed)?);
+        file.write_all(b"milliseconds,wallet\n").with_context(failed)?;
+        self.each(|time, wallet| writeln!(file, "{time},{wallet}")).with_context(failed)?;
+        file.flush().with_context(failed)?;
+        std::fs::rename(&aside, out).with_context(failed)
+    }
+
+    fn each<E>(&self, mut take: impl FnMut(u64, u64) -> Result<(), E>) -> Result<(), E> {
+        let rates = rates(self.days);
+        let all: u128 = rates.iter().map(|&rate| u128::from(rate)).sum();
+        let (mut before, mut claim, mut times) = (0u128, 0, Vec::new());
+        let step = self.step();
+        for (minute, rate) in (0u64..).zip(rates) {
+            before += u128::from(rate);
+            let until = u64::try_from(u128::from(self.claims) * before / all).expect("at most all claims");
+            times.clear();
+            times.extend((claim..until).map(|claim| minute * 60_000 + mix(self.seed ^ 0x71, claim) % 60_000));
+            times.sort_unstable();
+            for &time in &times {
+                let wallet = u128::from(claim) * u128::from(step) % u128::from(self.wallets);
+                take(time, u64::try_from(wallet).expect("below the wallets"))?;
+                claim += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// A step that visits every wallet once before any twice.
+    fn step(&self) -> u64 {
+        fn divisor(a: u64, b: u64) -> u64 {
+            if b == 0 { a } else { divisor(b, a % b) }
+        }
+        let wanted = (mix(self.seed, 0x57) % self.wallets.max(1)).max(1);
+        (wanted..).find(|&step| divisor(step, self.wallets) == 1).expect("a prime is among them")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::convert::Infallible;
+
+    #[test]
+    fn a_crowd_then_days_and_nights_and_nobody_twice() {
+        let arrivals = Arrivals { seed: 5, claims: 90_000, wallets: 100_000, days: 10 };
+        let mut all = Vec::new();
+        arrivals.each(|time, wallet| Ok::<_, Infallible>(all.push((time, wallet)))).unwrap();
+        assert_eq!(all.len(), 90_000);
+        assert!(all.is_sorted_by_key(|&(time, _)| time));
+        let hour = |n: u64| all.iter().filter(|(time, _)| time / 3_600_000 == n).count();
+        assert!(hour(0) > 27_000 && hour(0) < 36_000, "{}", hour(0));
+        // 13 hours after the launch at 15:00 it is night.
+        assert!(hour(4) > 5 * hour(13), "{} {}", hour(4), hour(13));
+        assert!(hour(4) > 2 * hour(4 + 9 * 24));
+        let mut wallets: Vec<u64> = all.iter().map(|&(_, wallet)| wallet).collect();
+        wallets.sort_unstable();
+        wallets.dedup();
+        assert_eq!(wallets.len(), 90_000);
+        assert!(*wallets.last().unwrap() < 100_000);
+    }
+}

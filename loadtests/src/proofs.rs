@@ -1,0 +1,106 @@
+//! `sluice-load proofs`: look-ups with proof, in process, from a cold and a warm page cache.
+
+use crate::estimate::Needs;
+use crate::generate;
+use crate::machine::Machine;
+use crate::report::{Figure, Goal, Report, Show};
+use crate::snapshot::short;
+use anyhow::{Context, ensure};
+use clap::Args;
+use sluice_snapshot::list::Input;
+use sluice_snapshot::{BuildOptions, Snapshot, build};
+use std::fs::File;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// Proofs a second, in process, cold and warm.
+#[derive(Debug, Args)]
+pub(crate) struct ProofsArgs {
+    /// Wallets of the snapshot.
+    #[arg(long, value_parser = generate::count, default_value = "10M")]
+    rows: u64,
+    /// A native snapshot that is there already, instead of a new one.
+    #[arg(long, conflicts_with = "rows")]
+    snapshot: Option<PathBuf>,
+    /// Where the list and the snapshot lie meanwhile.
+    #[arg(long, default_value = "/tmp/sluice-load")]
+    work: PathBuf,
+    /// Seconds of each measurement.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
+    seconds: u64,
+    /// Seed of the list.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    #[command(flatten)]
+    show: Show,
+}
+
+impl ProofsArgs {
+    pub(crate) fn run(&self) -> anyhow::Result<()> {
+        let rows = if self.snapshot.is_some() { 0 } else { self.rows };
+        std::fs::create_dir_all(&self.work)
+            .with_context(|| format!("cannot make {}", self.work.display()))?;
+        let time = Duration::from_secs(4 * self.seconds + rows / 1_000_000);
+        Needs { time, disk: rows * 110, memory: rows * 64 + (256 << 20) }.announce("proofs", &self.work)?;
+        let path = match &self.snapshot {
+            Some(path) => path.clone(),
+            None => self.make()?,
+        };
+        let report = self.measure(&path)?;
+        if self.snapshot.is_none() {
+            std::fs::remove_file(&path)?;
+        }
+        report.print(self.show)
+    }
+
+    fn make(&self) -> anyhow::Result<PathBuf> {
+        let (list, out) =
+            (self.work.join("proofs.csv"), self.work.join(format!("proofs-{}-{}", self.seed, self.rows)));
+        if !out.exists() {
+            let plan = generate::plan(self.seed, self.rows, 18, u128::from(self.rows) * 80, false)?;
+            generate::write(&plan, &list)?;
+            build(&BuildOptions::default(), &Input::File(list.clone()), &out, &|_| {})?;
+            std::fs::remove_file(&list)?;
+        }
+        Ok(out)
+    }
+
+    fn measure(&self, path: &PathBuf) -> anyhow::Result<Report> {
+        let mut report = Report::new("proofs");
+        let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+        file.sync_all()?;
+        rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)?;
+        let snapshot = Snapshot::open(path)?;
+        let size = short(snapshot.count());
+        let cold = self.rate(&snapshot, 0)?;
+        let name = |what: &str| format!("look-ups with proof, {size}, {what}");
+        report.add(
+            Figure::new(name("cold, one core"), cold, "/s").note("every page is read from the disk once"),
+        );
+        std::io::copy(&mut File::open(path)?, &mut std::io::sink())?;
+        let warm = self.rate(&snapshot, 1)?;
+        report.add(Figure::new(name("warm, one core"), warm, "/s").goal(Goal::AtLeast(1e5)));
+        let all: Vec<anyhow::Result<f64>> =
+            rayon::broadcast(|thread| self.rate(&snapshot, 2 + thread.index() as u64));
+        let all = all.into_iter().sum::<anyhow::Result<f64>>()?;
+        let cores = Machine::here().cores;
+        report.add(Figure::new(name(&format!("warm, {cores} cores")), all, "/s"));
+        Ok(report)
+    }
+
+    /// Look-ups a second of random wallets: an address is found, its entitlement proven, and the proof checked.
+    fn rate(&self, snapshot: &Snapshot, series: u64) -> anyhow::Result<f64> {
+        let (begin, mut done) = (Instant::now(), 0u64);
+        while begin.elapsed() < Duration::from_secs(self.seconds) {
+            for _ in 0..64 {
+                let index = generate::random(series, done) % snapshot.count();
+                let address = snapshot.entitlement(index).context("an index below the count")?.recipient;
+                let found = snapshot.find(address);
+                let proof = snapshot.proof(found.start)?;
+                ensure!(proof.entitlement().recipient == address, "a proof of another wallet");
+                done += 1;
+            }
+        }
+        Ok(done as f64 / begin.elapsed().as_secs_f64())
+    }
+}
