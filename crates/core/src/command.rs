@@ -2,6 +2,8 @@
 //! row, both end in an entry.
 
 mod action;
+mod jurisdiction;
+mod kind;
 mod list;
 mod office;
 
@@ -15,6 +17,8 @@ use crate::ids::{CampaignId, ContractRef, DemandId, Millis, ProjectId, RoundNo, 
 use crate::log::entry::GateSigned;
 
 pub use action::Action;
+pub use jurisdiction::{is_jurisdiction, jurisdictions_around};
+pub use kind::{ActionKind, UnknownAction};
 pub use list::{ListPlace, list_tree};
 pub use office::{
     AcceptedAttestation, AppealAbout, AuthorityTerms, DelegationTerms, GateTerms, HoldTarget, MandateTerms,
@@ -135,6 +139,9 @@ pub struct CampaignTerms {
     pub decimals: u8,
     /// The block in which the Distributor was deployed; the watcher reads from here.
     pub deployed_at: u64,
+    /// The jurisdiction it belongs to, as mandates name it (`DE`, `DE-BE`); empty for none.
+    #[serde(default)]
+    pub jurisdiction: String,
 }
 
 /// What a round pays and when (the fields that the Distributor's `publish` binds).

@@ -94,14 +94,15 @@ pub struct GateVerdict {
     pub attestations: Vec<B256>,
     /// The position at which revocations of attestations were looked through.
     pub as_of: Seq,
-    /// The facts that the policies saw, as canonical bytes; kept beside the log, where they can be erased.
+    /// What is kept beside the log, where it can be erased, as canonical bytes: the facts that the policies saw, and of a
+    /// refusal its causes, which the entry itself does not tell.
     pub facts: Bytes,
 }
 
 impl GateVerdict {
-    /// SHA-256 of the facts: what the log keeps of them.
+    /// SHA-256 of the facts: what the log keeps of them. Zero where there are none.
     pub fn inputs(&self) -> B256 {
-        B256::from_slice(&Sha256::digest(&self.facts))
+        if self.facts.is_empty() { B256::ZERO } else { B256::from_slice(&Sha256::digest(&self.facts)) }
     }
 }
 
@@ -194,6 +195,8 @@ pub struct MandateSeen {
     pub policies: Vec<String>,
     /// What the permits name; State counts what was spent.
     pub limits: Limits,
+    /// The person whose jurisdiction was looked at, where the command is about one.
+    pub person: Option<PersonSeen>,
 }
 
 /// What a command needs of a snapshot.

@@ -29,6 +29,12 @@ pub const CURSOR_WINDOW_MAX: usize = 4_096;
 pub const VERIFY_QUEUE_MAX: usize = 4_096;
 /// Look-ups on chain (EIP-1271) under way; they wait in a queue of their own, so that slow RPC delays no EOA.
 pub const LOOKUPS_MAX: usize = 32;
+/// Look-ups under way for attestations that come in: as many as claims have, and none of theirs.
+pub const ATTESTATION_LOOKUPS_MAX: usize = 32;
+/// Attestations that wait for their look-ups; more are told to come back. Those that need none pass them by.
+pub const ATTESTATIONS_LOOKED_UP_MAX: usize = 1_024;
+/// Mandates kept compiled, some tens of kilobytes each: every office's that acts at the time.
+pub const MANDATES_KEPT_MAX: usize = 4_096;
 /// A look-up's answer is good for this long; afterwards the claim is verified again.
 pub const LOOKUP_VALID: Duration = Duration::from_secs(600);
 
@@ -69,6 +75,9 @@ pub const SKIP_RETRY_AFTER: Duration = Duration::from_secs(30);
 pub const ATTEMPTS_PER_NONCE_MAX: usize = 40;
 /// Transactions of one lane between broadcast and finality.
 pub const LANE_IN_FLIGHT_MAX: usize = 16;
+/// The least that is guessed of a node's cap on what a transaction may cost, wei (0.001 coin; geth's own default is 1).
+/// Without it a node that refuses everything would have it halved to nothing, and nothing would be sent for the term.
+pub const NODE_CAP_GUESSED_MIN: u128 = 1_000_000_000_000_000;
 /// Lanes of a sequencer (CONTRACTS.md).
 pub const LANES_MAX: usize = 16;
 
@@ -118,10 +127,25 @@ pub const APPEAL_WITHIN: Duration = Duration::from_secs(30 * 86_400);
 pub const LIST_ITEMS_MAX: usize = 10_000;
 /// Keys of an institution.
 pub const KEYS_MAX: usize = 16;
+/// A jurisdiction's tag: ISO 3166-2 has six characters, a municipality's key behind it a few more.
+pub const JURISDICTION_BYTES_MAX: usize = 32;
 /// A name for people.
 pub const NAME_BYTES_MAX: usize = 200;
 /// A rule set's or a mandate's bytes: hundreds of policies.
 pub const RULES_BYTES_MAX: usize = 64 * 1_024;
+/// Rule sets of one owner that wait for approval: more than an office has in hand. What it no longer wants it withdraws.
+pub const RULES_PROPOSED_MAX: usize = 32;
+/// Rule sets in State, 64 KiB each at most. A thousand in force and as many waiting leave room for retired ones, of which
+/// the oldest makes room for a new one; the log keeps them all.
+pub const RULE_SETS_MAX: usize = 4_096;
+/// Bytes of what is kept beside the log of one gated claim: facts and, of a refusal, its causes.
+pub const FACT_BYTES_MAX: usize = 64 * 1_024;
+/// Bytes of the facts themselves: a claim rests on a few attestations of a few kilobytes each. What a refusal adds has
+/// the rest of [`FACT_BYTES_MAX`].
+pub const CLAIM_FACTS_BYTES_MAX: usize = 48 * 1_024;
+/// Deciding policies that evidence names, in the order of the rule sets asked: an id has at most 64 bytes, and nobody
+/// reads more.
+pub const POLICIES_NAMED_MAX: usize = 64;
 /// Lineages that one gate asks: every claim is evaluated against each.
 pub const GATE_RULE_SETS_MAX: usize = 8;
 /// Kinds of attestations that one gate accepts.

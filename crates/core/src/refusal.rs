@@ -152,6 +152,12 @@ codes! {
     AlreadyRevoked = 62, "already_revoked", "This was revoked before.";
     /// A pause of one institution lasts too long.
     PauseTooLong = 63, "pause_too_long", "One institution alone cannot pause for so long.";
+    /// What a gate's rules would look at exceeds [`crate::limits::CLAIM_FACTS_BYTES_MAX`].
+    FactsTooLarge = 64, "facts_too_large", "The attestations for this payment say more than the 48 KiB that a gate looks at.";
+    /// [`crate::limits::RULES_PROPOSED_MAX`] of the owner's wait, or State has [`crate::limits::RULE_SETS_MAX`] not retired.
+    TooManyRules = 65, "too_many_rules", "Too many rule sets are waiting or in force; withdraw or retire one first.";
+    /// Not a tag like `DE` or `DE-BE`.
+    BadJurisdiction = 66, "bad_jurisdiction", "A jurisdiction is a tag of at most 32 characters, as DE or DE-BE.";
 }
 
 impl std::fmt::Display for Code {

@@ -15,6 +15,7 @@ fn terms() -> CampaignTerms {
         token: Address::repeat_byte(4),
         decimals: 6,
         deployed_at: 500,
+        jurisdiction: "DE".into(),
     }
 }
 

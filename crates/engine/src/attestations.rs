@@ -8,6 +8,7 @@ use std::time::Duration;
 use alloy_primitives::B256;
 use sluice_chain::Chain;
 use sluice_core::ids::ChainId;
+use sluice_core::limits::{ATTESTATION_LOOKUPS_MAX, ATTESTATIONS_LOOKED_UP_MAX};
 use sluice_gate::attestation::{
     Attestation, AttestationCode, EasRecord, Refused, Statement, SubjectIn, Submission, Value, Verdict,
     check, read,
@@ -18,15 +19,13 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use crate::clock::DatabaseClock;
 use crate::error::EngineError;
 use crate::follower::Follower;
-use crate::verify::attested::Attested;
+use crate::verify::attested::{Asker, Attested, is_no_registry};
 use crate::verify::gates::{Asked, Gates, schema_key};
 
 /// Attestations waiting to be checked; more are answered 503 before any work.
 pub const ATTESTATIONS_WAITING_MAX: usize = 4_096;
 /// When to come back while the queue is full.
 const COME_BACK: Duration = Duration::from_secs(1);
-/// Attestations whose look-ups are under way; a slow registry holds up no others until all of these wait.
-const LOOKED_UP_MAX: usize = 64;
 
 /// Takes attestations. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -109,30 +108,44 @@ impl Attestations {
 }
 
 impl Stage {
-    /// Checks one after another on a thread for such work: a flood takes one core at most. Look-ups wait aside.
+    /// Checks one after another on a thread for such work: a flood takes one core at most. What needs look-ups waits aside
+    /// for them, and is sent away when too many wait: those that need none pass it by.
     async fn check_all(self, mut waiting: mpsc::Receiver<Waiting>) {
-        let look_ups = Arc::new(Semaphore::new(LOOKED_UP_MAX));
-        while let Some(item) = waiting.recv().await {
-            let stage = self.clone();
-            let Ok(checked) = tokio::task::spawn_blocking(move || (stage.pure(&item.text), item)).await
-            else {
-                continue;
-            };
-            match checked {
-                (Ok(Checked::Good(attestation)), item) => self.keep(&attestation, item).await,
-                (Ok(Checked::LookUp(submission)), item) => {
-                    let Ok(permit) = Arc::clone(&look_ups).acquire_owned().await else { return };
-                    let stage = self.clone();
-                    tokio::spawn(async move {
-                        match stage.look_up(*submission).await {
-                            Ok(attestation) => stage.keep(&attestation, item).await,
-                            Err(error) => answer(item, Err(error)),
+        let (to_look_up, looked_up) = mpsc::channel(ATTESTATIONS_LOOKED_UP_MAX);
+        let looking_up = self.clone().look_up_all(looked_up);
+        let checking = async move {
+            while let Some(item) = waiting.recv().await {
+                let stage = self.clone();
+                let checked = tokio::task::spawn_blocking(move || (stage.pure(&item.text), item)).await;
+                let Ok((checked, item)) = checked else { continue };
+                match checked {
+                    Ok(Checked::Good(attestation)) => self.keep(&attestation, item).await,
+                    Ok(Checked::LookUp(submission)) => {
+                        if let Err(full) = to_look_up.try_send((submission, item)) {
+                            let (_, item) = full.into_inner();
+                            answer(item, Err(AttestationError::Busy { retry_after: COME_BACK }));
                         }
-                        drop(permit);
-                    });
+                    }
+                    Err(refused) => answer(item, Err(AttestationError::Refused(refused))),
                 }
-                (Err(refused), item) => answer(item, Err(AttestationError::Refused(refused))),
             }
+        };
+        tokio::join!(checking, looking_up);
+    }
+
+    /// Looks up what cannot be said without asking, so many at a time.
+    async fn look_up_all(self, mut waiting: mpsc::Receiver<(Box<Submission>, Waiting)>) {
+        let slots = Arc::new(Semaphore::new(ATTESTATION_LOOKUPS_MAX));
+        while let Some((submission, item)) = waiting.recv().await {
+            let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
+            let stage = self.clone();
+            tokio::spawn(async move {
+                match stage.look_up(*submission).await {
+                    Ok(attestation) => stage.keep(&attestation, item).await,
+                    Err(error) => answer(item, Err(error)),
+                }
+                drop(slot);
+            });
         }
     }
 
@@ -192,7 +205,13 @@ impl Stage {
                     )))
                 })?;
                 let asked = chain.eas_attestation(contract.address, uid).await;
-                let (found, _) = asked.map_err(|error| unavailable(error.into()))?;
+                let (found, _) = asked.map_err(|error| match is_no_registry(&error) {
+                    true => AttestationError::Refused(Refused::new(
+                        AttestationCode::RegistryUnusable,
+                        format!("what stands at {} is no registry", contract.address),
+                    )),
+                    false => unavailable(error.into()),
+                })?;
                 let record = EasRecord {
                     uid: found.uid,
                     schema: found.schema,
@@ -215,7 +234,7 @@ impl Stage {
                 Err(refused) => return Err(AttestationError::Refused(refused)),
                 Ok(Verdict::Passed(_)) => return Ok(attestation),
                 Ok(Verdict::Needs(needs)) => {
-                    let looked = self.attested.look_up(&self.chains, id, &needs, now).await;
+                    let looked = self.attested.look_up(Asker::Intake, &self.chains, id, &needs, now).await;
                     answered = looked.map_err(unavailable)?;
                 }
             }

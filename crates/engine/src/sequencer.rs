@@ -11,7 +11,7 @@ use sluice_core::limits::{GROUP_INPUTS_MAX, GROUP_WAIT, LEASE_RENEW_EVERY};
 use sluice_core::log::entry::{Body, Entry};
 use sluice_core::sequencer::fair::Fair;
 use sluice_core::sequencer::{Decider, Facts, Group};
-use sluice_store::{Append, AppendError, Attempt, FACT_BYTES_MAX, LeaderSession, LogRow};
+use sluice_store::{Append, AppendError, Attempt, LeaderSession, LogRow};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::DatabaseClock;
@@ -254,20 +254,10 @@ fn rows(group: &Group) -> Vec<LogRow> {
         .collect()
 }
 
-/// The facts behind the group's claims. What is too large to be kept counts as erased: the entry names its hash, and
-/// nothing that was decided waits for it.
+/// What is kept of the group's claims. Verification lets nothing through that could not be kept
+/// ([`sluice_core::limits::FACT_BYTES_MAX`]); a gate that lacks a rule set looks at nothing.
 fn facts(group: &Group) -> Vec<Facts> {
-    let fits = |facts: &&Facts| {
-        if facts.bytes.len() > FACT_BYTES_MAX {
-            tracing::error!(
-                seq = facts.seq,
-                bytes = facts.bytes.len(),
-                "the facts behind an entry are too large to keep"
-            );
-        }
-        (1..=FACT_BYTES_MAX).contains(&facts.bytes.len())
-    };
-    group.facts.iter().filter(fits).cloned().collect()
+    group.facts.iter().filter(|facts| !facts.bytes.is_empty()).cloned().collect()
 }
 
 fn attempts(group: &Group, submissions: &[Submission]) -> Vec<Attempt> {

@@ -15,7 +15,7 @@ use sluice_core::refusal::Code;
 use sluice_core::state::status::ClaimState;
 use sluice_engine::follower::Outcome;
 use sluice_engine::node::Node;
-use sluice_gate::rules::ClaimFacts;
+use sluice_gate::rules::{ClaimFacts, KeptClaim};
 use sluice_snapshot::Snapshot;
 use sqlx::Connection;
 use support::institutions::{Gated, INCOME, RESIDENCY, earns, residency, resident_of};
@@ -56,11 +56,16 @@ fn index(snapshot: &Snapshot, i: u32) -> u64 {
     snapshot.find(wallet(i).address()).start
 }
 
-/// What the policies saw, as kept beside the entry; it is what the entry's hash names.
+/// What the policies saw, as kept beside the entry.
 async fn facts(node: &Node, seq: u64, inputs: B256) -> ClaimFacts {
+    kept(node, seq, inputs).await.facts().clone()
+}
+
+/// What is kept beside the entry; it is what the entry's hash names.
+async fn kept(node: &Node, seq: u64, inputs: B256) -> KeptClaim {
     let bytes = node.store().facts_of(STREAM, seq).await.expect("an answer").expect("the facts are kept");
     assert_eq!(B256::from_slice(&Sha256::digest(&bytes)), inputs);
-    ClaimFacts::decode(&bytes).expect("facts")
+    KeptClaim::decode(&bytes).expect("facts")
 }
 
 /// The gate approves these until `expiry` (Unix seconds).
@@ -141,11 +146,11 @@ async fn who_lacks_an_attestation_or_fails_a_rule_is_refused_with_the_condition_
     let richer = world.attest(&node, &gated.issuer, wallet(3).address(), INCOME, earns(90_000)).await;
     let outcome = claimed(&world, &node, &snapshot, 3, None).await;
     assert_eq!(refused(&outcome).code, Code::RuleRefused);
-    let policies = &refused(&outcome).evidence.policies;
-    assert!(policies.iter().any(|p| p == "income_too_high"), "{policies:?}");
-    let seen = facts(&node, outcome.entry.seq, refused(&outcome).evidence.inputs).await;
-    assert_eq!(seen.attestations.len(), 2);
-    assert!(refused(&outcome).evidence.attestations.contains(&richer.id()));
+    let kept = kept(&node, outcome.entry.seq, refused(&outcome).evidence.inputs).await;
+    assert_eq!(kept.facts().attestations.len(), 2);
+    let why = kept.refused().expect("a refusal");
+    assert_eq!((why.cause.code.as_str(), why.told.code.as_str()), ("income_too_high", "income_too_high"));
+    assert!(why.attestations.contains(&richer.id()));
 
     // What the issuer took back on chain does not count.
     let taken_back =

@@ -361,7 +361,13 @@ async fn campaign(prepared: &Prepared, api: &ApiClient) -> anyhow::Result<(creat
         transfer_gas: 200_000,
     };
     let (distributor, deployed_at) = create2::deploy(operator, &terms, create::salt(project, name)).await?;
-    let new = create::NewCampaign { project, name: name.to_owned(), distributor, deployed_at };
+    let new = create::NewCampaign {
+        project,
+        name: name.to_owned(),
+        distributor,
+        deployed_at,
+        jurisdiction: String::new(),
+    };
     let papers = create::papers(api, operator, &api.charter().await?, &new).await?;
     let campaign = create::create(api, operator, &signed(prepared, papers)?, &new).await?;
     Ok((new, campaign))

@@ -32,8 +32,8 @@ pub(crate) const INTAKE_UNKNOWN_MAX: usize = 2;
 pub const APPEND_ROWS_MAX: usize = 4_096;
 /// Bytes of the entries and transactions of one append; far below the gigabyte that PostgreSQL allows a message.
 pub const APPEND_BYTES_MAX: usize = 64 << 20;
-/// Bytes of the facts behind one entry, as the schema has it: a claim rests on a few attestations of a few kilobytes each.
-pub const FACT_BYTES_MAX: usize = 65_536;
+/// Bytes of the facts behind one entry, as the schema has it.
+pub const FACT_BYTES_MAX: usize = sluice_core::limits::FACT_BYTES_MAX;
 /// Bytes of entries that one read of the log answers with (at least one entry): what a follower holds at once.
 pub(crate) const READ_BYTES_MAX: i64 = 32 << 20;
 /// Bytes of a state dump's page: few rows for a State of 20 MB, each far below a message's bound.

@@ -5,8 +5,8 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AppealAbout, AuthorityTerms, CampaignTerms, DelegationTerms, GateTerms, HoldTarget, MandateTerms,
-    RoundTerms, RulesTerms, Subject,
+    ActionKind, AppealAbout, AuthorityTerms, CampaignTerms, DelegationTerms, GateTerms, HoldTarget,
+    MandateTerms, RoundTerms, RulesTerms, Subject,
 };
 use crate::amount::Total;
 use crate::ids::{CampaignId, Millis, RoundNo, Seq};
@@ -108,6 +108,9 @@ pub enum Action {
         person: B256,
         /// Where the person is paid.
         payee: Address,
+        /// The jurisdiction the person belongs to, as mandates name it (`DE`, `DE-BE`); empty for none.
+        #[serde(default)]
+        jurisdiction: String,
     } = 19,
     /// The person moves to another address.
     ChangePayee {
@@ -161,67 +164,52 @@ pub enum Action {
 
 impl Action {
     /// Every [`Self::name`], in the order of the actions' numbers.
-    pub const NAMES: [&'static str; 27] = [
-        "create_campaign",
-        "publish",
-        "push",
-        "void",
-        "register_authority",
-        "change_keys",
-        "grant_mandate",
-        "revoke_mandate",
-        "delegate",
-        "revoke_delegation",
-        "propose_rules",
-        "approve_rules",
-        "activate_rules",
-        "define_gate",
-        "hold",
-        "confirm_hold",
-        "renew_hold",
-        "release",
-        "bind_person",
-        "change_payee",
-        "pause",
-        "resume",
-        "set_limit",
-        "revoke_attestation",
-        "file_appeal",
-        "answer_appeal",
-        "retire_rules",
-    ];
+    pub const NAMES: [&'static str; 27] = {
+        let mut names = [""; 27];
+        let mut at = 0;
+        while at < names.len() {
+            names[at] = ActionKind::ALL[at].as_str();
+            at += 1;
+        }
+        names
+    };
+
+    /// Which kind it is.
+    pub const fn kind(&self) -> ActionKind {
+        match self {
+            Self::CreateCampaign(_) => ActionKind::CreateCampaign,
+            Self::Publish(_) => ActionKind::Publish,
+            Self::Push { .. } => ActionKind::Push,
+            Self::Void { .. } => ActionKind::Void,
+            Self::RegisterAuthority(_) => ActionKind::RegisterAuthority,
+            Self::ChangeKeys { .. } => ActionKind::ChangeKeys,
+            Self::GrantMandate(_) => ActionKind::GrantMandate,
+            Self::RevokeMandate { .. } => ActionKind::RevokeMandate,
+            Self::Delegate(_) => ActionKind::Delegate,
+            Self::RevokeDelegation { .. } => ActionKind::RevokeDelegation,
+            Self::ProposeRules(_) => ActionKind::ProposeRules,
+            Self::ApproveRules { .. } => ActionKind::ApproveRules,
+            Self::ActivateRules { .. } => ActionKind::ActivateRules,
+            Self::DefineGate(_) => ActionKind::DefineGate,
+            Self::Hold { .. } => ActionKind::Hold,
+            Self::ConfirmHold { .. } => ActionKind::ConfirmHold,
+            Self::RenewHold { .. } => ActionKind::RenewHold,
+            Self::Release { .. } => ActionKind::Release,
+            Self::BindPerson { .. } => ActionKind::BindPerson,
+            Self::ChangePayee { .. } => ActionKind::ChangePayee,
+            Self::Pause { .. } => ActionKind::Pause,
+            Self::Resume { .. } => ActionKind::Resume,
+            Self::SetLimit { .. } => ActionKind::SetLimit,
+            Self::RevokeAttestation { .. } => ActionKind::RevokeAttestation,
+            Self::FileAppeal { .. } => ActionKind::FileAppeal,
+            Self::AnswerAppeal { .. } => ActionKind::AnswerAppeal,
+            Self::RetireRules { .. } => ActionKind::RetireRules,
+        }
+    }
 
     /// The action's name in mandates, delegations and the API.
     pub const fn name(&self) -> &'static str {
-        match self {
-            Self::CreateCampaign(_) => "create_campaign",
-            Self::Publish(_) => "publish",
-            Self::Push { .. } => "push",
-            Self::Void { .. } => "void",
-            Self::RegisterAuthority(_) => "register_authority",
-            Self::ChangeKeys { .. } => "change_keys",
-            Self::GrantMandate(_) => "grant_mandate",
-            Self::RevokeMandate { .. } => "revoke_mandate",
-            Self::Delegate(_) => "delegate",
-            Self::RevokeDelegation { .. } => "revoke_delegation",
-            Self::ProposeRules(_) => "propose_rules",
-            Self::ApproveRules { .. } => "approve_rules",
-            Self::ActivateRules { .. } => "activate_rules",
-            Self::DefineGate(_) => "define_gate",
-            Self::Hold { .. } => "hold",
-            Self::ConfirmHold { .. } => "confirm_hold",
-            Self::RenewHold { .. } => "renew_hold",
-            Self::Release { .. } => "release",
-            Self::BindPerson { .. } => "bind_person",
-            Self::ChangePayee { .. } => "change_payee",
-            Self::Pause { .. } => "pause",
-            Self::Resume { .. } => "resume",
-            Self::SetLimit { .. } => "set_limit",
-            Self::RevokeAttestation { .. } => "revoke_attestation",
-            Self::FileAppeal { .. } => "file_appeal",
-            Self::AnswerAppeal { .. } => "answer_appeal",
-            Self::RetireRules { .. } => "retire_rules",
-        }
+        self.kind().as_str()
     }
 
     /// What it is about; its authors name the position at which that last changed.

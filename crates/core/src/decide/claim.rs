@@ -51,9 +51,12 @@ fn evidence(state: &State, input: &VerifiedClaim) -> Evidence {
     evidence.person = person.map(|seen| seen.person).unwrap_or_default();
     if let Some(gate) = gate {
         evidence.rule_sets.clone_from(&gate.rule_sets);
-        evidence.policies.clone_from(&gate.policies);
-        evidence.attestations.clone_from(&gate.attestations);
         evidence.inputs = gate.inputs();
+        // What a refusal rests on may be nobody's to know but an office's: it stands beside the log, behind that hash.
+        if input.verdict.is_ok() {
+            evidence.policies.clone_from(&gate.policies);
+            evidence.attestations.clone_from(&gate.attestations);
+        }
     }
     evidence
 }

@@ -42,6 +42,7 @@ pub fn command_hash(command: &Command, id: DemandId, authority: B256) -> B256 {
             token: terms.token,
             decimals: terms.decimals,
             deployedAt: terms.deployed_at,
+            jurisdiction: terms.jurisdiction.clone(),
         }),
         Action::Publish(terms) => hash!(PublishCommand {
             campaign: campaign(terms.campaign),
@@ -119,7 +120,9 @@ pub fn command_hash(command: &Command, id: DemandId, authority: B256) -> B256 {
         Action::ConfirmHold { hold } => hash!(ConfirmHoldCommand { hold: *hold }),
         Action::RenewHold { hold } => hash!(RenewHoldCommand { hold: *hold }),
         Action::Release { hold } => hash!(ReleaseCommand { hold: *hold }),
-        Action::BindPerson { person, payee } => hash!(BindPersonCommand { person: *person, payee: *payee }),
+        Action::BindPerson { person, payee, jurisdiction } => {
+            hash!(BindPersonCommand { person: *person, payee: *payee, jurisdiction: jurisdiction.clone() })
+        }
         Action::ChangePayee { person, payee } => hash!(ChangePayeeCommand { person: *person, payee: *payee }),
         Action::Pause { campaign: of, until } => {
             hash!(PauseCommand { campaign: campaign(*of), until: *until })

@@ -17,6 +17,7 @@ sol! {
         address token;
         uint8 decimals;
         uint64 deployedAt;
+        string jurisdiction;
         bytes32 mandate;
         bytes32 delegation;
         uint64 subjectVersion;
@@ -344,6 +345,7 @@ sol! {
         bytes16 id;
         bytes32 person;
         address payee;
+        string jurisdiction;
         bytes32 mandate;
         bytes32 delegation;
         uint64 subjectVersion;

@@ -2,6 +2,7 @@
 //! from the state before: such an entry is a bug or an edited log, and the node stops.
 
 use crate::amount::{Amount, Total};
+use crate::command::is_jurisdiction;
 use crate::ids::{CampaignId, EntitlementId, IntakeKey, Seq};
 use crate::limits::SHARD;
 use crate::log::entry::{
@@ -113,6 +114,9 @@ impl State {
             || self.campaigns.contains_key(&terms.campaign)
         {
             return Err("the campaign or its Distributor exists");
+        }
+        if !is_jurisdiction(&terms.jurisdiction) {
+            return Err(Code::BadJurisdiction.sentence());
         }
         self.campaigns.insert(terms.campaign, Campaign::new(terms.clone(), self.seq));
         self.pages.touch(PageId::Campaign(terms.campaign));

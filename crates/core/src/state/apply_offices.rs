@@ -117,7 +117,9 @@ impl State {
                 (found.ended, found.version) = (true, seq);
                 self.pages.touch(PageId::Delegation(*delegation));
             }
-            Action::BindPerson { person, payee } => self.bind(*person, *payee, Some(proposer(command))),
+            Action::BindPerson { person, payee, jurisdiction } => {
+                self.bind(*person, *payee, Some((proposer(command), jurisdiction)));
+            }
             Action::ChangePayee { person, payee } => self.bind(*person, *payee, None),
             Action::RevokeAttestation { uid } => {
                 self.revoked.insert(*uid, seq);
@@ -144,16 +146,20 @@ impl State {
         authority
     }
 
-    fn bind(&mut self, person: B256, payee: alloy_primitives::Address, registrar: Option<B256>) {
+    /// `registered` is who registers and in which jurisdiction; `None` where the person alone moves.
+    fn bind(&mut self, person: B256, payee: alloy_primitives::Address, registered: Option<(B256, &String)>) {
         let seq = self.seq;
         self.pages.touch(PageId::Person(person));
         let bound = self.persons.entry(person).or_insert_with(|| Person {
             payee,
             vouched: Default::default(),
-            registrar: registrar.unwrap_or_default(),
+            registrar: B256::ZERO,
+            jurisdiction: String::new(),
             version: seq,
         });
-        if registrar.is_some() {
+        if let Some((registrar, jurisdiction)) = registered {
+            bound.registrar = registrar;
+            bound.jurisdiction.clone_from(jurisdiction);
             bound.vouched.insert(payee);
             if bound.vouched.len() > VOUCHED_MAX {
                 let lowest = bound.vouched.iter().find(|address| **address != payee).copied();
@@ -161,7 +167,6 @@ impl State {
             }
         }
         (bound.payee, bound.version) = (payee, seq);
-        bound.registrar = registrar.unwrap_or(bound.registrar);
     }
 
     fn rules_done(&mut self, action: &Action, command: &Command) -> Result<(), Wrong> {
@@ -178,6 +183,10 @@ impl State {
             Action::ProposeRules(terms) => {
                 let phase = RulesPhase::Proposed { approvals: Default::default(), set_version };
                 let set = RuleSet { terms: terms.clone(), proposer: by, version: seq, phase };
+                if let Some(oldest) = self.forgotten_for(name) {
+                    self.rule_sets.remove(&oldest);
+                    self.pages.touch(PageId::Rules(oldest));
+                }
                 self.rule_sets.insert(name, set);
             }
             Action::ApproveRules { .. } => {

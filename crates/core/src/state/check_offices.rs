@@ -8,23 +8,21 @@ use alloy_primitives::B256;
 use super::State;
 use super::apply::Wrong;
 use super::apply_offices::proposer;
+use super::batch::Batch;
 use super::hold::HoldUse;
 use super::round::{Round, RoundPhase};
 use super::rules::{RuleSet, RulesPhase};
 use crate::command::{
-    Action, AppealAbout, AuthorityTerms, Command, DelegationTerms, GateTerms, HoldTarget, RoundMode,
-    RoundTerms, Subject,
+    Action, ActionKind, AppealAbout, AuthorityTerms, Command, DelegationTerms, GateTerms, HoldTarget,
+    RoundMode, RoundTerms, RulesTerms, Subject, is_jurisdiction,
 };
 use crate::ids::{BatchNo, CampaignId, EntitlementId, Seq};
 use crate::limits::{
     CORRECTS_MAX, GATE_ACCEPT_BYTES_MAX, GATE_ACCEPTS_MAX, GATE_RULE_SETS_MAX, HOLD_ITEMS_MAX, KEYS_MAX,
-    NAME_BYTES_MAX, RULES_BYTES_MAX,
+    NAME_BYTES_MAX, RULE_SETS_MAX, RULES_BYTES_MAX, RULES_PROPOSED_MAX,
 };
 use crate::log::entry::{ClaimDecided, Commanded, Covered, HoldPlaced, Outcome, RoundPublished};
 use crate::refusal::Code;
-
-/// What no vendor's key does: it would lend itself powers without a limit.
-const NOT_DELEGABLE: [&str; 3] = ["delegate", "change_keys", "revoke_delegation"];
 
 impl State {
     /// Whether a command's authors saw the subject as it is. A version that the log has not reached cannot have been seen:
@@ -49,9 +47,10 @@ impl State {
     pub(crate) fn check_order(&self, command: &Command) -> Result<(), Code> {
         let by = proposer(command);
         match &command.action {
-            Action::CreateCampaign(_) | Action::Publish(_) | Action::Push { .. } | Action::Void { .. } => {
-                Ok(())
+            Action::CreateCampaign(terms) => {
+                given(is_jurisdiction(&terms.jurisdiction), Code::BadJurisdiction)
             }
+            Action::Publish(_) | Action::Push { .. } | Action::Void { .. } => Ok(()),
             Action::RegisterAuthority(terms) => self.check_registration(terms),
             Action::ChangeKeys { authority, add, revoke } => self.check_keys(*authority, add, revoke),
             Action::GrantMandate(terms) => {
@@ -83,7 +82,8 @@ impl State {
             Action::RenewHold { hold } | Action::Release { hold } => {
                 given(self.holds.contains_key(hold), Code::UnknownHold)
             }
-            Action::BindPerson { person, payee } => {
+            Action::BindPerson { person, payee, jurisdiction } => {
+                given(is_jurisdiction(jurisdiction), Code::BadJurisdiction)?;
                 given(!person.is_zero() && !payee.is_zero(), Code::UnknownPerson)
             }
             Action::ChangePayee { person, payee } => {
@@ -135,7 +135,8 @@ impl State {
                 .get(&terms.mandate)
                 .is_some_and(|m| !m.ended && m.terms.holder == terms.authority);
         given(holds_it, Code::MandateMissing)?;
-        let name = |name: &String| Action::NAMES.contains(&&**name) && !NOT_DELEGABLE.contains(&&**name);
+        let lent = |kind: ActionKind| kind.is_command() && kind.is_delegable();
+        let name = |name: &String| name.parse().is_ok_and(lent);
         let named =
             (1..=Action::NAMES.len()).contains(&terms.actions.len()) && terms.actions.iter().all(name);
         // In the signed struct the nil campaign stands for all of them, and the greatest numbers for no limit.
@@ -153,7 +154,7 @@ impl State {
                 given(terms.owner == by, Code::NotAuthorized)?;
                 let fits = (1..=RULES_BYTES_MAX).contains(&terms.text.len());
                 given(fits && terms.lineage.len() <= NAME_BYTES_MAX, Code::BadRules)?;
-                given(!self.rule_sets.contains_key(&terms.hash()), Code::RulesExist)
+                self.check_room(terms)
             }
             Action::ApproveRules { rules } => {
                 let set = known(rules)?;
@@ -171,13 +172,34 @@ impl State {
                 let enough = count >= usize::from(self.threshold()) && (others > 0 || self.threshold() == 1);
                 given(enough, Code::QuorumMissing)
             }
+            // One that waits is withdrawn.
             Action::RetireRules { rules } => {
-                let in_force =
-                    matches!(known(rules)?.phase, RulesPhase::Scheduled { .. } | RulesPhase::InForce);
-                given(in_force, Code::RulesPhase)
+                given(known(rules)?.phase != RulesPhase::Retired, Code::RulesPhase)
             }
             _ => Err(Code::NotAuthorized),
         }
+    }
+
+    /// Whether a rule set can be proposed: it does not stand already, and there is room. One that was retired comes back as
+    /// if it were new: by as many approvals.
+    fn check_room(&self, terms: &RulesTerms) -> Result<(), Code> {
+        let stands = |set: &RuleSet| set.phase != RulesPhase::Retired;
+        given(!self.rule_sets.get(&terms.hash()).is_some_and(stands), Code::RulesExist)?;
+        let waits = |set: &&RuleSet| {
+            set.terms.owner == terms.owner && matches!(set.phase, RulesPhase::Proposed { .. })
+        };
+        let waiting = self.rule_sets.values().filter(waits).count();
+        let standing = self.rule_sets.values().filter(|set| stands(set)).count();
+        given(waiting < RULES_PROPOSED_MAX && standing < RULE_SETS_MAX, Code::TooManyRules)
+    }
+
+    /// The retired rule set that makes room for another: the one retired longest ago, if State is full.
+    pub(crate) fn forgotten_for(&self, rules: B256) -> Option<B256> {
+        if self.rule_sets.len() < RULE_SETS_MAX || self.rule_sets.contains_key(&rules) {
+            return None;
+        }
+        let retired = self.rule_sets.iter().filter(|(_, set)| set.phase == RulesPhase::Retired);
+        retired.min_by_key(|(_, set)| set.version).map(|(name, _)| *name)
     }
 
     /// Who approved a proposed rule set, as far as the institutions are still those of then.
@@ -276,6 +298,14 @@ impl State {
         covers.iter().filter_map(batch).collect()
     }
 
+    /// The batches of a campaign that is held as a whole; none for any other target.
+    pub(crate) fn under_way_in(&self, target: &HoldTarget) -> Vec<(BatchNo, u64)> {
+        let HoldTarget::Campaign { campaign } = target else { return Vec::new() };
+        let batches = self.campaign(*campaign).map(|c| c.batches.values()).into_iter().flatten();
+        let carries = |b: &Batch| b.plan.words.iter().map(|word| u64::from(word.count())).sum();
+        batches.filter(|b| !b.given_up).map(|b| (b.plan.batch, carries(b))).collect()
+    }
+
     /// Whether the outcome is what the command does here.
     pub(crate) fn check_outcome(&self, ordered: &Commanded<Outcome>) -> Result<(), Wrong> {
         let command = &ordered.command;
@@ -321,7 +351,9 @@ impl State {
         {
             return Err("the hold covers what it does not name, or what is not owed");
         }
-        given(placed.in_flight == self.in_flight_of(&placed.covers), "the hold names other batches")?;
+        let named = placed.in_flight == self.in_flight_of(&placed.covers)
+            && placed.batches == self.under_way_in(target);
+        given(named, "the hold names other batches")?;
         let before = self.hold_use.get(&proposer(command)).copied().unwrap_or_default();
         let counted = match self.is_alone(command) {
             true => {

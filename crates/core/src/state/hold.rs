@@ -54,6 +54,8 @@ pub struct Person {
     pub vouched: BTreeSet<Address>,
     /// The registrar.
     pub registrar: B256,
+    /// The jurisdiction the person belongs to, as the registrar named it; empty for none.
+    pub jurisdiction: String,
     /// The position at which the binding last changed.
     pub version: Seq,
 }

@@ -157,7 +157,11 @@ fn whatever_takes_the_charter_s_threshold_is_refused_to_one_institution() {
     for action in [
         Action::SetLimit { campaign: campaign(1), limit: None },
         Action::RevokeAttestation { uid: institution(5) },
-        Action::BindPerson { person: institution(6), payee: crate::world::recipient(1) },
+        Action::BindPerson {
+            person: institution(6),
+            payee: crate::world::recipient(1),
+            jurisdiction: String::new(),
+        },
     ] {
         assert_eq!(world.refused(&[1], action.clone()), Some(Code::QuorumMissing));
         assert_eq!(world.refused(&[8], action.clone()), Some(Code::MandateMissing));

@@ -129,12 +129,13 @@ fn a_hold_that_covers_counts_or_names_something_else_is_refused() {
     let hold = world.by(&[1], hold_of(&[1, 2]));
     let good = ordered(&world, hold);
     force(&world, Body::Ordered(good.clone())).unwrap();
-    let edits: [&dyn Fn(&mut sluice_core::log::entry::HoldPlaced); 7] = [
+    let edits: [&dyn Fn(&mut sluice_core::log::entry::HoldPlaced); 8] = [
         &|placed| placed.covers[1] = placed.covers[0],
         &|placed| placed.covers.reverse(),
         &|placed| placed.covers[1].entitlement.index = 3,
         &|placed| placed.covers[1].campaign = campaign(2),
         &|placed| placed.in_flight.clear(),
+        &|placed| placed.batches.push((1, 1)),
         &|placed| placed.alone.held = 0,
         &|placed| placed.alone.last += 1,
     ];

@@ -105,6 +105,8 @@ fn a_claim_verified_under_rules_no_longer_in_force_is_verified_again_whichever_w
     let bodies = before.submit(vec![Input::Claim(bad.clone()), Input::Claim(good.clone())]);
     let [Body::ClaimRefused(refused), Body::ClaimDecided(_)] = &bodies[..] else { panic!("{bodies:?}") };
     assert_eq!(refused.evidence.rule_sets.len(), 1, "a refusal names the rules it rests on");
+    let (policies, attestations) = (&refused.evidence.policies, &refused.evidence.attestations);
+    assert!(policies.is_empty() && attestations.is_empty(), "and not why: that stands beside the log");
     world.in_force("another");
     let (bodies, again) = world.submit_all(vec![Input::Claim(bad), Input::Claim(good)]);
     assert_eq!((bodies.len(), again), (0, 2));

@@ -30,7 +30,7 @@ use crate::world::{CLOSES, World, campaign};
 /// Format byte, stream, seq, epoch, recorded_at; then the body begins with its discriminant.
 const KIND_AT: usize = 1 + 4 + 8 + 8 + 8;
 /// The state that the recorded log leads to.
-const RECORDED_HASH: &str = "f131dc7db3d46b0c90cf38e54ff6409dddca3dbc332395d8aa4918394a61ccbc";
+const RECORDED_HASH: &str = "5c8f1f2a82fe329201c01053258aa858a4753fd095e76c036fc2417a60cfe063";
 
 fn golden(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
@@ -113,6 +113,7 @@ fn campaign_terms() -> CampaignTerms {
         token: a(0xd2),
         decimals: 18,
         deployed_at: 12,
+        jurisdiction: "DE".into(),
     }
 }
 

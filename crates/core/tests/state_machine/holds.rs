@@ -51,6 +51,31 @@ fn a_hold_before_the_batch_stops_the_payment_and_one_after_names_the_batch() {
 }
 
 #[test]
+fn a_hold_on_the_whole_campaign_names_the_batches_that_may_still_pay() {
+    let mut world = World::open(10, RoundMode::Pull);
+    let whole = || Action::Hold { target: HoldTarget::Campaign { campaign: campaign(1) } };
+    let (hold, none) = place(&mut world, &[1, 2], whole());
+    assert_eq!(none.batches, []);
+    world.order(&[1, 2], Action::Release { hold });
+    world.decide([1, 2]);
+    let first = world.plan().unwrap();
+    world.sign(first.batch);
+    let block = world.mine(&first, &[]);
+    world.decide([3]);
+    let second = world.plan().unwrap();
+    let (_, placed) = place(&mut world, &[1, 2], whole());
+    assert_eq!(
+        placed.batches,
+        [(first.batch, 2), (second.batch, 1)],
+        "a mined block may still be reorganised"
+    );
+    assert_eq!(placed.in_flight, []);
+    world.finalize(first.batch, block);
+    let (_, later) = place(&mut world, &[1, 2], whole());
+    assert_eq!(later.batches, [(second.batch, 1)]);
+}
+
+#[test]
 fn hold_and_plan_in_one_group_are_ordered_by_position() {
     let mut world = World::open(10, RoundMode::Pull);
     world.decide([1]);

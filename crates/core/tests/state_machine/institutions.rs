@@ -123,6 +123,7 @@ impl World {
             permits: true,
             policies: vec!["may".into()],
             limits: Limits::default(),
+            person: None,
         });
         command.verdict = Ok(facts);
     }

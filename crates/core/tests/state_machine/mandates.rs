@@ -2,14 +2,14 @@
 
 use sluice_core::amount::Total;
 use sluice_core::command::{Action, RoundMode};
-use sluice_core::decide::{Input, VerifiedCommand};
+use sluice_core::decide::{Decision, Input, PersonSeen, VerifiedCommand, decide};
 use sluice_core::ids::CampaignId;
 use sluice_core::log::entry::{Body, Commanded};
 use sluice_core::refusal::Code;
 use sluice_core::state::authority::Limits;
 
-use crate::institutions::{delegation, hold_of, institution, signer};
-use crate::world::{World, campaign, sum};
+use crate::institutions::{delegation, hold_of, hold_person, institution, person, signer};
+use crate::world::{World, campaign, recipient, sum};
 
 fn push(from: u64, to: u64) -> Action {
     Action::Push { campaign: campaign(1), round: 1, from, to }
@@ -210,4 +210,36 @@ fn only_what_is_one_s_own_can_be_delegated_and_nothing_that_lends_further_powers
         None,
         "its own power, whatever that is"
     );
+}
+
+#[test]
+fn what_a_mandate_says_of_a_person_holds_for_the_person_as_seen() {
+    let mut world = World::open(10, RoundMode::Push);
+    world.register(8);
+    let mandate = world.mandate(8);
+    let bind = |jurisdiction: &str| Action::BindPerson {
+        person: person(3),
+        payee: recipient(3),
+        jurisdiction: jurisdiction.into(),
+    };
+    world.order(&[1, 2], bind("DE"));
+    let version = world.state().persons[&person(3)].version;
+    // A hold is never stale by itself, and what allowed it may be.
+    let mut hold = world.under(mandate, 8, hold_person(3));
+    hold.verdict.as_mut().unwrap().mandate.as_mut().unwrap().person =
+        Some(PersonSeen { person: person(3), version });
+    let now = world.now;
+    let decision = |world: &World| decide(world.state(), &Input::Command(hold.clone()), now);
+    assert!(matches!(decision(&world), Decision::Entry(_)));
+    world.order(&[1, 2], bind("AT"));
+    assert_eq!(world.state().persons[&person(3)].jurisdiction, "AT");
+    assert_eq!(decision(&world), Decision::Again);
+}
+
+#[test]
+fn a_place_that_is_none_is_refused() {
+    let mut world = World::open(10, RoundMode::Push);
+    let nowhere =
+        Action::BindPerson { person: person(3), payee: recipient(3), jurisdiction: "Berlin".into() };
+    assert_eq!(world.refused(&[1, 2], nowhere), Some(Code::BadJurisdiction));
 }

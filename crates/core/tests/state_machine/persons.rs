@@ -16,7 +16,7 @@ const AWAY: Address = Address::repeat_byte(0x42);
 
 fn bound() -> World {
     let mut world = World::open(60, RoundMode::Pull);
-    world.order(&[1, 2], Action::BindPerson { person: person(3), payee: HOME });
+    world.order(&[1, 2], Action::BindPerson { person: person(3), payee: HOME, jurisdiction: String::new() });
     world
 }
 
@@ -41,7 +41,7 @@ fn a_person_changes_its_own_payee_and_nothing_else() {
     let back = world.by_person(HOME, Action::ChangePayee { person: person(3), payee: HOME });
     assert_eq!(world.code(back), Some(Code::NotPayee), "the former address has no say");
     for action in [
-        Action::BindPerson { person: person(3), payee: HOME },
+        Action::BindPerson { person: person(3), payee: HOME, jurisdiction: String::new() },
         hold_of(&[1]),
         Action::Push { campaign: campaign(1), round: 1, from: 0, to: 1 },
         Action::Pause { campaign: campaign(1), until: world.now + 1 },
@@ -63,10 +63,10 @@ fn a_binding_names_a_person_and_an_address() {
     let mut world = bound();
     let zero = alloy_primitives::B256::ZERO;
     assert_eq!(
-        world.refused(&[1, 2], Action::BindPerson { person: zero, payee: HOME }),
+        world.refused(&[1, 2], Action::BindPerson { person: zero, payee: HOME, jurisdiction: String::new() }),
         Some(Code::UnknownPerson)
     );
-    let nowhere = Action::BindPerson { person: person(4), payee: Address::ZERO };
+    let nowhere = Action::BindPerson { person: person(4), payee: Address::ZERO, jurisdiction: String::new() };
     assert_eq!(world.refused(&[1, 2], nowhere), Some(Code::UnknownPerson));
     let unknown = world.by_person(HOME, Action::ChangePayee { person: person(9), payee: HOME });
     assert_eq!(world.code(unknown), Some(Code::NotPayee));
@@ -76,7 +76,7 @@ fn a_binding_names_a_person_and_an_address() {
 fn a_change_of_payee_signed_before_another_is_stale() {
     let mut world = bound();
     let stale = world.by_person(HOME, moved());
-    world.order(&[1, 2], Action::BindPerson { person: person(3), payee: HOME });
+    world.order(&[1, 2], Action::BindPerson { person: person(3), payee: HOME, jurisdiction: String::new() });
     assert_eq!(world.code(stale), Some(Code::Stale));
 }
 

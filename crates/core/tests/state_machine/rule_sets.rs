@@ -1,7 +1,8 @@
 //! Rule sets: proposed, approved by others, activated at a position or a time, retired.
 
-use sluice_core::command::{Action, RoundMode};
+use sluice_core::command::{Action, RoundMode, RulesTerms};
 use sluice_core::decide::Input;
+use sluice_core::limits::{RULE_SETS_MAX, RULES_PROPOSED_MAX};
 use sluice_core::log::entry::{Body, Due, Outcome};
 use sluice_core::refusal::Code;
 use sluice_core::state::rules::RulesPhase;
@@ -53,6 +54,63 @@ fn the_next_version_of_a_lineage_takes_the_place_of_the_last() {
     world.order(&[1], Action::RetireRules { rules: second });
     assert_eq!(world.state().rules_in_force(rules(1, "").lineage_id()), None);
     assert_eq!(world.refused(&[1], Action::RetireRules { rules: second }), Some(Code::RulesPhase));
+}
+
+#[test]
+fn a_retired_rule_set_comes_back_by_as_many_approvals_as_a_new_one() {
+    let mut world = World::open(10, RoundMode::Push);
+    let (first, _second) = (world.in_force("a"), world.in_force("b"));
+    let early = world.by(&[2], approve("a"));
+    world.order(&[1], Action::ProposeRules(rules(1, "a")));
+    assert_eq!(world.code(early), Some(Code::Stale), "an approval signed before is not for this proposal");
+    assert_eq!(
+        world.refused(&[1], activate("a", 0)),
+        Some(Code::QuorumMissing),
+        "earlier approvals are gone"
+    );
+    world.order(&[2], approve("a"));
+    world.order(&[1], activate("a", 0));
+    assert_eq!(world.state().rules_in_force(rules(1, "").lineage_id()), Some(first));
+}
+
+#[test]
+fn an_owner_has_so_many_proposals_waiting_and_withdraws_what_it_no_longer_wants() {
+    let mut world = World::open(10, RoundMode::Push);
+    for n in 0..RULES_PROPOSED_MAX {
+        world.order(&[1], Action::ProposeRules(rules(1, &format!("text {n}"))));
+    }
+    let one_more = || Action::ProposeRules(rules(1, "one more"));
+    assert_eq!(world.refused(&[1], one_more()), Some(Code::TooManyRules));
+    world.order(&[2], Action::ProposeRules(rules(2, "another owner's")));
+    let name = rules(1, "text 0").hash();
+    assert_eq!(world.refused(&[2], Action::RetireRules { rules: name }), Some(Code::QuorumMissing));
+    world.order(&[1], Action::RetireRules { rules: name });
+    assert_eq!(world.refused(&[2], approve("text 0")), Some(Code::RulesPhase));
+    assert_eq!(world.refused(&[1], one_more()), None);
+}
+
+#[test]
+fn the_rule_set_retired_longest_ago_makes_room_when_state_is_full() {
+    let mut world = World::open(10, RoundMode::Push);
+    let propose_and_withdraw = |world: &mut World, numbers: std::ops::Range<usize>| {
+        let all: Vec<_> = numbers.map(|n| rules(1, &format!("text {n}"))).collect();
+        let orders = |world: &mut World, action: &dyn Fn(&RulesTerms) -> Action| {
+            let inputs: Vec<_> = all.iter().map(|t| Input::Command(world.by(&[1], action(t)))).collect();
+            let bodies = world.submit(inputs);
+            assert!(bodies.iter().all(|body| matches!(body, Body::Ordered(_))), "{bodies:?}");
+        };
+        orders(world, &|terms| Action::ProposeRules(terms.clone()));
+        orders(world, &|terms| Action::RetireRules { rules: terms.hash() });
+    };
+    for from in (0..RULE_SETS_MAX).step_by(RULES_PROPOSED_MAX) {
+        propose_and_withdraw(&mut world, from..from + RULES_PROPOSED_MAX);
+    }
+    assert_eq!(world.state().rule_sets.len(), RULE_SETS_MAX);
+    propose_and_withdraw(&mut world, RULE_SETS_MAX..RULE_SETS_MAX + 1);
+    let (oldest, newest) = (rules(1, "text 0").hash(), rules(1, &format!("text {RULE_SETS_MAX}")).hash());
+    let state = world.state();
+    assert_eq!(state.rule_sets.len(), RULE_SETS_MAX);
+    assert!(!state.rule_sets.contains_key(&oldest) && state.rule_sets.contains_key(&newest));
 }
 
 #[test]

@@ -203,6 +203,7 @@ impl World {
             token: Address::repeat_byte(0x70),
             decimals: 18,
             deployed_at: 5,
+            jurisdiction: String::new(),
         };
         let input = self.command(Action::CreateCampaign(terms));
         assert!(matches!(self.submit(vec![input])[..], [Body::CampaignCreated(_)]));

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use alloy_primitives::{B256, Bytes};
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 use sluice_core::command::{ClaimDemand, RoundMode};
 use sluice_core::ids::{CampaignId, DemandId, EntitlementId, Millis, Seq};
 use sluice_core::log::entry::{Body, ClaimDecided, ClaimRefused, Entry, Evidence};
 use sluice_core::refusal::Code;
 use sluice_core::state::State;
-use sluice_gate::rules::{ClaimFacts, Compiled, Hash, Rulebook, evaluate};
+use sluice_gate::rules::{Compiled, Hash, KeptClaim, Rulebook, Told, evaluate};
 
 use super::{EvidenceError, LogSource, Replay};
 
@@ -51,8 +52,11 @@ pub struct Redecided {
     pub decision: String,
     /// The rule sets that were asked.
     pub rule_sets: Vec<B256>,
-    /// The deciding policies, as the entry names them.
+    /// The deciding policies: as the entry names them, or, of a refusal, what is kept beside it.
     pub policies: Vec<String>,
+    /// Why it was refused, if by rules and if that was not erased: for offices and auditors.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Told>,
     /// SHA-256 of the facts, as the entry names it; zero where no gate was asked.
     pub inputs: B256,
     /// What deciding again gave.
@@ -156,6 +160,9 @@ fn one(
         Asked::Decided(c) => (c.intake, c.id, c.entitlement, c.accepted_at, &c.evidence, "decided"),
         Asked::Refused(c) => (c.intake, c.id, c.entitlement, c.accepted_at, &c.evidence, c.code.as_str()),
     };
+    // A refusal's policies and cause stand beside the log.
+    let told = kept(evidence, facts).ok();
+    let refused_for = told.as_ref().and_then(|kept| kept.refused());
     let again = match asked {
         Asked::Decided(claim) => decided(rules, state, claim, facts, entry),
         Asked::Refused(claim) => refused(rules, state, claim, facts),
@@ -169,7 +176,8 @@ fn one(
         entitlement,
         decision: decision.to_owned(),
         rule_sets: evidence.rule_sets.clone(),
-        policies: evidence.policies.clone(),
+        policies: refused_for.map_or_else(|| evidence.policies.clone(), |refused| refused.policies.clone()),
+        cause: refused_for.map(|refused| refused.cause.clone()),
         inputs: evidence.inputs,
         again,
     }
@@ -213,8 +221,8 @@ fn decided(
     for uid in claim.evidence.attestations.iter().filter(|uid| state.revoked.contains_key(*uid)) {
         what.push(format!("attestation {uid} was revoked before its position"));
     }
-    let facts = match kept(&claim.evidence, facts) {
-        Ok(facts) => facts,
+    let kept = match kept(&claim.evidence, facts) {
+        Ok(kept) => kept,
         Err(None) if what.is_empty() => return Again::Erased,
         Err(None) => return Again::Different { what },
         Err(Some(why)) => {
@@ -222,9 +230,11 @@ fn decided(
             return Again::Different { what };
         }
     };
+    let facts = kept.facts();
     let person = (!claim.evidence.person.is_zero()).then_some(claim.evidence.person);
     let to = claim.redirect.as_ref().map_or(claim.recipient, |redirect| redirect.to);
-    let same = facts.campaign == claim.intake.campaign
+    let same = kept.refused().is_none()
+        && facts.campaign == claim.intake.campaign
         && (facts.round, facts.index) == (claim.entitlement.round, claim.entitlement.index)
         && (facts.recipient, facts.to, facts.amount) == (claim.recipient, to, claim.amount)
         && facts.decimals == campaign.terms.decimals
@@ -232,7 +242,8 @@ fn decided(
     if !same {
         what.push("the facts are another claim's".into());
     }
-    compare(rules, state, &claim.evidence, &facts, None, &mut what);
+    let said = Said { code: None, policies: &claim.evidence.policies, cause: None };
+    compare(rules, state, &claim.evidence, &kept, &said, &mut what);
     ended(what)
 }
 
@@ -258,9 +269,18 @@ fn refused(rules: &Rulebook, state: &State, claim: &ClaimRefused, facts: Option<
     if !by_rules && by_state(state, claim) == Some(false) {
         what.push(format!("State did not refuse it with {}", claim.code.as_str()));
     }
+    if claim.evidence.inputs.is_zero() {
+        // What a gate would not even look at.
+        return if what.is_empty() { Again::Outside } else { Again::Different { what } };
+    }
     match kept(&claim.evidence, facts) {
-        Ok(facts) => {
-            compare(rules, state, &claim.evidence, &facts, by_rules.then_some(claim.code), &mut what);
+        Ok(kept) => {
+            // Rules permitted what State refused: then the entry names what decided.
+            let (policies, cause) = kept.refused().map_or((&claim.evidence.policies[..], None), |refused| {
+                (refused.policies.as_slice(), Some(refused.cause.code.as_str()))
+            });
+            let said = Said { code: by_rules.then_some(claim.code), policies, cause };
+            compare(rules, state, &claim.evidence, &kept, &said, &mut what);
             ended(what)
         }
         Err(None) if what.is_empty() => Again::Erased,
@@ -276,15 +296,23 @@ fn ended(what: Vec<String>) -> Again {
     if what.is_empty() { Again::Equal } else { Again::Different { what } }
 }
 
-/// The facts beside an entry; `Err(None)` where they were erased, `Err(Some)` where they are not readable.
-fn kept(evidence: &Evidence, facts: Option<&Vec<u8>>) -> Result<ClaimFacts, Option<String>> {
+/// What is kept beside an entry; `Err(None)` where it was erased, `Err(Some)` where it is not readable.
+fn kept(evidence: &Evidence, facts: Option<&Vec<u8>>) -> Result<KeptClaim, Option<String>> {
     let bytes = facts.ok_or(None)?;
-    let facts =
-        ClaimFacts::decode(bytes).map_err(|error| Some(format!("the facts cannot be read: {error}")))?;
-    if B256::from(facts.inputs_hash().0) != evidence.inputs {
+    if B256::from_slice(&Sha256::digest(bytes)) != evidence.inputs {
         return Err(Some("the facts are not those whose hash the entry names".into()));
     }
-    Ok(facts)
+    KeptClaim::decode(bytes).map_err(|error| Some(format!("the facts cannot be read: {error}")))
+}
+
+/// What rules said when a claim was decided.
+struct Said<'a> {
+    /// The refusal's public code; `None` where they permitted.
+    code: Option<Code>,
+    /// The deciding policies.
+    policies: &'a [String],
+    /// The refusal's cause.
+    cause: Option<&'a str>,
 }
 
 /// Evaluates again and compares decision, code and deciding policies.
@@ -292,8 +320,8 @@ fn compare(
     rules: &Rulebook,
     state: &State,
     evidence: &Evidence,
-    facts: &ClaimFacts,
-    refused_with: Option<Code>,
+    kept: &KeptClaim,
+    then: &Said<'_>,
     what: &mut Vec<String>,
 ) {
     let compiled: Result<Vec<Arc<Compiled>>, String> = evidence
@@ -311,26 +339,29 @@ fn compare(
         Err(why) => return what.push(why),
     };
     let sets: Vec<&Compiled> = compiled.iter().map(Arc::as_ref).collect();
-    let said = evaluate(&sets, facts);
-    let mut policies: Vec<String> = said.decisions.iter().flat_map(|d| d.policies.iter().cloned()).collect();
-    let code = said.refusal.as_ref().map(|refusal| {
-        policies.push(refusal.cause.code.clone());
-        match refusal.told.code.as_str() {
-            "under_review" => Code::UnderReview,
-            "policy_error" => Code::PolicyError,
-            "attestation_missing" => Code::AttestationMissing,
-            _ => Code::RuleRefused,
-        }
+    let said = evaluate(&sets, kept.facts());
+    let (policies, cause) =
+        (said.policies(), said.refusal.as_ref().map(|refusal| refusal.cause.code.as_str()));
+    let code = said.refusal.as_ref().map(|refusal| match refusal.told.code.as_str() {
+        "under_review" => Code::UnderReview,
+        "policy_error" => Code::PolicyError,
+        "attestation_missing" => Code::AttestationMissing,
+        _ => Code::RuleRefused,
     });
     // That an attestation was there and did not count is known only when it is looked for.
-    let then = refused_with
-        .map(|code| if code == Code::AttestationRefused { Code::AttestationMissing } else { code });
-    if code != then {
+    let refused_with = match then.code {
+        Some(Code::AttestationRefused) => Some(Code::AttestationMissing),
+        code => code,
+    };
+    if code != refused_with {
         let name = |code: Option<Code>| code.map_or("permitted", Code::as_str);
-        what.push(format!("the rules say {} now, and said {}", name(code), name(then)));
+        what.push(format!("the rules say {} now, and said {}", name(code), name(refused_with)));
     }
-    if policies != evidence.policies {
-        what.push(format!("the deciding policies are {policies:?} now, and were {:?}", evidence.policies));
+    if cause != then.cause {
+        what.push(format!("the cause is {cause:?} now, and was {:?}", then.cause));
+    }
+    if policies != then.policies {
+        what.push(format!("the deciding policies are {policies:?} now, and were {:?}", then.policies));
     }
 }
 

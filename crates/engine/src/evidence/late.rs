@@ -125,7 +125,7 @@ fn correction(entry: &Entry) -> Option<Correction> {
 fn about(entry: &Entry, command: &Command) -> Option<About> {
     Some(match &command.action {
         Action::RevokeAttestation { uid } => About::Attestation(*uid),
-        Action::BindPerson { person, payee } | Action::ChangePayee { person, payee } => {
+        Action::BindPerson { person, payee, .. } | Action::ChangePayee { person, payee } => {
             About::Person(*person, *payee)
         }
         Action::Void { campaign, round, indexes }

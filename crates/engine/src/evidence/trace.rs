@@ -8,7 +8,7 @@ use alloy_primitives::{Address, B256, Bytes};
 use serde::Serialize;
 use sluice_core::amount::Amount;
 use sluice_core::ids::{BatchNo, BlockRef, CampaignId, DemandId, EntitlementId, Epoch, Millis, RoundNo, Seq};
-use sluice_gate::rules::Explained;
+use sluice_gate::rules::{Explained, Told};
 
 use super::{EvidenceError, LogSource};
 
@@ -121,6 +121,9 @@ pub struct Step {
     /// The deciding policies.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub policies: Vec<String>,
+    /// Of a claim that rules refused: why, for offices; the claimant is told the code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Told>,
     /// Uids of the attestations used.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub attestations: Vec<B256>,
@@ -206,14 +209,19 @@ pub async fn trace(source: &LogSource, target: Target) -> Result<Trace, Evidence
 }
 
 impl Trace {
-    /// The same without what is about people: their ids, what offices wrote about them, and addresses that the chain does
-    /// not show for this payment.
+    /// The same without what is about people: their ids, what offices wrote about them, why rules refused them, and
+    /// addresses that the chain does not show for this payment.
     pub fn without_personal_data(mut self) -> Self {
         // What the registrar says of a person is no step of a public story.
         self.steps.retain(|step| !matches!(step.kind, "bind_person" | "change_payee"));
         for step in &mut self.steps {
             step.person = None;
             step.reason = None;
+            if step.kind == "claim_refused" {
+                step.cause = None;
+                step.policies.clear();
+                step.attestations.clear();
+            }
         }
         for traced in &mut self.entitlements {
             if traced.paid_by.is_empty() {

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 
 use alloy_primitives::B256;
-use sluice_chain::Chain;
+use sluice_chain::{Chain, ChainError};
 use sluice_core::ids::{BlockRef, ChainId, Millis};
-use sluice_core::limits::{LOOKUP_VALID, LOOKUPS_MAX};
+use sluice_core::limits::{ATTESTATION_LOOKUPS_MAX, LOOKUP_VALID, LOOKUPS_MAX};
 use sluice_gate::attestation::{Answers, Need, Registry};
 use tokio::sync::Semaphore;
 
@@ -16,11 +16,22 @@ use crate::error::EngineError;
 /// Answers remembered; above it all are forgotten and looked up again as they are needed.
 const ANSWERS_KEPT_MAX: usize = 100_000;
 
-/// Look-ups with a bound of their own, so that attestations' look-ups delay no contract wallet.
+/// Look-ups with bounds of their own: attestations' look-ups delay no contract wallet, and those of attestations that come
+/// in delay none that a claim needs, nor the reverse.
 #[derive(Debug)]
 pub(crate) struct Attested {
     known: Mutex<HashMap<B256, Answered>>,
-    lookups: Semaphore,
+    for_claims: Semaphore,
+    for_intake: Semaphore,
+}
+
+/// For whom something is looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asker {
+    /// A claim before its gate.
+    Claim,
+    /// The stage that takes attestations.
+    Intake,
 }
 
 /// What is known about an attestation, and until when.
@@ -40,7 +51,11 @@ impl Answered {
 
 impl Default for Attested {
     fn default() -> Self {
-        Self { known: Mutex::default(), lookups: Semaphore::new(LOOKUPS_MAX) }
+        Self {
+            known: Mutex::default(),
+            for_claims: Semaphore::new(LOOKUPS_MAX),
+            for_intake: Semaphore::new(ATTESTATION_LOOKUPS_MAX),
+        }
     }
 }
 
@@ -52,24 +67,26 @@ impl Attested {
         if found.valid_until.is_some_and(|until| until <= now) { Answered::default() } else { found }
     }
 
-    /// Looks up what is missing and remembers it.
+    /// Looks up what is missing and remembers it. What was known before keeps its age.
     ///
     /// # Errors
     /// When a chain does not answer, or is not configured here.
     pub(crate) async fn look_up(
         &self,
+        asker: Asker,
         chains: &BTreeMap<ChainId, Chain>,
         id: B256,
         needs: &[Need],
         now: Millis,
     ) -> Result<Answered, EngineError> {
-        let _permit = self.lookups.acquire().await.map_err(|_| EngineError::Stopping)?;
+        let _permit = self.permits(asker).acquire().await.map_err(|_| EngineError::Stopping)?;
         let mut answered = self.known(id, now);
         for need in needs {
-            answered.looked_at = Some(answer(chains, need, &mut answered.answers).await?);
+            answered.looked_at = answer(chains, need, &mut answered.answers).await?.or(answered.looked_at);
         }
         let valid = u64::try_from(LOOKUP_VALID.as_millis()).expect("minutes");
-        answered.valid_until = Some(now.saturating_add(valid));
+        let until = now.saturating_add(valid);
+        answered.valid_until = Some(answered.valid_until.map_or(until, |earlier| earlier.min(until)));
         // A bad signature says nothing of the attestation: somebody may have handed it in with another's bytes.
         if answered.answers.signature == Some(false) {
             return Ok(answered);
@@ -81,37 +98,95 @@ impl Attested {
         known.insert(id, answered);
         Ok(answered)
     }
+
+    /// How many look-ups may be under way for an asker.
+    pub(crate) fn permits(&self, asker: Asker) -> &Semaphore {
+        match asker {
+            Asker::Claim => &self.for_claims,
+            Asker::Intake => &self.for_intake,
+        }
+    }
 }
 
+/// Whether a registry's answer says that there is none: asking again would say the same for ever.
+pub(crate) fn is_no_registry(error: &ChainError) -> bool {
+    matches!(error, ChainError::NoCode(_) | ChainError::Malformed { .. } | ChainError::Reverted { .. })
+}
+
+/// Asks, and takes the answer in; yields the block that was looked at, where there is one.
 async fn answer(
     chains: &BTreeMap<ChainId, Chain>,
     need: &Need,
     answers: &mut Answers,
-) -> Result<BlockRef, EngineError> {
+) -> Result<Option<BlockRef>, EngineError> {
     let chain = |id: &ChainId| {
         chains.get(id).ok_or_else(|| EngineError::Config(format!("chain {id} is not configured here")))
     };
-    match need {
+    let asked = match need {
         Need::Erc1271 { chain_id, account, digest, signature } => {
             let (good, block) = chain(chain_id)?.is_valid_signature(*account, *digest, signature).await?;
             answers.signature = Some(good);
-            Ok(block)
+            return Ok(Some(block));
         }
         Need::Revocation { contract, issuer, uids } => {
             let asked =
-                chain(&contract.chain_id)?.eas_revoked_offchain(contract.address, *issuer, uids).await?;
-            let (revoked, block) = asked;
-            answers.registry = Some(revoked.map_or(Registry::Standing, Registry::Revoked));
-            Ok(block)
+                chain(&contract.chain_id)?.eas_revoked_offchain(contract.address, *issuer, uids).await;
+            asked.map(|(revoked, block)| (revoked.map_or(Registry::Standing, Registry::Revoked), block))
         }
         Need::OnChain { contract, uid } => {
-            let (found, block) = chain(&contract.chain_id)?.eas_attestation(contract.address, *uid).await?;
-            answers.registry = Some(match found.revocation_time {
-                _ if found.uid.is_zero() => Registry::Gone,
-                0 => Registry::Standing,
-                at => Registry::Revoked(at),
-            });
-            Ok(block)
+            let asked = chain(&contract.chain_id)?.eas_attestation(contract.address, *uid).await;
+            asked.map(|(found, block)| match found.revocation_time {
+                _ if found.uid.is_zero() => (Registry::Gone, block),
+                0 => (Registry::Standing, block),
+                at => (Registry::Revoked(at), block),
+            })
+        }
+    };
+    match asked {
+        Ok((registry, block)) => {
+            answers.registry = Some(registry);
+            Ok(Some(block))
+        }
+        Err(error) if is_no_registry(&error) => {
+            tracing::warn!(%error, "an attestation names a registry that is none");
+            answers.registry = Some(Registry::Unusable);
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn minutes(minutes: u64) -> Millis {
+        minutes * 60_000
+    }
+
+    #[tokio::test]
+    async fn what_was_looked_up_before_grows_no_younger_by_looking_up_the_rest() {
+        let (attested, chains, id) = (Attested::default(), BTreeMap::new(), B256::repeat_byte(1));
+        let first = attested.look_up(Asker::Intake, &chains, id, &[], minutes(1)).await.unwrap();
+        let second = attested.look_up(Asker::Claim, &chains, id, &[], minutes(9)).await.unwrap();
+        assert_eq!(second.valid_until, first.valid_until);
+        assert!(
+            attested.known(id, minutes(1) + minutes(10)).valid_until.is_none(),
+            "it is forgotten in time"
+        );
+        let later = attested.look_up(Asker::Claim, &chains, id, &[], minutes(11)).await.unwrap();
+        assert_eq!(later.valid_until, Some(minutes(21)), "and then looked up anew");
+    }
+
+    #[tokio::test]
+    async fn neither_asker_waits_for_the_others_look_ups() {
+        let (attested, chains) = (Attested::default(), BTreeMap::new());
+        for (stuck, free) in [(Asker::Intake, Asker::Claim), (Asker::Claim, Asker::Intake)] {
+            let permits = attested.permits(stuck);
+            let all = u32::try_from(permits.available_permits()).unwrap();
+            let held = permits.acquire_many(all).await.unwrap();
+            attested.look_up(free, &chains, B256::repeat_byte(2), &[], 0).await.unwrap();
+            drop(held);
         }
     }
 }

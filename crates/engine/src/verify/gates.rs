@@ -9,25 +9,30 @@ use sha2::{Digest, Sha256};
 use sluice_core::command::{ClaimDemand, GateTerms};
 use sluice_core::decide::{ClaimFault, GateVerdict, PersonSeen};
 use sluice_core::ids::{BlockRef, CampaignId, Millis, Seq};
+use sluice_core::limits::CLAIM_FACTS_BYTES_MAX;
 use sluice_core::refusal::Code;
 use sluice_core::state::State;
 use sluice_gate::attestation::{
     Accepts, AllowList, Attestation, ForClaim, Passed, Value as Stated, Verdict, check,
 };
-use sluice_gate::rules::{AttestationFacts, ClaimFacts, Compiled, Rulebook, Value, evaluate};
+use sluice_gate::rules::{
+    AttestationFacts, ClaimFacts, Compiled, RefusedClaim, Rulebook, Value, Verdict as Said, evaluate,
+};
 use sluice_store::StoredAttestation;
 
 use super::Verifier;
-use super::attested::Answered;
+use super::attested::{Answered, Asker};
+use super::mandates::Mandates;
 use crate::error::EngineError;
 
 /// Gates kept ready to be asked; a stream has fewer.
 const GATES_KEPT_MAX: usize = 1_024;
 
-/// What asking gates needs besides State: compiled rule sets and allow-lists, by hash.
+/// What asking gates needs besides State: compiled rule sets, mandates and allow-lists, by hash.
 #[derive(Debug, Default)]
 pub(crate) struct Gates {
     pub(super) rules: Rulebook,
+    pub(super) mandates: Mandates,
     asked: Mutex<HashMap<B256, Arc<Asked>>>,
 }
 
@@ -161,6 +166,7 @@ impl Verifier {
             .collect();
         // What is in force was compiled before it was decided; bytes that do not compile are a defect, and permit nothing.
         let Ok(compiled) = compiled else { return Ok(Err(Code::PolicyError.into())) };
+        let (attestations, answer) = (found.facts, (found.valid_until, found.looked_at));
         let facts = ClaimFacts {
             campaign,
             round: claim.round,
@@ -171,28 +177,25 @@ impl Verifier {
             decimals: known.decimals,
             person,
             accepted_at,
-            attestations: found.facts,
+            attestations,
+        };
+        let refused = |code, verdict| Ok(Err(ClaimFault { code, gate: Some(verdict), person: seen }));
+        let bytes = match bounded(&facts) {
+            Ok(bytes) => bytes,
+            Err(code) => return refused(code, known.verdict(Vec::new(), found.ids, Bytes::new())),
         };
         let rules: Vec<&Compiled> = compiled.iter().map(Arc::as_ref).collect();
         let said = evaluate(&rules, &facts);
-        let mut policies: Vec<String> =
-            said.decisions.iter().flat_map(|d| d.policies.iter().cloned()).collect();
-        if let Some(refusal) = &said.refusal {
-            policies.push(refusal.cause.code.clone());
-        }
-        let verdict = known.verdict(policies, found.ids, facts.encode().into());
-        let code = said.refusal.map(|refusal| match (refusal.told.code.as_str(), found.refused) {
-            ("under_review", _) => Code::UnderReview,
-            ("policy_error", _) => Code::PolicyError,
-            // An attestation was there and did not count: that says more than that one is missing.
-            ("attestation_missing", true) => Code::AttestationRefused,
-            ("attestation_missing", false) => Code::AttestationMissing,
-            _ => Code::RuleRefused,
-        });
-        Ok(match code {
-            Some(code) => Err(ClaimFault { code, gate: Some(verdict), person: seen }),
-            None => Ok(Answer { verdict, valid_until: found.valid_until, looked_at: found.looked_at }),
-        })
+        let policies = said.policies();
+        let Some(code) = code_of(&said, found.refused) else {
+            let verdict = known.verdict(policies, found.ids, bytes.into());
+            let (valid_until, looked_at) = answer;
+            return Ok(Ok(Answer { verdict, valid_until, looked_at }));
+        };
+        let Some(refusal) = said.refusal else { return Ok(Err(Code::PolicyError.into())) };
+        let (blind, ids) = (rand::random(), found.ids.clone());
+        let kept = RefusedClaim::new(blind, facts, policies.clone(), ids, refusal);
+        refused(code, known.verdict(policies, found.ids, kept.encode().into()))
     }
 
     /// The newest attestation that passes, for each name the gate gives.
@@ -246,12 +249,31 @@ impl Verifier {
                 Ok(Verdict::Needs(needs)) => {
                     answered = self
                         .attested
-                        .look_up(&self.chains, attestation.id(), &needs, self.clock.now())
+                        .look_up(Asker::Claim, &self.chains, attestation.id(), &needs, self.clock.now())
                         .await?;
                 }
             }
         }
     }
+}
+
+/// The facts' canonical bytes, if they can be kept with whatever a refusal adds.
+fn bounded(facts: &ClaimFacts) -> Result<Vec<u8>, Code> {
+    let bytes = facts.encode();
+    if bytes.len() > CLAIM_FACTS_BYTES_MAX { Err(Code::FactsTooLarge) } else { Ok(bytes) }
+}
+
+/// The public code of a refusal; `None` where the rules permit. `refused`: whether an attestation was there and did not
+/// count, which says more than that one is missing.
+fn code_of(said: &Said, refused: bool) -> Option<Code> {
+    let refusal = said.refusal.as_ref()?;
+    Some(match (refusal.told.code.as_str(), refused) {
+        ("under_review", _) => Code::UnderReview,
+        ("policy_error", _) => Code::PolicyError,
+        ("attestation_missing", true) => Code::AttestationRefused,
+        ("attestation_missing", false) => Code::AttestationMissing,
+        _ => Code::RuleRefused,
+    })
 }
 
 /// Attestations that passed.
@@ -339,4 +361,34 @@ fn known(state: &State, campaign: CampaignId, round: u64, person: Option<B256>) 
         decimals: campaign.terms.decimals,
         as_of: state.seq,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn facts_that_could_not_be_kept_are_refused() {
+        let mut facts = ClaimFacts {
+            campaign: CampaignId::default(),
+            round: 1,
+            index: 0,
+            recipient: Address::ZERO,
+            to: Address::ZERO,
+            amount: Default::default(),
+            decimals: 18,
+            person: None,
+            accepted_at: 0,
+            attestations: BTreeMap::new(),
+        };
+        let says = |bytes: usize| AttestationFacts {
+            schema: "x".repeat(bytes),
+            issuer: String::new(),
+            data: BTreeMap::new(),
+        };
+        facts.attestations.insert("one".into(), says(CLAIM_FACTS_BYTES_MAX / 2));
+        assert_eq!(bounded(&facts), Ok(facts.encode()));
+        facts.attestations.insert("two".into(), says(CLAIM_FACTS_BYTES_MAX / 2));
+        assert_eq!(bounded(&facts), Err(Code::FactsTooLarge));
+    }
 }

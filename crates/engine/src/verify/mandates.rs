@@ -1,15 +1,20 @@
 //! What a mandate says of a command, and whether rule sets, mandates and gates that a command brings can be used at all.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
 use alloy_primitives::B256;
 use sluice_core::amount::{Amount, Total};
-use sluice_core::command::{Action, Command, HoldTarget, Subject as About};
-use sluice_core::decide::{Listed, MandateSeen};
-use sluice_core::ids::{CampaignId, Millis, RoundNo, Seq, StreamId};
-use sluice_core::refusal::Code;
-use sluice_core::state::authority::Limits;
-use sluice_gate::mandate::{
-    ActionKind, CommandFacts as Facts, CompiledMandate, Spending, Subject, evaluate_mandates,
+use sluice_core::command::{
+    Action, AppealAbout, Command, HoldTarget, Subject as Concerned, jurisdictions_around,
 };
+use sluice_core::decide::{Listed, MandateSeen, PersonSeen};
+use sluice_core::ids::{CampaignId, Millis, RoundNo, Seq, StreamId};
+use sluice_core::limits::MANDATES_KEPT_MAX;
+use sluice_core::refusal::Code;
+use sluice_core::state::State;
+use sluice_core::state::authority::Limits;
+use sluice_gate::mandate::{CommandFacts as Facts, CompiledMandate, Spending, Subject, evaluate_mandates};
 use sluice_gate::rules::{Compiled, prove_never};
 
 use super::Verifier;
@@ -32,16 +37,18 @@ impl Verifier {
         }
         let known = self.follower.read(|state| {
             let mandate = state.mandates.get(&command.mandate)?;
-            Some((mandate.version, mandate.terms.text.clone(), state.stream))
+            let about = About::of(state, &command.action);
+            Some((mandate.version, mandate.terms.text.clone(), state.stream, about))
         });
-        let Some((version, text, stream)) = known else { return Ok(Err(Code::MandateMissing)) };
-        // An action or a sum that mandates know nothing of is not permitted by any.
-        let Some(facts) = self.facts(stream, command, listed, accepted_at)? else {
+        let Some((version, text, stream, about)) = known else { return Ok(Err(Code::MandateMissing)) };
+        // A sum that mandates know nothing of is not permitted by any.
+        let Some(facts) = self.facts(stream, command, &about, listed, accepted_at)? else {
             return Ok(Err(Code::MandateDenies));
         };
+        let (gates, id) = (Arc::clone(&self.gates), command.mandate);
         off_the_runtime(move || {
-            let compiled = CompiledMandate::compile(&text).map_err(|_| Code::MandateDenies)?;
-            Ok(Some(seen(version, &compiled, &facts)))
+            let compiled = gates.mandates.load(id, &text).ok_or(Code::MandateDenies)?;
+            Ok(Some(seen(version, &compiled, &facts, about.person)))
         })
         .await
     }
@@ -93,28 +100,29 @@ impl Verifier {
         }
     }
 
+    /// What the mandate is asked about: one request for each place in which the command needs to be permitted.
     fn facts(
         &self,
         stream: StreamId,
         command: &Command,
+        about: &About,
         listed: &Listed,
         accepted_at: Millis,
-    ) -> Result<Option<Facts>, EngineError> {
-        let name = command.action.name();
-        let Some(action) = ActionKind::ALL.iter().find(|kind| kind.as_str() == name) else { return Ok(None) };
+    ) -> Result<Option<Vec<Facts>>, EngineError> {
         let Some(approval) = command.approvals.first() else { return Ok(None) };
         let Some((count, spending)) = self.spending(&command.action, listed)? else { return Ok(None) };
-        Ok(Some(Facts {
+        let at = |place: &String| Facts {
             authority: approval.authority,
-            action: *action,
+            action: command.action.kind(),
             stream,
-            subject: subject(&command.action),
-            jurisdictions: Vec::new(),
+            subject: about.subject.clone(),
+            jurisdictions: jurisdictions_around(place),
             count,
             spending,
             delegated: !command.delegation.is_zero(),
             accepted_at,
-        }))
+        };
+        Ok(Some(about.places.iter().map(at).collect()))
     }
 
     /// How many items a command names, and what they are worth; `None` where that cannot be said in one number.
@@ -172,47 +180,189 @@ async fn off_the_runtime<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await.map_err(|_| EngineError::Stopping)
 }
 
-fn seen(version: Seq, compiled: &CompiledMandate, facts: &Facts) -> MandateSeen {
-    match evaluate_mandates(&[compiled], facts) {
-        Ok(permit) => {
-            let largest = facts.spending.map(|spending| spending.largest);
-            let fits = permit.limits.each.is_none_or(|most| largest.is_some_and(|largest| largest <= most));
-            MandateSeen {
-                version,
-                permits: fits,
-                policies: permit.policies.into_iter().map(|(policy, _)| policy.policy).collect(),
-                limits: Limits { amount: permit.limits.amount, count: permit.limits.count },
+/// What the policies say: in every place they have to permit, and the strictest limits bind.
+fn seen(
+    version: Seq,
+    compiled: &CompiledMandate,
+    facts: &[Facts],
+    person: Option<PersonSeen>,
+) -> MandateSeen {
+    let mut all = MandateSeen {
+        version,
+        permits: !facts.is_empty(),
+        policies: Vec::new(),
+        limits: Limits::default(),
+        person,
+    };
+    for facts in facts {
+        match evaluate_mandates(&[compiled], facts) {
+            Ok(permit) => {
+                let largest = facts.spending.map(|spending| spending.largest);
+                let each = permit.limits.each;
+                all.permits &= each.is_none_or(|most| largest.is_some_and(|largest| largest <= most));
+                all.policies.extend(permit.policies.into_iter().map(|(policy, _)| policy.policy));
+                all.limits.amount = least(all.limits.amount, permit.limits.amount);
+                all.limits.count = least(all.limits.count, permit.limits.count);
+            }
+            Err(refusal) => {
+                all.permits = false;
+                all.policies = refusal.policies.into_iter().map(|policy| policy.policy).collect();
+                all.policies.push(refusal.code);
+                return all;
             }
         }
-        Err(refusal) => {
-            let policies = refusal.policies.into_iter().map(|policy| policy.policy);
-            MandateSeen {
-                version,
-                permits: false,
-                policies: policies.chain([refusal.code]).collect(),
-                limits: Limits::default(),
+    }
+    all.policies.sort_unstable();
+    all.policies.dedup();
+    all
+}
+
+fn least<T: Ord>(a: Option<T>, b: Option<T>) -> Option<T> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (one, None) | (None, one) => one,
+    }
+}
+
+/// Mandates compiled, by their ids: an id stands for one text for ever.
+#[derive(Debug, Default)]
+pub(super) struct Mandates {
+    kept: Mutex<HashMap<B256, Arc<CompiledMandate>>>,
+}
+
+impl Mandates {
+    /// The mandate of this id, compiled from `text` if it is not kept; `None` if that is no mandate.
+    fn load(&self, id: B256, text: &[u8]) -> Option<Arc<CompiledMandate>> {
+        if let Some(known) = self.kept.lock().expect("no panic inside").get(&id) {
+            return Some(Arc::clone(known));
+        }
+        // Compiled outside the lock: others are asked meanwhile.
+        let compiled = Arc::new(CompiledMandate::compile(text).ok()?);
+        let mut kept = self.kept.lock().expect("no panic inside");
+        if kept.len() >= MANDATES_KEPT_MAX {
+            kept.clear();
+        }
+        Some(Arc::clone(kept.entry(id).or_insert(compiled)))
+    }
+}
+
+/// What a command is about, for mandates.
+struct About {
+    subject: Subject,
+    /// The jurisdictions in which it has to be permitted, each; the empty one stands for none. Whoever moves a person
+    /// from one to another needs a mandate in both: else a registrar would take over another's persons.
+    places: Vec<String>,
+    /// The person whose jurisdiction that is.
+    person: Option<PersonSeen>,
+}
+
+impl About {
+    fn of(state: &State, action: &Action) -> Self {
+        match action {
+            Action::CreateCampaign(terms) => Self {
+                subject: Subject::Campaign { campaign: terms.campaign },
+                places: vec![terms.jurisdiction.clone()],
+                person: None,
+            },
+            Action::BindPerson { person, jurisdiction, .. } => {
+                let mut about = Self::person(state, *person);
+                if !state.persons.contains_key(person) {
+                    about.places.clear();
+                }
+                if !about.places.contains(jurisdiction) {
+                    about.places.push(jurisdiction.clone());
+                }
+                about
+            }
+            Action::Hold { target } => Self::target(state, target),
+            Action::ConfirmHold { hold } | Action::RenewHold { hold } | Action::Release { hold } => {
+                Self::hold(state, *hold)
+            }
+            Action::FileAppeal { about } => Self::appeal(state, about),
+            Action::AnswerAppeal { appeal, .. } => match state.appeals.get(appeal) {
+                Some(appeal) => Self::appeal(state, &appeal.about),
+                None => Self::stream(),
+            },
+            _ => match action.subject() {
+                Concerned::Campaign(campaign) => Self::within(state, Subject::Campaign { campaign }),
+                Concerned::Round(campaign, round) => Self::within(state, Subject::Round { campaign, round }),
+                Concerned::Person(person) => Self::person(state, person),
+                _ => Self::stream(),
+            },
+        }
+    }
+
+    fn stream() -> Self {
+        Self { subject: Subject::Stream, places: vec![String::new()], person: None }
+    }
+
+    fn person(state: &State, person: B256) -> Self {
+        let known = state.persons.get(&person);
+        Self {
+            subject: Subject::Person { person },
+            places: vec![known.map_or_else(String::new, |known| known.jurisdiction.clone())],
+            person: Some(PersonSeen { person, version: known.map_or(0, |known| known.version) }),
+        }
+    }
+
+    /// A subject in a campaign, which never changes its jurisdiction.
+    fn within(state: &State, subject: Subject) -> Self {
+        let campaign = subject.campaign().and_then(|id| state.campaign(id));
+        let place = campaign.map_or_else(String::new, |campaign| campaign.terms.jurisdiction.clone());
+        Self { subject, places: vec![place], person: None }
+    }
+
+    fn target(state: &State, target: &HoldTarget) -> Self {
+        match target {
+            HoldTarget::Person { person } => Self::person(state, *person),
+            HoldTarget::Campaign { campaign } => {
+                Self::within(state, Subject::Campaign { campaign: *campaign })
+            }
+            HoldTarget::Entitlements { campaign, round, .. } => {
+                Self::within(state, Subject::Round { campaign: *campaign, round: *round })
+            }
+        }
+    }
+
+    fn hold(state: &State, hold: Seq) -> Self {
+        state.holds.get(&hold).map_or_else(Self::stream, |hold| Self::target(state, &hold.target))
+    }
+
+    fn appeal(state: &State, about: &AppealAbout) -> Self {
+        match about {
+            AppealAbout::Hold { hold } => Self::hold(state, *hold),
+            AppealAbout::Void { campaign, entitlement } | AppealAbout::Refusal { campaign, entitlement } => {
+                let (campaign, round, index) = (*campaign, entitlement.round, entitlement.index);
+                Self::within(state, Subject::Entitlement { campaign, round, index })
             }
         }
     }
 }
 
-fn subject(action: &Action) -> Subject {
-    if let Action::Hold { target } = action {
-        return match target {
-            HoldTarget::Person { person } => Subject::Person { person: *person },
-            HoldTarget::Campaign { campaign } => Subject::Campaign { campaign: *campaign },
-            HoldTarget::Entitlements { campaign, round, .. } => {
-                Subject::Round { campaign: *campaign, round: *round }
-            }
-        };
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sluice_gate::mandate::Mandate;
+
+    fn text(name: &str) -> Vec<u8> {
+        let manifest = format!("holder = \"{}\"\nname = \"{name}\"\nversion = \"1\"\n", B256::ZERO);
+        let policies = "@id(\"a\") permit (principal, action == Action::\"push\", resource);";
+        Mandate::build(&manifest, policies).unwrap().0.encode()
     }
-    match action.subject() {
-        About::Campaign(campaign) => Subject::Campaign { campaign },
-        About::Round(campaign, round) => Subject::Round { campaign, round },
-        About::Person(person) => Subject::Person { person },
-        _ => match action.queue() {
-            nil if nil == CampaignId::default() => Subject::Stream,
-            campaign => Subject::Campaign { campaign },
-        },
+
+    #[test]
+    fn a_mandate_is_compiled_once_and_only_so_many_are_kept() {
+        let (mandates, text) = (Mandates::default(), text("one"));
+        let id = B256::repeat_byte(1);
+        let first = mandates.load(id, &text).unwrap();
+        assert!(Arc::ptr_eq(&first, &mandates.load(id, &text).unwrap()));
+        assert!(mandates.load(B256::repeat_byte(2), b"no mandate").is_none());
+        let mut kept = mandates.kept.lock().unwrap();
+        for n in kept.len()..MANDATES_KEPT_MAX {
+            kept.insert(B256::left_padding_from(&n.to_be_bytes()), Arc::clone(&first));
+        }
+        drop(kept);
+        mandates.load(B256::repeat_byte(3), &text).unwrap();
+        assert!(mandates.kept.lock().unwrap().len() <= MANDATES_KEPT_MAX);
     }
 }

@@ -16,7 +16,7 @@ use sluice_core::state::State;
 use sluice_embedded::testing::TestDatabase;
 use sluice_engine::evidence::LogSource;
 use sluice_gate::rules::{
-    AttestationFacts, ClaimFacts, Compiled, PolicySource, RuleSet, Sources, Value, evaluate,
+    AttestationFacts, ClaimFacts, Compiled, PolicySource, RefusedClaim, RuleSet, Sources, Value, evaluate,
 };
 use sluice_store::{Append, LeaderSession, LogRow, Options, Store};
 use sqlx::{Connection, PgConnection};
@@ -110,15 +110,20 @@ impl Story {
             attestations: BTreeMap::from([("residency".to_owned(), residency)]),
         };
         let said = evaluate(&[&self.compiled], &facts);
-        let mut policies: Vec<String> = said.decisions.iter().flat_map(|d| d.policies.clone()).collect();
-        policies.extend(said.refusal.as_ref().map(|refusal| refusal.cause.code.clone()));
+        let policies = said.policies();
+        let kept = match said.refusal.clone() {
+            None => facts.encode(),
+            Some(refusal) => {
+                RefusedClaim::new([7; 32], facts, policies.clone(), vec![uid(index)], refusal).encode()
+            }
+        };
         let verdict = GateVerdict {
             gate: 1,
             rule_sets: vec![self.rules],
             policies,
             attestations: vec![uid(index)],
             as_of: self.world.state().seq,
-            facts: Bytes::from(facts.encode()),
+            facts: Bytes::from(kept.clone()),
         };
         match said.refusal {
             None => claim.verdict.as_mut().unwrap().gate = Some(verdict),
@@ -127,7 +132,7 @@ impl Story {
                     Err(ClaimFault { code: Code::RuleRefused, gate: Some(verdict), person: None });
             }
         }
-        (claim, facts.encode())
+        (claim, kept)
     }
 
     pub(crate) fn decide(&mut self, claim: VerifiedClaim, facts: Vec<u8>) -> Body {

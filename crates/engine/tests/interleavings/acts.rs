@@ -225,7 +225,7 @@ impl<'a> Actor<'a> {
             }
             15 => {
                 let (person, payee) = (person(self.draw.person()), wallet(self.draw.person()).address());
-                (Action::BindPerson { person, payee }, by)
+                (Action::BindPerson { person, payee, jurisdiction: String::new() }, by)
             }
             16 => {
                 let i = self.draw.person();

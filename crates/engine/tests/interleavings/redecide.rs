@@ -160,6 +160,7 @@ fn facts(
         permits: true,
         policies: evidence.policies.clone(),
         limits: Limits::default(),
+        person: None,
     });
     Some(CommandFacts {
         set_version: state.set_version(),

@@ -22,17 +22,21 @@ use sluice_gate::attestation::{
     schema_uid,
 };
 use sluice_gate::mandate::Mandate;
-use sluice_gate::rules::{PolicySource, RuleSet, Sources};
+use sluice_gate::rules::{KeptClaim, PolicySource, RuleSet, Sources};
 use uuid::Uuid;
 
-use super::{FAR, World, account, decided, eventually};
+use super::{FAR, STREAM, World, account, decided, eventually};
 
 /// What residents' attestations state, and incomes'.
 pub const RESIDENCY: &str = "string country,uint32 birth_date,bool registered";
 pub const INCOME: &str = "uint32 year,uint64 yearly,uint8 household";
 /// The gate version of these tests.
 pub const GATE: u16 = 1;
-const REGISTRY: Address = Address::repeat_byte(0xea);
+pub const REGISTRY: Address = Address::repeat_byte(0xea);
+/// An issuer that is a contract, which the chain has to be asked about.
+pub const SAFE: Address = Address::repeat_byte(0x5a);
+/// Another.
+pub const VAULT: Address = Address::repeat_byte(0x7a);
 
 /// An institution outside the Charter.
 pub struct Office {
@@ -52,7 +56,7 @@ pub struct Gated {
     pub issuer: Account,
 }
 
-fn sample(name: &str) -> String {
+pub fn sample(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sample-data/rules").join(name);
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
@@ -106,7 +110,7 @@ fn accepts(schema: &str, issuer: &Account) -> Bytes {
         source: Source::EasOffchain(source),
         schema_text: schema.into(),
         issuers: vec![issuer.address()],
-        contract_issuers: Vec::new(),
+        contract_issuers: vec![SAFE, VAULT],
         max_age_secs: None,
         subject: SubjectIn::Recipient,
     };
@@ -224,6 +228,12 @@ impl World {
         self.operator.send(name, Some(self.distributor), data, U256::ZERO).await.expect(name);
     }
 
+    /// From now on this issuer stands by every signature: code that answers ERC-1271's magic value.
+    pub async fn consent_to_all(&self, issuer: Address) {
+        self.anvil("anvil_setCode", json!([issuer, "0x631626ba7e60e01b60005260206000f3"])).await;
+        self.mine(1).await;
+    }
+
     /// A registry in EVM code: `getRevokeOffchain(revoker, uid)` answers what its storage has under the uid.
     async fn set_up_registry(&self) {
         self.anvil("anvil_setCode", json!([REGISTRY, "0x6024355460005260206000f3"])).await;
@@ -245,6 +255,25 @@ impl World {
         schema: &str,
         data: Bytes,
     ) -> Attestation {
+        let attestation = self.signed_attestation(issuer, issuer.address(), about, schema, data);
+        let text = attestation.eas_json().expect("of EAS").to_string();
+        // The gate may not have reached the stage's follower, or its chain not answer at once: then again.
+        eventually("the attestation is kept", || async {
+            node.attestations().submit(text.clone()).await.ok()
+        })
+        .await;
+        attestation
+    }
+
+    /// An attestation about somebody in the name of `stated`, signed by a key.
+    pub fn signed_attestation(
+        &self,
+        key: &Account,
+        stated: Address,
+        about: Address,
+        schema: &str,
+        data: Bytes,
+    ) -> Attestation {
         let statement = EasOffchain {
             domain: EasDomain { version: "1.3.0".into(), chain_id: 31_337, contract: REGISTRY },
             version: EasVersion::V2 { salt: keccak256(about) },
@@ -256,16 +285,8 @@ impl World {
             ref_uid: B256::ZERO,
             data,
         };
-        let signature = issuer.sign_digest(statement.digest()).expect("signs");
-        let attestation =
-            Attestation { issuer: issuer.address(), statement: Statement::EasOffchain(statement), signature };
-        let text = attestation.eas_json().expect("of EAS").to_string();
-        // The gate may not have reached the stage's follower, or its chain not answer at once: then again.
-        eventually("the attestation is kept", || async {
-            node.attestations().submit(text.clone()).await.ok()
-        })
-        .await;
-        attestation
+        let signature = key.sign_digest(statement.digest()).expect("signs");
+        Attestation { issuer: stated, statement: Statement::EasOffchain(statement), signature }
     }
 
     /// Somebody is attested as a resident with a small income.
@@ -299,4 +320,10 @@ pub fn done(outcome: &Outcome) -> &Commanded<Done> {
         Body::Ordered(ordered) => ordered,
         other => panic!("{other:?}"),
     }
+}
+
+/// What is kept beside an entry.
+pub async fn kept(node: &Node, seq: u64) -> KeptClaim {
+    let bytes = node.store().facts_of(STREAM, seq).await.expect("an answer").expect("the facts are kept");
+    KeptClaim::decode(&bytes).expect("facts")
 }

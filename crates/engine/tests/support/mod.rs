@@ -363,6 +363,7 @@ impl World {
             token: self.token,
             decimals: 18,
             deployed_at: self.deployed_at,
+            jurisdiction: String::new(),
         }
     }
 

@@ -1,17 +1,52 @@
 //! A small JSON-RPC proxy before the chain: it counts requests and refuses transactions, as nodes and providers do.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use alloy_primitives::{U256, hex};
 use serde_json::{Value, json};
 use sluice_chain::{Chain, ChainConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 use super::World;
 
 /// An answer in place of the node's; `None` lets the request through.
 type Script = dyn Fn(&Value) -> Option<Value> + Send + Sync;
+
+/// Requests that are held back: they were sent, and nobody answers until they are let go.
+pub struct Hold {
+    held: Box<dyn Fn(&Value) -> bool + Send + Sync>,
+    waiting: AtomicUsize,
+    closed: watch::Sender<bool>,
+}
+
+impl Hold {
+    /// Holds requests of this kind back, from the start if `closed`.
+    pub fn new(closed: bool, held: impl Fn(&Value) -> bool + Send + Sync + 'static) -> Arc<Self> {
+        let (held, waiting, closed) = (Box::new(held), AtomicUsize::new(0), watch::channel(closed).0);
+        Arc::new(Self { held, waiting, closed })
+    }
+
+    /// From now on they are held back, or let go.
+    pub fn close(&self, closed: bool) {
+        self.closed.send_replace(closed);
+    }
+
+    /// How many wait.
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::SeqCst)
+    }
+
+    async fn wait(&self, request: &Value) {
+        if (self.held)(request) {
+            self.waiting.fetch_add(1, Ordering::SeqCst);
+            let _ = self.closed.subscribe().wait_for(|closed| !closed).await;
+            self.waiting.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+}
 
 pub struct Proxy {
     pub url: String,
@@ -29,13 +64,22 @@ impl Proxy {
         upstream: String,
         script: impl Fn(&Value) -> Option<Value> + Send + Sync + 'static,
     ) -> Self {
+        Self::holding(upstream, Hold::new(false, |_| false), script).await
+    }
+
+    /// One that also holds requests back.
+    pub async fn holding(
+        upstream: String,
+        hold: Arc<Hold>,
+        script: impl Fn(&Value) -> Option<Value> + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let script: Arc<Script> = Arc::new(script);
         let task = tokio::spawn(async move {
             let mut connections = tokio::task::JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                connections.spawn(serve(stream, upstream.clone(), Arc::clone(&script)));
+                connections.spawn(serve(stream, upstream.clone(), Arc::clone(&hold), Arc::clone(&script)));
             }
         });
         Self { url, task }
@@ -86,11 +130,12 @@ pub fn transaction(request: &Value) -> Option<[u128; 4]> {
     numbers[1..].try_into().ok()
 }
 
-async fn serve(mut stream: TcpStream, upstream: String, script: Arc<Script>) {
+async fn serve(mut stream: TcpStream, upstream: String, hold: Arc<Hold>, script: Arc<Script>) {
     let client = reqwest::Client::new();
     let mut buffer = Vec::new();
     while let Some(body) = next_body(&mut stream, &mut buffer).await {
         let request: Value = serde_json::from_slice(&body).expect("JSON");
+        hold.wait(&request).await;
         let answer = match script(&request) {
             Some(answer) => answer,
             None => {

@@ -34,6 +34,9 @@ pub enum Registry {
     Revoked(u64),
     /// It is not there (any more): a block was reorganised.
     Gone,
+    /// There is no such registry there: no contract, or one that answers otherwise than a registry. Asking again changes
+    /// nothing.
+    Unusable,
 }
 
 /// The answers to look-ups, as far as they are known.
@@ -126,6 +129,11 @@ pub fn check(
     for (n, entry) in candidates(attestation, allowed)? {
         match by_entry(attestation, entry, claim, answers) {
             Ok((values, valid_until)) => {
+                // The last check: whatever else is wrong says more.
+                if answers.registry == Some(Registry::Unusable) {
+                    let detail = "no registry that can be asked stands where this gate looks for one";
+                    return Err(Refused::new(Code::RegistryUnusable, detail));
+                }
                 let needs = needs(attestation, entry, claim, answers, asked);
                 let passed = Passed { entry: n, values, valid_until };
                 return Ok(if needs.is_empty() { Verdict::Passed(passed) } else { Verdict::Needs(needs) });

@@ -67,6 +67,8 @@ codes! {
     WrongContract = 18, "attestation_wrong_contract", "The attestation was made for another contract.";
     /// The data are not what the schema describes.
     DataMismatch = 19, "attestation_data_mismatch", "The attestation's data do not fit its schema.";
+    /// What stands where the registry should be is none.
+    RegistryUnusable = 20, "attestation_registry_unusable", "The registry of this attestation cannot be asked.";
 }
 
 impl std::fmt::Display for AttestationCode {

@@ -9,6 +9,7 @@ use cedar_policy::{Effect, PolicySet, Schema};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use sluice_core::amount::{Amount, Total};
+use sluice_core::limits::RULES_BYTES_MAX;
 use std::sync::OnceLock;
 
 use super::ActionKind;
@@ -20,8 +21,6 @@ use crate::rules::{
 
 /// The first byte of [`Mandate::encode`]; it also names the schema.
 const FORMAT: u8 = 1;
-/// The whole of a mandate: some pages that people read before they sign.
-pub const MANDATE_BYTES_MAX: usize = 64 * 1024;
 /// A mandate's name and version.
 const NAME_BYTES_MAX: usize = 100;
 /// Annotations besides `@id`.
@@ -65,7 +64,7 @@ pub fn schema() -> &'static str {
     })
 }
 
-/// The schema, read once: with twenty-nine actions that takes longer than checking a mandate.
+/// The schema, read once: with all its actions that takes longer than checking a mandate.
 fn compiled_schema() -> Result<Schema, Problems> {
     static SCHEMA: OnceLock<Result<Schema, Problems>> = OnceLock::new();
     SCHEMA.get_or_init(|| schema_of(schema())).clone()
@@ -201,8 +200,8 @@ impl Mandate {
 
     /// Reads what [`Self::encode`] wrote; any other bytes are refused.
     pub fn decode(bytes: &[u8]) -> Result<Self, Problem> {
-        if bytes.len() > MANDATE_BYTES_MAX {
-            let message = format!("{} bytes; a mandate has at most {MANDATE_BYTES_MAX}", bytes.len());
+        if bytes.len() > RULES_BYTES_MAX {
+            let message = format!("{} bytes; a mandate has at most {RULES_BYTES_MAX}", bytes.len());
             return Err(Problem::of("bytes", message));
         }
         match bytes.split_first() {
@@ -232,8 +231,8 @@ impl CompiledMandate {
                 return Err(Problem::of("manifest", message).into());
             }
         }
-        if mandate.encode().len() > MANDATE_BYTES_MAX {
-            return Err(Problem::of("bytes", format!("more than {MANDATE_BYTES_MAX} bytes in all")).into());
+        if mandate.encode().len() > RULES_BYTES_MAX {
+            return Err(Problem::of("bytes", format!("more than {RULES_BYTES_MAX} bytes in all")).into());
         }
         let source = mandate.policies.as_str();
         let named = policies::parse(source, &ANNOTATIONS)?;

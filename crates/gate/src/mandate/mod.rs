@@ -10,16 +10,15 @@
 //! A [`Delegation`] lends part of an authority's mandate to a vendor's key. It never widens anything: the authority's own
 //! mandate is asked as well, and the evidence names both.
 
-mod action;
 mod book;
 mod compile;
 mod delegation;
 mod evaluate;
 mod facts;
 
-pub use action::{ActionKind, UnknownAction};
 pub use book::{MANDATES_MAX, MandateBook};
-pub use compile::{CompiledMandate, Limits, MANDATE_BYTES_MAX, Mandate, OverLimit, explain_mandate, schema};
+pub use compile::{CompiledMandate, Limits, Mandate, OverLimit, explain_mandate, schema};
 pub use delegation::{Delegation, DelegationError, OutsideDelegation, Scope};
 pub use evaluate::{MandateRefusal, Permit, PolicyRef, evaluate_mandates};
 pub use facts::{CommandFacts, Spending, Subject};
+pub use sluice_core::command::{ActionKind, UnknownAction};

@@ -4,6 +4,7 @@ use cedar_policy::pst::{
     ActionConstraint, BinaryOp, Clause, Expr, PrincipalConstraint, ResourceConstraint, Template,
 };
 use cedar_policy::{Effect, Policy, PolicySet, Schema, pst};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::english::{self, Reader, Words};
@@ -82,6 +83,7 @@ impl Compiled {
         if !problems.is_empty() {
             return Err(Problems(problems));
         }
+        mask_alike(&mut compiled);
         let (manifest, never) = (rules.manifest.clone(), rules.never.clone());
         Ok((Self { hash: rules.hash(), manifest, never, rules: compiled, set }, warnings))
     }
@@ -141,6 +143,15 @@ pub(crate) fn schema_of(text: &str) -> Result<Schema, Problems> {
     match Schema::from_cedarschema_str(text) {
         Ok((schema, _)) => Ok(schema),
         Err(error) => Err(Problem::from_cedar("schema", text, &error).into()),
+    }
+}
+
+/// If one of several rules with the same cause masks it, all do: else asking often would tell which one it was.
+fn mask_alike(rules: &mut [Rule]) {
+    let masked: BTreeMap<String, Told> =
+        rules.iter().filter_map(|rule| Some((rule.code.clone(), rule.shown.clone()?))).collect();
+    for rule in rules.iter_mut().filter(|rule| rule.shown.is_none()) {
+        rule.shown = masked.get(&rule.code).cloned();
     }
 }
 

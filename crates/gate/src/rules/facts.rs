@@ -16,7 +16,7 @@ use super::Hash;
 use crate::attestation;
 
 /// The first byte of [`ClaimFacts::encode`]. Other semantics are another number.
-const FORMAT: u8 = 1;
+pub(super) const FORMAT: u8 = 1;
 
 /// Everything a rule set is evaluated on. There is no clock: time is what the intake row says.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]

@@ -1,11 +1,10 @@
 //! Cedar text into policies with ids of their own: what rule sets and mandates have in common.
 
 use cedar_policy::{Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
+use sluice_core::limits::RULES_BYTES_MAX;
 
 use super::problem::{Problem, Problems};
 
-/// The text of all policies together. Every office reads it before it approves.
-pub const POLICIES_BYTES_MAX: usize = 128 * 1024;
 /// Policies of one set. Each is evaluated for every claim.
 pub const POLICIES_MAX: usize = 256;
 /// One policy, from its first annotation to its semicolon: more than a page is no rule that people can judge.
@@ -145,8 +144,8 @@ pub(crate) fn validate(source: &str, set: &PolicySet, schema: Schema) -> (Vec<Pr
 
 /// Sizes and nesting, before any recursive code sees the text.
 fn bounds(source: &str) -> Result<(), Problem> {
-    if source.len() > POLICIES_BYTES_MAX {
-        let message = format!("{} bytes of policies; at most {POLICIES_BYTES_MAX} are taken", source.len());
+    if source.len() > RULES_BYTES_MAX {
+        let message = format!("{} bytes of policies; at most {RULES_BYTES_MAX} are taken", source.len());
         return Err(Problem::of(PART, message));
     }
     let (mut depth, mut operators) = (0_usize, 0_usize);

@@ -6,6 +6,7 @@ use alloy_primitives::B256;
 use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use sluice_core::limits::RULES_BYTES_MAX;
 
 use super::facts::ClaimFacts;
 use super::policies::is_id;
@@ -15,8 +16,6 @@ use super::{Compiled, Hash, table};
 
 /// The first byte of [`RuleSet::encode`]; it also names the schema that is generated and how facts are rounded.
 const FORMAT: u8 = 1;
-/// The whole of a rule set. It travels in a command, whose body may have a mebibyte.
-pub const RULE_SET_BYTES_MAX: usize = 512 * 1024;
 /// Cases that must never be permitted.
 pub const NEVER_MAX: usize = 1_000;
 /// Reasons with sentences.
@@ -126,8 +125,8 @@ impl RuleSet {
 
     /// Reads what [`Self::encode`] wrote; every other sequence of bytes is refused, so that a rule set has one name.
     pub fn decode(bytes: &[u8]) -> Result<Self, Problem> {
-        if bytes.len() > RULE_SET_BYTES_MAX {
-            let message = format!("{} bytes; a rule set has at most {RULE_SET_BYTES_MAX}", bytes.len());
+        if bytes.len() > RULES_BYTES_MAX {
+            let message = format!("{} bytes; a rule set has at most {RULES_BYTES_MAX}", bytes.len());
             return Err(Problem::of("bytes", message));
         }
         let set: Self = match bytes.split_first() {
@@ -177,8 +176,8 @@ impl RuleSet {
         if self.schema != types::schema(&self.manifest.attestations) {
             wrong("schema", "differs from the schema that the manifest's attestations give".to_owned());
         }
-        if self.encode().len() > RULE_SET_BYTES_MAX {
-            wrong("bytes", format!("more than {RULE_SET_BYTES_MAX} bytes in all"));
+        if self.encode().len() > RULES_BYTES_MAX {
+            wrong("bytes", format!("more than {RULES_BYTES_MAX} bytes in all"));
         }
         problems
     }

@@ -37,6 +37,18 @@ fn a_key_s_attestation_asks_for_its_revocation_only_and_only_for_a_claim() {
 }
 
 #[test]
+fn where_no_registry_stands_nothing_passes_and_whatever_else_is_wrong_is_told_first() {
+    let key = Key::new(1);
+    let attestation = key.attest(Statement::EasOffchain(eas(EasVersion::V1)));
+    let list = list(accepts(key.address()));
+    let unusable = Answers { signature: None, registry: Some(Registry::Unusable) };
+    assert_eq!(code(check(&attestation, &list, Some(&claim()), &unusable)), Code::RegistryUnusable);
+    let mut late = claim();
+    late.now = NOW + 100;
+    assert_eq!(code(check(&attestation, &list, Some(&late), &unusable)), Code::Expired);
+}
+
+#[test]
 fn a_contract_s_signature_is_asked_for() {
     let wallet = Address::with_last_byte(0x77);
     let mut entry = accepts(Key::new(1).address());

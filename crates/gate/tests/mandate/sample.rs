@@ -59,8 +59,8 @@ fn each_may_do_its_own_work_and_no_other() {
         (REGISTRAR, Push, campaign(), false),
         (AGENCY, ProposeRules, Subject::Stream, true),
         (AGENCY, ActivateRules, Subject::Stream, false),
-        (AGENCY, Correct, entitlement(), true),
-        (AGENCY, Correct, campaign(), false),
+        (AGENCY, Void, Subject::Round { campaign: campaign().campaign().unwrap(), round: 4 }, true),
+        (AGENCY, Void, Subject::Stream, false),
         (OPERATOR, Push, campaign(), true),
         (OPERATOR, Push, Subject::Round { campaign: campaign().campaign().unwrap(), round: 4 }, true),
         (OPERATOR, Push, Subject::Campaign { campaign: Default::default() }, false),
@@ -135,7 +135,7 @@ fn mandates_in_words() {
     assert_eq!(words("auditor"), ["Permit audit and read private."]);
     assert_eq!(
         words("eligibility-agency")[2],
-        "Permit correct when the subject belongs to jurisdiction DE and the subject is an entitlement, at most 5000 \
-         items in all and 900000000 base units for each item."
+        "Permit void when the subject belongs to jurisdiction DE, at most 5000 items in all and 900000000 base units for \
+         each item."
     );
 }

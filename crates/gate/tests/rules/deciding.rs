@@ -224,3 +224,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_cause_that_one_rule_masks_is_masked_by_all_rules_with_it() {
+    let permit = "@id(\"all\") permit (principal, action, resource);\n";
+    let masked = "@id(\"a\") @reason(\"watched\") @claimant(\"under_review\") forbid (principal, action, resource) when { context.redirected };\n";
+    let open =
+        "@id(\"b\") @reason(\"watched\") forbid (principal, action, resource) when { context.index == 7 };\n";
+    let set = rules(&[permit, masked, open].concat());
+    let refusal = evaluate(&[&set], &facts()).refusal.unwrap();
+    assert_eq!((refusal.cause.code.as_str(), refusal.told.code.as_str()), ("watched", "under_review"));
+    assert_eq!(refusal.told.sentence, "Your claim is under review.");
+}

@@ -36,6 +36,9 @@ struct Bind {
     /// Bind many under one signature: a CSV file with the columns person and payee.
     #[arg(long, value_name = "FILE", conflicts_with = "person")]
     list: Option<PathBuf>,
+    /// The jurisdiction the person belongs to, as mandates name it: DE, or DE-BE, which lies in DE.
+    #[arg(long, value_name = "TAG", default_value = "", value_parser = super::reach::jurisdiction)]
+    jurisdiction: String,
     #[command(flatten)]
     order: OrderArgs,
 }
@@ -69,13 +72,15 @@ impl Bind {
     async fn run(self) -> anyhow::Result<ExitCode> {
         if let Some(list) = &self.list {
             let actions = listed_actions(list, &["person", "payee"], |row| {
-                Ok(Action::BindPerson { person: row.get("person")?, payee: row.get("payee")? })
+                let jurisdiction = self.jurisdiction.clone();
+                Ok(Action::BindPerson { person: row.get("person")?, payee: row.get("payee")?, jurisdiction })
             })?;
             return self.order.give_list(actions).await;
         }
         let person = self.person.context("PERSON and PAYEE, or --list FILE")?;
         let payee = self.payee.context("PAYEE says where the person is paid")?;
-        let order = Order::to_log(format!("pay {person} at {payee}"), Action::BindPerson { person, payee });
+        let bind = Action::BindPerson { person, payee, jurisdiction: self.jurisdiction.clone() };
+        let order = Order::to_log(format!("pay {person} at {payee}"), bind);
         self.order.give(order, |_| Vec::new()).await
     }
 }

@@ -127,6 +127,18 @@ fn open_account(key: &std::path::Path, password: &std::path::Path) -> anyhow::Re
     Ok(Account::from_bytes(&signer.to_bytes())?)
 }
 
+/// A jurisdiction's tag, for an option.
+///
+/// # Errors
+/// When it is none, with what would be right.
+pub fn jurisdiction(tag: &str) -> Result<String, &'static str> {
+    if sluice_core::command::is_jurisdiction(tag) {
+        Ok(tag.to_owned())
+    } else {
+        Err("write upper-case letters and digits, parts joined by -, as DE or DE-BE")
+    }
+}
+
 /// The id of a project from its name, or the id itself. Derived, so that creating a project twice is creating it once.
 pub fn project_id(text: &str) -> ProjectId {
     text.parse().unwrap_or_else(|_| ProjectId(derived("project", text.as_bytes())))

@@ -74,6 +74,9 @@ pub(crate) struct ClaimView {
     /// Of a claim that rules refused: which condition it failed, in their words.
     #[serde(skip_serializing_if = "Option::is_none")]
     condition: Option<Condition>,
+    /// The same for a key of the project: the cause, where the rules mask it, too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<Condition>,
     /// The position of its decision.
     #[serde(skip_serializing_if = "Option::is_none")]
     seq: Option<Seq>,
@@ -250,6 +253,7 @@ fn waiting(campaign: CampaignId, id: DemandId, ticket: Ticket, status: StatusCod
         state: (&ClaimState::Waiting).into(),
         standing: StandingView::default(),
         condition: None,
+        cause: None,
         seq: None,
         entitlement: None,
         receipt: None,
@@ -268,8 +272,8 @@ async fn decided(
 ) -> Result<Response, Problem> {
     if let Body::ClaimRefused(refused) = &entry.body {
         let problem = Problem::from(refused.code).with("id", &id).with("campaign", &campaign);
-        let problem = match standing::condition(api, refused).await? {
-            Some(condition) => problem.with("condition", &condition),
+        let problem = match standing::condition(api, entry.seq, refused).await? {
+            Some(failed) => problem.with("condition", &failed.condition),
             None => problem,
         };
         let problem = problem.with("state", &"refused").with("seq", &entry.seq).with("receipt", &receipt);
@@ -293,17 +297,18 @@ async fn view(
         Body::ClaimRefused(claim) => (claim.entitlement, claim.evidence.person, Some(claim)),
         _ => return Err(problem::UNKNOWN_DEMAND.into()),
     };
-    let condition = match refused {
-        Some(refused) => standing::condition(api, refused).await?,
+    let failed = match refused {
+        Some(refused) => standing::condition(api, entry.seq, refused).await?,
         None => None,
     };
     let person = (!person.is_zero()).then_some(person);
     let read = read::read(api.node.follower(), |state| {
         let campaign = read::campaign(state, campaign)?;
         let standing = StandingView::new(state, campaign, asked, person, caller);
-        Ok::<_, Code>((campaign.terms.decimals, campaign.status(asked), standing))
+        let is_office = caller.has_key() && caller.sees(campaign.terms.project);
+        Ok::<_, Code>((campaign.terms.decimals, campaign.status(asked), standing, is_office))
     });
-    Ok(read.transpose()?.map(|(decimals, status, standing)| {
+    Ok(read.transpose()?.map(|(decimals, status, standing, is_office)| {
         // The entry is applied before it is answered, so a decided claim has a state.
         let refused = refused.map(|claim| ClaimState::Refused(claim.code));
         let status = refused.or(status).unwrap_or(ClaimState::Decided);
@@ -312,7 +317,8 @@ async fn view(
             campaign,
             state: (&status).into(),
             standing,
-            condition,
+            condition: failed.as_ref().map(|failed| failed.condition.clone()),
+            cause: failed.filter(|_| is_office).map(|failed| failed.cause),
             seq: Some(entry.seq),
             entitlement: Some(Claimed::new(asked, &entry.body, decimals)),
             receipt,

@@ -76,6 +76,9 @@ pub(crate) struct PersonView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<String>>)]
     vouched: Option<Vec<Address>>,
+    /// The jurisdiction the person belongs to; empty for none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    jurisdiction: Option<String>,
     /// The institution that made the person known.
     #[schema(value_type = String)]
     registrar: B256,
@@ -137,6 +140,7 @@ pub(crate) async fn show_person(
             payee: caller.has_key().then_some(known.payee),
             vouched: caller.has_key().then(|| known.vouched.iter().copied().collect()),
             registrar: known.registrar,
+            jurisdiction: caller.has_key().then(|| known.jurisdiction.clone()),
             holds: log.holds.iter().filter(|(_, hold)| on_person(hold)).map(|(at, _)| *at).collect(),
             version: known.version,
         })

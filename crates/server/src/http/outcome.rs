@@ -23,7 +23,7 @@ pub(crate) struct OutcomeView {
     /// A hold: how many entitlements it covered when it was placed.
     #[serde(skip_serializing_if = "Option::is_none")]
     covered: Option<u64>,
-    /// A hold: batches that carried covered entitlements at its position; it comes too late for these, unless they are
+    /// A hold: batches that carried covered entitlements at its position, of a whole campaign every one under way; it comes too late for these, unless they are
     /// given up.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     in_flight: Vec<Carries>,
@@ -156,6 +156,9 @@ fn held(state: &State, seq: Seq, action: &Action, placed: &HoldPlaced, view: &mu
     let mut batches: BTreeMap<(CampaignId, BatchNo), u64> = BTreeMap::new();
     for (_, campaign, batch) in &placed.in_flight {
         *batches.entry((*campaign, *batch)).or_default() += 1;
+    }
+    if let Action::Hold { target: HoldTarget::Campaign { campaign } } = action {
+        batches.extend(placed.batches.iter().map(|(batch, carries)| ((*campaign, *batch), *carries)));
     }
     view.in_flight = batches.into_iter().map(Carries::from).collect();
     view.on_chain = Some(match action {

@@ -1,7 +1,5 @@
 //! How an entitlement stands with institutions: whose it is, what holds it, whether its gate's word reaches the chain, and
-//! which condition a refused claim failed.
-
-use std::sync::Arc;
+//! why a claim was refused.
 
 use alloy_primitives::B256;
 use serde::Serialize;
@@ -11,7 +9,7 @@ use sluice_core::log::entry::ClaimRefused;
 use sluice_core::refusal::Code;
 use sluice_core::state::State;
 use sluice_core::state::campaign::Campaign;
-use sluice_gate::rules::{Compiled, explain};
+use sluice_gate::rules::{KeptClaim, RefusedClaim, Told};
 use utoipa::ToSchema;
 
 use super::Api;
@@ -89,7 +87,7 @@ pub(crate) fn gate_closed(state: &State, campaign: &Campaign, gate: u64) -> Opti
     (!in_force).then_some(Code::RulesNotInForce)
 }
 
-/// Which condition a claim failed, as its claimant is told: a cause that the rules mask is not named.
+/// Which condition a claim failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct Condition {
     /// The rule set's own code.
@@ -98,45 +96,48 @@ pub(crate) struct Condition {
     sentence: String,
 }
 
-/// The condition that a refused claim failed, in the words of the rule set that its entry names. The log's own code says
-/// all there is where rules did not refuse, or mask what they refused for.
-pub(crate) async fn condition(api: &Api, refused: &ClaimRefused) -> Result<Option<Condition>, Problem> {
-    // The verifier writes the cause's code behind the deciding policies.
-    let (Code::RuleRefused, Some(cause)) = (refused.code, refused.evidence.policies.last()) else {
-        return Ok(None);
-    };
-    let texts: Vec<_> = api.node.follower().read(|state| {
-        let named = refused.evidence.rule_sets.iter();
-        named.filter_map(|name| state.rule_sets.get(name).map(|set| set.terms.text.clone())).collect()
-    });
-    let cause: Arc<str> = cause.as_str().into();
-    super::blocking(move || {
-        texts.iter().filter_map(|text| Compiled::compile(text).ok()).find_map(|set| told(&set, &cause))
-    })
-    .await
+/// What is told of a refusal by rules: to claimants, and to those who may read the cause.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Failed {
+    /// What its claimant is told.
+    pub condition: Condition,
+    /// What it failed, which the rules may mask.
+    pub cause: Condition,
 }
 
-/// What claimants are told of a cause; `None` if these rules have no such cause.
-fn told(rules: &Compiled, cause: &str) -> Option<Condition> {
-    let explained = explain(rules);
-    let mut own = explained.iter().filter(|rule| rule.reason == cause).peekable();
-    own.peek()?;
-    // If one of several rules with this cause masks it, all do: else asking often would tell which it was.
-    let shown = own.find_map(|rule| rule.claimant.clone());
-    let code = shown.unwrap_or_else(|| cause.to_owned());
-    let reason = rules.manifest().reasons.get(&code);
-    let sentence = reason.map_or_else(|| Code::RuleRefused.sentence().to_owned(), |r| r.message.clone());
-    Some(Condition { code, sentence })
+impl From<RefusedClaim> for Failed {
+    fn from(kept: RefusedClaim) -> Self {
+        let words = |told: Told| Condition { code: told.code, sentence: told.sentence };
+        Self { condition: words(kept.told), cause: words(kept.cause) }
+    }
+}
+
+/// The condition that a refused claim failed, as it is kept beside the log; the entry says no more than the code. `None`
+/// where rules did not refuse it, or it was erased.
+pub(crate) async fn condition(
+    api: &Api,
+    seq: Seq,
+    refused: &ClaimRefused,
+) -> Result<Option<Failed>, Problem> {
+    if !matches!(refused.code, Code::RuleRefused | Code::UnderReview) {
+        return Ok(None);
+    }
+    let stream = api.node.follower().read(|state| state.stream);
+    let bytes = api.node.store().facts_of(stream, seq).await.map_err(super::from_store)?;
+    let Some(Ok(KeptClaim::Refused(kept))) = bytes.map(|bytes| KeptClaim::decode(&bytes)) else {
+        return Ok(None);
+    };
+    Ok(Some((*kept).into()))
 }
 
 #[cfg(test)]
 mod tests {
-    use sluice_gate::rules::{PolicySource, RuleSet, Sources};
+    use sluice_gate::rules::{ClaimFacts, PolicySource, RuleSet, Sources, evaluate};
 
     use super::*;
 
-    #[test]
-    fn a_claimant_is_told_the_cause_unless_the_rules_mask_it() {
+    /// What is kept of a claim that pays elsewhere, under rules that mask `watched`.
+    fn kept(amount: u128) -> RefusedClaim {
         let manifest = r#"
             owner = "0x0000000000000000000000000000000000000000000000000000000000000007"
             lineage = "benefits"
@@ -154,14 +155,35 @@ mod tests {
             @id("cap") @reason("too_much") forbid(principal, action == Action::"pay", resource)
             when { context.amount_up.greaterThan(decimal("100.0")) };
             @id("watch") @reason("watched") forbid(principal, action == Action::"pay", resource)
-            when { context.redirected };
+            when { !context.amount_up.greaterThan(decimal("100.0")) };
         "#;
         let sources = Sources { manifest, policies: PolicySource::Cedar(policies), never: "" };
         let (_, rules) = RuleSet::build(&sources).unwrap();
-        let told = |cause| told(&rules, cause).map(|c| (c.code, c.sentence));
-        let said = |code: &str, sentence: &str| Some((code.to_owned(), sentence.to_owned()));
-        assert_eq!(told("too_much"), said("too_much", "The amount is above what one payment may be."));
-        assert_eq!(told("watched"), said("ask_office", "Please ask the office."));
-        assert_eq!(told("another"), None);
+        let facts = ClaimFacts {
+            campaign: Default::default(),
+            round: 1,
+            index: 0,
+            recipient: Default::default(),
+            to: Default::default(),
+            amount: sluice_core::amount::Amount::new(amount).unwrap(),
+            decimals: 0,
+            person: None,
+            accepted_at: 0,
+            attestations: Default::default(),
+        };
+        let said = evaluate(&[&rules], &facts);
+        let policies = said.policies();
+        RefusedClaim::new([0; 32], facts, policies, Vec::new(), said.refusal.unwrap())
+    }
+
+    #[test]
+    fn a_claimant_is_told_the_cause_unless_the_rules_mask_it() {
+        let failed = |amount| Failed::from(kept(amount));
+        let said = |code: &str, sentence: &str| Condition { code: code.into(), sentence: sentence.into() };
+        let told = failed(101).condition;
+        assert_eq!(told, said("too_much", "The amount is above what one payment may be."));
+        assert_eq!(failed(100).condition, said("ask_office", "Please ask the office."));
+        let cause = failed(100).cause;
+        assert!(cause.code == "watched" && cause.sentence.contains("being watched"), "{cause:?}");
     }
 }

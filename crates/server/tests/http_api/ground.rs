@@ -188,6 +188,7 @@ async fn take_in(prepared: &Prepared, api: &ApiClient, project: ProjectId) -> (C
         name: "HTTP tests".to_owned(),
         distributor: deployed.address,
         deployed_at: deployed.receipt.block.number,
+        jurisdiction: String::new(),
     };
     let charter = api.charter().await.unwrap();
     let papers = create::papers(api, operator, &charter, &new).await.unwrap();

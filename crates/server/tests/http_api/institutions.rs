@@ -113,7 +113,10 @@ pub(crate) async fn bind_persons_whom_strangers_do_not_see(ground: &Ground) {
     let (person, payee) = (B256::repeat_byte(0x51), Address::repeat_byte(0x52));
     let path = format!("/v1/persons/{person}");
     client.get(&path).await.refused(404, "unknown_person");
-    let bound = ground.order(0..2, Action::BindPerson { person, payee }, 0).await.is(201);
+    let bound = ground
+        .order(0..2, Action::BindPerson { person, payee, jurisdiction: String::new() }, 0)
+        .await
+        .is(201);
     let known = client.get(&path).await.is(200);
     assert_eq!(known["version"], bound["seq"]);
     assert!(known.get("payee").is_none() && known.get("vouched").is_none(), "{known}");
@@ -348,7 +351,7 @@ pub(crate) async fn changes_are_followed(ground: &Ground) {
     let (client, follower) = (client.clone(), ground.follower.client.clone());
     let asking = tokio::spawn(async move { follower.get(&waiting).await.is(200) });
     let (person, payee) = (B256::repeat_byte(0x61), Address::repeat_byte(0x62));
-    ground.order(0..2, Action::BindPerson { person, payee }, 0).await.is(201);
+    ground.order(0..2, Action::BindPerson { person, payee, jurisdiction: String::new() }, 0).await.is(201);
     let told = asking.await.unwrap();
     assert_eq!(told["changes"][0]["seq"], after + 1, "{told}");
     client.get("/v1/changes?after=-1").await.refused(400, "malformed_parameter");

@@ -42,8 +42,8 @@ pub(super) fn place(
     }
     let confirmed = confirmer(state, command).is_some();
     let until = now + millis(if confirmed { HOLD_CONFIRMED } else { HOLD_ALONE });
-    let in_flight = state.in_flight_of(&covers);
-    Ok(Some(Outcome::Held(HoldPlaced { until, covers, alone, in_flight })))
+    let (in_flight, batches) = (state.in_flight_of(&covers), state.under_way_in(target));
+    Ok(Some(Outcome::Held(HoldPlaced { until, covers, alone, in_flight, batches })))
 }
 
 /// What a hold names, each entitlement once, ascending; `None` if it has to be looked up again.

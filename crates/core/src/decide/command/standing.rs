@@ -4,7 +4,7 @@
 use alloy_primitives::B256;
 
 use super::{Examined, Refusal};
-use crate::command::{Action, Approval, Command, HoldTarget};
+use crate::command::{Action, Approval, Command, HoldTarget, Subject};
 use crate::decide::{CommandFacts, Listed, MandateSeen, VerifiedCommand};
 use crate::ids::Millis;
 use crate::log::entry::{Evidence, Used};
@@ -184,9 +184,12 @@ fn mandated<'a>(
     if mandate.ended || mandate.terms.holder != holder {
         return Err(Code::MandateMissing.into());
     }
-    let Some(seen) = facts.mandate.as_ref().filter(|seen| seen.version == mandate.version) else {
-        return Ok(None);
+    // Where the person belongs may have changed since the policies were asked about it.
+    let as_seen = |seen: &&MandateSeen| {
+        seen.version == mandate.version
+            && seen.person.is_none_or(|p| state.version_of(&Subject::Person(p.person)) == Some(p.version))
     };
+    let Some(seen) = facts.mandate.as_ref().filter(as_seen) else { return Ok(None) };
     if !seen.permits {
         return Err(Refusal { code: Code::MandateDenies, changed_at: None, policies: seen.policies.clone() });
     }

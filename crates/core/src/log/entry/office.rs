@@ -45,6 +45,9 @@ pub struct HoldPlaced {
     pub alone: HoldUse,
     /// Of these, what a batch already carried: the hold comes too late for it, unless the batch is given up.
     pub in_flight: Vec<(EntitlementId, CampaignId, BatchNo)>,
+    /// Of a hold on a whole campaign: the batches under way, each with how many entitlements it carries. They may still
+    /// pay.
+    pub batches: Vec<(BatchNo, u64)>,
 }
 
 /// An entitlement that a hold covers.

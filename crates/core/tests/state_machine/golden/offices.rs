@@ -86,7 +86,7 @@ fn affairs() -> Vec<(&'static str, Action)> {
     let about = AppealAbout::Void { campaign: id(), entitlement: e(7) };
     vec![
         ("release", Action::Release { hold: 70 }),
-        ("bind_person", Action::BindPerson { person: b(0x51), payee: a(0x71) }),
+        ("bind_person", Action::BindPerson { person: b(0x51), payee: a(0x71), jurisdiction: "DE-BE".into() }),
         ("change_payee", Action::ChangePayee { person: b(0x51), payee: a(0x72) }),
         ("pause", Action::Pause { campaign: id(), until: 73 }),
         ("resume", Action::Resume { campaign: id() }),
@@ -106,6 +106,7 @@ fn told() -> Vec<(&'static str, Action, Outcome)> {
         covers: vec![covered],
         alone: HoldUse { last: 81, held: 82 },
         in_flight: vec![(e(7), id(), 18)],
+        batches: vec![(19, 86)],
     };
     let held = || Outcome::Held(placed.clone());
     let listed = HoldTarget::Entitlements { campaign: id(), round: 2, indexes: vec![7] };

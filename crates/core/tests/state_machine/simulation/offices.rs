@@ -214,7 +214,7 @@ impl Simulation {
                 let command = self.world.by_person(now, Action::ChangePayee { person: id, payee });
                 self.waiting.push(Input::Command(command));
             }
-            _ => self.order(Action::BindPerson { person: id, payee }, draw),
+            _ => self.order(Action::BindPerson { person: id, payee, jurisdiction: String::new() }, draw),
         }
     }
 
@@ -328,7 +328,10 @@ impl Simulation {
                 self.world.order(&[1, 2, 3], Action::Release { hold });
             }
         }
-        self.world.order(&[1, 2], Action::BindPerson { person: person(40), payee: recipient(1) });
+        self.world.order(
+            &[1, 2],
+            Action::BindPerson { person: person(40), payee: recipient(1), jurisdiction: String::new() },
+        );
         let change = Action::ChangePayee { person: person(40), payee: recipient(2) };
         let change = self.world.by_person(recipient(1), change);
         self.world.done(change);

@@ -9,6 +9,7 @@ use sluice_core::amount::Amount;
 use sluice_core::command::{Action, Command};
 use sluice_core::ids::{BatchNo, DemandId, EntitlementId, RoundNo, Seq};
 use sluice_core::log::entry::{Body, ChainEvent, ClaimDecided, Due, Entry, Evidence, SignedBy, WordMask};
+use sluice_gate::rules::KeptClaim;
 
 use super::find::{Found, decode};
 use super::{DelegationShown, MandateShown, RulesShown, Step, Trace, Traced, Who};
@@ -114,7 +115,7 @@ impl<'a> Story<'a> {
     fn hear(&mut self, entry: &Entry, page: &Page) {
         self.as_of = entry.seq;
         let campaign = self.found.campaign;
-        let kept = page.facts.contains_key(&entry.seq);
+        let kept = page.facts.get(&entry.seq);
         let step = match &entry.body {
             Body::CampaignCreated(c) if c.outcome.campaign == campaign => {
                 self.name.clone_from(&c.outcome.name);
@@ -169,7 +170,7 @@ impl<'a> Story<'a> {
         self.steps.extend(step);
     }
 
-    fn decided(&mut self, entry: &Entry, c: &ClaimDecided, kept: bool) -> Step {
+    fn decided(&mut self, entry: &Entry, c: &ClaimDecided, kept: Option<&Vec<u8>>) -> Step {
         if let Some(traced) = self.traced.get_mut(&c.entitlement) {
             (traced.recipient, traced.amount) = (Some(c.recipient), Some(c.amount));
         }
@@ -352,7 +353,14 @@ impl<'a> Story<'a> {
     }
 
     /// A claim's step with what it rested on.
-    fn rested(&mut self, told: Step, evidence: &Evidence, kept: bool) -> Step {
+    fn rested(&mut self, told: Step, evidence: &Evidence, kept: Option<&Vec<u8>>) -> Step {
+        // Of a refusal the entry itself tells no more than the claimant may know.
+        let (mut policies, mut attestations, mut cause) =
+            (evidence.policies.clone(), evidence.attestations.clone(), None);
+        if let Some(KeptClaim::Refused(refused)) = kept.and_then(|bytes| KeptClaim::decode(bytes).ok()) {
+            (policies, attestations, cause) = (refused.policies, refused.attestations, Some(refused.cause));
+        }
+        // Only what the entry names: whether an attestation behind a refusal was revoked is no step for everybody.
         self.attestations.extend(&evidence.attestations);
         let person = (!evidence.person.is_zero()).then_some(evidence.person);
         self.persons.extend(person);
@@ -360,11 +368,12 @@ impl<'a> Story<'a> {
         let inputs = (!evidence.inputs.is_zero()).then_some(evidence.inputs);
         Step {
             rule_sets: rules.map(|known| known.shown.clone()).collect(),
-            policies: evidence.policies.clone(),
-            attestations: evidence.attestations.clone(),
+            policies,
+            attestations,
+            cause,
             person,
             inputs,
-            facts: inputs.map(|_| if kept { "kept" } else { "erased" }),
+            facts: inputs.map(|_| if kept.is_some() { "kept" } else { "erased" }),
             looked_at: evidence.looked_at,
             ..told
         }

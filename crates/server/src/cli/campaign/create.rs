@@ -54,6 +54,9 @@ pub struct Create {
     /// The block that Distributor was deployed in; found by itself where the node knows old states.
     #[arg(long, value_name = "BLOCK", requires = "distributor")]
     deployed_at: Option<u64>,
+    /// The jurisdiction it belongs to, as mandates name it: DE, or DE-BE, which lies in DE.
+    #[arg(long, value_name = "TAG", default_value = "", value_parser = crate::cli::reach::jurisdiction)]
+    jurisdiction: String,
     /// Print the result as one line of JSON, last.
     #[arg(long)]
     json: bool,
@@ -70,6 +73,8 @@ pub struct NewCampaign {
     pub distributor: Address,
     /// The block it was deployed in.
     pub deployed_at: u64,
+    /// The jurisdiction it belongs to; empty for none.
+    pub jurisdiction: String,
 }
 
 impl Create {
@@ -83,7 +88,8 @@ impl Create {
         let operator = self.operator.connect(charter.chain_id).await?;
         let project = project_id(&self.project);
         let (distributor, deployed_at) = self.distributor(&operator, &charter, project).await?;
-        let new = NewCampaign { project, name: self.name.clone(), distributor, deployed_at };
+        let (name, jurisdiction) = (self.name.clone(), self.jurisdiction.clone());
+        let new = NewCampaign { project, name, distributor, deployed_at, jurisdiction };
         let campaign = campaign_id(charter.chain_id, distributor);
         if !is_known(&api, distributor).await? {
             let draft = papers(&api, &operator, &charter, &new);
@@ -167,6 +173,7 @@ pub async fn papers(
         token: told.token,
         decimals: told.decimals,
         deployed_at: new.deployed_at,
+        jurisdiction: new.jurisdiction.clone(),
     };
     let registered = chain.is_registered(charter.address, new.distributor).await?;
     let deeds =

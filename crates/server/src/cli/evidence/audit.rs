@@ -117,6 +117,9 @@ fn again_words(claim: &Redecided) -> String {
     if !claim.policies.is_empty() {
         text += &format!("\n          deciding policies: {}", claim.policies.join(", "));
     }
+    if let Some(cause) = &claim.cause {
+        text += &format!("\n          refused for {}: {}", cause.code, cause.sentence);
+    }
     text
 }
 

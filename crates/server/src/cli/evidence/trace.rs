@@ -122,6 +122,9 @@ fn details(step: &Step) -> Vec<String> {
     if !step.policies.is_empty() {
         line(format!("deciding policies: {}", step.policies.join(", ")));
     }
+    if let Some(cause) = &step.cause {
+        line(format!("refused for {}: {}", cause.code, cause.sentence));
+    }
     step.attestations.iter().for_each(|uid| line(format!("attestation {uid}")));
     if let Some(person) = step.person {
         line(format!("person {person}"));

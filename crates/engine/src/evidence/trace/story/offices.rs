@@ -111,7 +111,10 @@ impl Story<'_> {
                     .filter(|(id, of, _)| *of == campaign && self.is_traced(*id))
                     .count();
                 match whole {
-                    true => "The whole campaign was held.".to_owned(),
+                    true => format!(
+                        "The whole campaign was held; {} batches were under way.",
+                        placed.batches.len()
+                    ),
                     false => format!("{covered} were held; for {late} of them a batch was under way."),
                 }
             }
