@@ -40,6 +40,8 @@ contract Warden is Counted, IWarden {
 
     mapping(address distributor => HoldView[]) private _holds;
     mapping(address distributor => mapping(uint256 roundNo => RoundHolds)) private _onRound;
+    /// @dev Holds that single institutions placed on a word; those that ended or were confirmed may still be among them.
+    mapping(address distributor => mapping(uint256 roundNo => mapping(uint256 word => uint256[]))) private _alone;
     mapping(address distributor => mapping(uint16 gateVersion => GateView)) private _gates;
     mapping(bytes32 whose => Ration) private _rations;
     /// @dev Entitlements of a word held before, by Distributor, round, word and by whom.
@@ -148,10 +150,13 @@ contract Warden is Counted, IWarden {
         h.institutions = _once(together, fields, approval);
         // What was paid, annulled or held meanwhile drops out: it must not save the rest from being held.
         IDistributor d = IDistributor(msg.sender);
-        h.mask = mask & ~(d.paidWord(roundNo, word) | d.voidWord(roundNo, word) | d.heldWord(roundNo, word));
+        bool firm = _isQuorum(together, Quorum.PUBLISH);
+        uint256 held = d.heldWord(roundNo, word);
+        mask &= ~(d.paidWord(roundNo, word) | d.voidWord(roundNo, word));
+        h.mask = mask & ~held;
+        if (firm && mask & held != 0) h.mask |= _takeOver(roundNo, word, mask & held);
         if (h.mask == 0) revert NothingToHold(roundNo, word);
 
-        bool firm = _isQuorum(together, Quorum.PUBLISH);
         if (firm) {
             _rememberFirm(roundNo, word, h.mask, together);
         } else {
@@ -175,6 +180,27 @@ contract Warden is Counted, IWarden {
             })
         );
         h.id = all.length;
+        if (!firm) _alone[msg.sender][roundNo][word].push(h.id);
+    }
+
+    /// @dev What single institutions hold passes to a hold of M. Else whoever held first, ahead of M, would save it from
+    /// M's hold by releasing its own afterwards. A hold that nothing is left of has ended.
+    /// @return taken those of `bits` that they held
+    function _takeOver(uint256 roundNo, uint256 word, uint256 bits) private returns (uint256 taken) {
+        uint256[] storage ids = _alone[msg.sender][roundNo][word];
+        for (uint256 i = ids.length; i > 0; --i) {
+            HoldView storage v = _holds[msg.sender][ids[i - 1] - 1];
+            uint256 left = v.firm ? 0 : v.mask;
+            if (left & bits != 0) {
+                taken |= left & bits;
+                v.mask = left &= ~bits;
+                if (left == 0) _onRound[msg.sender][roundNo].standing -= 1;
+            }
+            if (left == 0) {
+                ids[i - 1] = ids[ids.length - 1];
+                ids.pop();
+            }
+        }
     }
 
     function confirmHold(uint256 id, uint8 together, uint256 nonce, Approval calldata approval)

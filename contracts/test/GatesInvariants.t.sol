@@ -365,15 +365,21 @@ contract GatesInvariantsTest is Gated {
     /// @notice The held word is the union of the holds that stand, whatever the order they came and went in.
     function invariant_heldIsWhatHoldsSay() public view {
         uint256[3] memory union;
+        uint256[3] memory standing;
         uint256 count = actors.keeper().holdCount(address(d));
         for (uint256 id = 1; id <= count; ++id) {
             uint256 mask = actors.keeper().holdOf(address(d), id).mask;
             uint256 r = actors.keeper().holdOf(address(d), id).roundNo;
             isTrue(union[r] & mask == 0, "two holds on one entitlement");
             union[r] |= mask;
+            if (mask != 0) ++standing[r];
         }
         eq(d.heldWord(1, 0), union[1], "first round");
         eq(d.heldWord(2, 0), union[2], "second round");
+        for (uint256 r = 1; r <= 2; ++r) {
+            (uint256 counted,) = actors.keeper().holdsOn(address(d), r);
+            eq(counted, standing[r], "a sweep waits for what stands, and nothing else");
+        }
     }
 
     /// @notice Money goes to listed wallets, or where they signed, once for each bit.

@@ -90,6 +90,45 @@ contract HoldsTest is Gated {
         eq(dist.heldWord(r, 0), 0, "none");
     }
 
+    /// @notice M's hold takes over what single institutions hold: nobody saves anything from it by holding first and
+    /// releasing afterwards.
+    function test_mTakeOverWhatOneHolds() public {
+        TestTree.Tree memory t = people(8);
+        uint256 r = opened(t, Mode.PUSH);
+        uint256 first = hold(r, 0, 0x3, 0, 1);
+        uint256 gone = hold(r, 0, 0x4, 0, 1);
+        uint256 kept = hold(r, 0, 0x8, 0, 1);
+        uint256 firm = hold(r, 0, 0x10, 1, 1);
+        confirm(firm, 2, 1);
+        vm.expectEmit(address(dist));
+        emit IDistributor.HoldPlaced(5, r, 0, 0x26, now_() + 30 days, 7, "why");
+        uint256 big = hold(r, 0, 0x36, 0, 3);
+        eq(warden.holdOf(address(dist), first).mask, 0x1, "what is left");
+        eq(warden.holdOf(address(dist), firm).mask, 0x10, "a confirmed one keeps what it has");
+        _standing(r, 4);
+        release(first, 0, 1);
+        refusedRelease(gone, 0, 1, abi.encodeWithSelector(IWarden.NoSuchHold.selector, gone));
+        eq(dist.heldWord(r, 0), 0x3e, "M's hold stands");
+        // Again, with what is left of the list, and what was freed meanwhile.
+        hold(r, 0, 0x9, 2, 3);
+        eq(warden.holdOf(address(dist), kept).mask, 0, "all taken");
+        _standing(r, 3);
+        refusedHold(r, 0, 0xf, 0, 3, abi.encodeWithSelector(IWarden.NothingToHold.selector, r, 0));
+        release(big, 0, 3);
+        eq(dist.heldWord(r, 0), 0x19, "and ends with it");
+        claim(t, r, 1);
+        void(t, r, 0, 0x8);
+        release(6, 0, 3);
+        eq(dist.heldWord(r, 0), 0x10, "the confirmed one");
+        release(firm, 0, 3);
+        _standing(r, 0);
+    }
+
+    function _standing(uint256 r, uint256 expected) private view {
+        (uint256 standing,) = warden.holdsOn(address(dist), r);
+        eq(standing, expected, "holds that stand");
+    }
+
     function test_onlyInLiveRounds() public {
         TestTree.Tree memory t = people(4);
         uint256 r = publish(t, Mode.PULL);

@@ -259,7 +259,8 @@ interface IDistributor {
 
     /// @notice Holds unpaid entitlements of one word; those paid, void or held drop out. One institution alone, in
     /// ACTIVE and until the round's grace is over: 72 hours, 256 entitlements in any 72 hours, each once. M: 30 days, a
-    /// second time ceil(3N/4).
+    /// second time ceil(3N/4); it takes over what single institutions hold, and a hold that loses all to it has ended,
+    /// without an event of its own.
     /// @param reason hash of the reason, which is not on chain
     /// @return id of the hold
     function hold(

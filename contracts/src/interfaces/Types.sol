@@ -263,7 +263,7 @@ struct Ruling {
 }
 
 /// @notice A hold as stored. Times in seconds.
-/// @param mask what it holds of the word; 0 once it has ended
+/// @param mask what it holds of the word, less what a hold of M took over; 0 once it has ended
 /// @param expiresAt from then on anyone may end it; until somebody does, it holds
 /// @param placedBy the institutions that signed it, as a bitmap under `setVersion`
 /// @param firm placed by M or confirmed by a second institution

@@ -1,10 +1,10 @@
 //! Deeds on chain that papers hold: asked for before they are done, so that a second run goes on where the first was cut.
 
-use alloy_primitives::{Address, B256, U256, keccak256};
+use alloy_primitives::{Address, U256, keccak256};
 use anyhow::{Context, bail};
 use sluice_chain::calls::{self, Approvals};
 use sluice_chain::deploy::Operator;
-use sluice_chain::{At, Chain};
+use sluice_chain::{At, Chain, ChainError, RevertKind};
 use sluice_core::log::entry::WordMask;
 
 use crate::api_client::CharterInfo;
@@ -62,12 +62,15 @@ async fn one(
             let held = chain.held_words(distributor, round, [mask.word], At::Latest).await?;
             let all = held.first().is_some_and(|w| w.iter().zip(mask.mask).all(|(w, m)| w & m == m));
             let data = calls::hold(mask, keccak256(reason.as_bytes()), together, nonce, approvals);
-            ("hold", distributor, data, all)
+            // Several may hold again, for longer, what one institution holds; the contract knows which approval served.
+            ("hold", distributor, data, all && together == 1)
         }
         Deed::ConfirmHold { distributor, hold, nonce } => {
             let known = chain.hold(warden, distributor, hold, At::Latest).await?;
             let known = known.with_context(|| format!("there is no hold {hold} on chain"))?;
-            ("confirmHold", distributor, calls::confirm_hold(hold, together, nonce, approvals), known.firm)
+            let data = calls::confirm_hold(hold, together, nonce, approvals);
+            // Several renew what is confirmed; the contract knows which approval served.
+            ("confirmHold", distributor, data, known.firm && together == 1)
         }
         Deed::Release { distributor, hold, nonce } => {
             let known = chain.hold(warden, distributor, hold, At::Latest).await?;
@@ -92,8 +95,13 @@ async fn one(
     if done {
         return Ok("before".to_owned());
     }
-    let receipt = operator.send(call, Some(to), data, U256::ZERO).await?;
-    Ok(B256::to_string(&receipt.tx_hash))
+    match operator.send(call, Some(to), data, U256::ZERO).await {
+        Ok(receipt) => Ok(receipt.tx_hash.to_string()),
+        Err(ChainError::Reverted { revert, .. }) if revert.kind == RevertKind::Already => {
+            Ok("before".to_owned())
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Whether a stop ends already when it is to end: at that second, or where it is to be past, in the past.
