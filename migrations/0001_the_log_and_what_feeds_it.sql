@@ -242,14 +242,40 @@ END $$;
 CREATE TRIGGER posting_balances AFTER INSERT ON posting
     REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION balance_postings();
 
--- What the policies of a gate saw when they decided a claim: canonical bytes whose SHA-256 stands in the entry at this
--- position. They may hold personal data, so they stand beside the log: erasing them leaves the proof.
+-- What the policies of a gate saw when they decided a claim: salted canonical bytes whose SHA-256 stands in the entry at
+-- this position, sealed (at most 65536 bytes, and 16 of the seal). They may hold personal data, so they stand beside the log.
 CREATE TABLE fact (
     stream      integer     NOT NULL CHECK (stream >= 0),
     seq         bigint      NOT NULL CHECK (seq > 0),
-    body        bytea       NOT NULL CHECK (octet_length(body) BETWEEN 1 AND 65536),
+    body        bytea       NOT NULL CHECK (octet_length(body) BETWEEN 17 AND 65552),
     PRIMARY KEY (stream, seq)
 );
+
+-- The keys of facts, one each, wrapped by the nodes' seal key (named by 8 bytes of a hash of it), by whom the facts are
+-- about: a person (32 bytes), else an address (20 bytes). Facts without a key are erased, and the proof stands.
+CREATE TABLE fact_key (
+    stream      integer     NOT NULL CHECK (stream >= 0),
+    seq         bigint      NOT NULL CHECK (seq > 0),
+    about       bytea       NOT NULL CHECK (octet_length(about) IN (20, 32)),
+    seal_key    bytea       NOT NULL CHECK (octet_length(seal_key) = 8),
+    -- A nonce, the key, an authenticator.
+    wrapped     bytea       NOT NULL CHECK (octet_length(wrapped) = 24 + 32 + 16),
+    PRIMARY KEY (stream, seq)
+);
+CREATE INDEX fact_key_about ON fact_key (about, stream);
+
+-- That keys were destroyed, of whom and why, and the log's last position then.
+CREATE TABLE erasure (
+    id           bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    stream       integer     NOT NULL CHECK (stream >= 0),
+    about        bytea       NOT NULL CHECK (octet_length(about) IN (20, 32)),
+    facts        bigint      NOT NULL CHECK (facts >= 0),
+    attestations bigint      NOT NULL CHECK (attestations >= 0),
+    seq          bigint      NOT NULL CHECK (seq >= 0),
+    reason       text        NOT NULL CHECK (char_length(reason) BETWEEN 1 AND 500),
+    at           timestamptz NOT NULL DEFAULT clock_millis()
+);
+CREATE INDEX erasure_about ON erasure (about, stream);
 
 -- ---------------------------------------------------------------------------------------------------------------
 -- Attestations: a stage of its own, which shares nothing with intake
@@ -262,7 +288,8 @@ CREATE TABLE attestation (
     uid         bytea       NOT NULL CHECK (octet_length(uid) = 32),
     issuer      bytea       NOT NULL CHECK (octet_length(issuer) = 20),
     schema      bytea       NOT NULL CHECK (octet_length(schema) = 32),
-    body        bytea       NOT NULL CHECK (octet_length(body) BETWEEN 2 AND 65536),
+    -- Sealed; 16 bytes more than what was handed in.
+    body        bytea       NOT NULL CHECK (octet_length(body) BETWEEN 18 AND 65552),
     received_at timestamptz NOT NULL DEFAULT clock_millis()
 );
 CREATE INDEX attestation_uid ON attestation (uid);
@@ -271,8 +298,16 @@ CREATE INDEX attestation_uid ON attestation (uid);
 CREATE TABLE attestation_subject (
     subject     bytea       NOT NULL CHECK (octet_length(subject) IN (20, 32)),
     schema      bytea       NOT NULL CHECK (octet_length(schema) = 32),
-    attestation bytea       NOT NULL REFERENCES attestation,
+    attestation bytea       NOT NULL REFERENCES attestation ON DELETE CASCADE,
     PRIMARY KEY (subject, schema, attestation)
+);
+CREATE INDEX attestation_subject_attestation ON attestation_subject (attestation);
+
+-- Their keys, as those of facts. Erasure deletes attestations whole, so that somebody who comes back can hand them in again.
+CREATE TABLE attestation_key (
+    attestation bytea       PRIMARY KEY REFERENCES attestation ON DELETE CASCADE,
+    seal_key    bytea       NOT NULL CHECK (octet_length(seal_key) = 8),
+    wrapped     bytea       NOT NULL CHECK (octet_length(wrapped) = 24 + 32 + 16)
 );
 
 -- ---------------------------------------------------------------------------------------------------------------
@@ -321,7 +356,7 @@ DECLARE
     name text;
 BEGIN
     FOR name IN SELECT unnest(ARRAY['project', 'snapshot', 'intake', 'log', 'tile', 'attempt', 'posting', 'checkpoint',
-                                    'attestation', 'attestation_subject'])
+                                    'erasure'])
                 UNION ALL SELECT 'intake_' || to_char(i, 'FM00') FROM generate_series(0, 15) i LOOP
         EXECUTE format('CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE OR TRUNCATE ON %I
                         FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()', name);
@@ -332,4 +367,13 @@ BEGIN
     END LOOP;
 END $$;
 CREATE TRIGGER refuse_change BEFORE UPDATE ON state_page FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
-CREATE TRIGGER refuse_change BEFORE UPDATE ON fact FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+-- What is about people may be erased, and nothing else done to it.
+DO $$
+DECLARE
+    name text;
+BEGIN
+    FOR name IN SELECT unnest(ARRAY['fact', 'fact_key', 'attestation', 'attestation_subject', 'attestation_key']) LOOP
+        EXECUTE format('CREATE TRIGGER refuse_change BEFORE UPDATE OR TRUNCATE ON %I
+                        FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()', name);
+    END LOOP;
+END $$;

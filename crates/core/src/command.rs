@@ -142,6 +142,34 @@ pub struct CampaignTerms {
     /// The jurisdiction it belongs to, as mandates name it (`DE`, `DE-BE`); empty for none.
     #[serde(default)]
     pub jurisdiction: String,
+    /// Who may look its lists up.
+    #[serde(default)]
+    pub visibility: Visibility,
+}
+
+/// Who may look up a campaign's lists. Payments are on chain and seen by everybody either way.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize,
+)]
+#[borsh(use_discriminant = true)]
+#[serde(rename_all = "snake_case")]
+#[repr(u8)]
+pub enum Visibility {
+    /// Everybody; proof pages are readable by all.
+    #[default]
+    Public = 0,
+    /// Each claimant their own, by signature; offices by mandate. Proof pages are encrypted.
+    Private = 1,
+}
+
+impl Visibility {
+    /// As signers read it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Public => "public",
+            Self::Private => "private",
+        }
+    }
 }
 
 /// What a round pays and when (the fields that the Distributor's `publish` binds).

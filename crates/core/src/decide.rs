@@ -36,14 +36,34 @@ pub enum Input {
 }
 
 impl Input {
-    /// The facts that a gate's policies saw.
-    pub fn facts(&self) -> Option<&Bytes> {
+    /// The facts that a gate's policies saw, and whom they are about.
+    pub fn facts(&self) -> Option<(&Bytes, About)> {
         let Self::Claim(claim) = self else { return None };
-        let gate = match &claim.verdict {
-            Ok(verdict) => verdict.gate.as_ref(),
-            Err(fault) => fault.gate.as_ref(),
+        let (gate, seen) = match &claim.verdict {
+            Ok(verdict) => (verdict.gate.as_ref(), verdict.person),
+            Err(fault) => (fault.gate.as_ref(), fault.person),
         };
-        gate.map(|gate| &gate.facts)
+        let about = seen.map_or(About::Recipient(claim.claim.recipient), |seen| About::Person(seen.person));
+        gate.map(|gate| (&gate.facts, about))
+    }
+}
+
+/// Whom kept facts are about: who may have them erased.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum About {
+    /// A person, by the id that a registrar gave.
+    Person(B256),
+    /// Who is listed, where the list names no persons.
+    Recipient(Address),
+}
+
+impl About {
+    /// The 32 bytes of a person's id or the 20 of an address.
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Person(person) => person.as_slice(),
+            Self::Recipient(address) => address.as_slice(),
+        }
     }
 }
 
@@ -94,8 +114,9 @@ pub struct GateVerdict {
     pub attestations: Vec<B256>,
     /// The position at which revocations of attestations were looked through.
     pub as_of: Seq,
-    /// What is kept beside the log, where it can be erased, as canonical bytes: the facts that the policies saw, and of a
-    /// refusal its causes, which the entry itself does not tell.
+    /// What is kept beside the log, where it can be erased: the facts that the policies saw, and of a refusal its causes,
+    /// which the entry itself does not tell, as canonical bytes behind 32 random ones, so that nobody finds them by
+    /// guessing. Empty where no policy was asked.
     pub facts: Bytes,
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use alloy_primitives::Bytes;
 
-use crate::decide::{Decision, Input, decide};
+use crate::decide::{About, Decision, Input, decide};
 use crate::ids::{CampaignId, Epoch, Millis, Seq};
 use crate::limits::{GROUP_DUE_MAX, GROUP_INPUTS_MAX};
 use crate::log::entry::{Body, Entry};
@@ -49,7 +49,9 @@ pub struct Group {
 pub struct Facts {
     /// The entry's position.
     pub seq: Seq,
-    /// Canonical bytes; the entry's evidence holds their SHA-256.
+    /// Whom they are about.
+    pub about: About,
+    /// Salted canonical bytes; the entry's evidence holds their SHA-256.
     pub bytes: Bytes,
 }
 
@@ -89,9 +91,9 @@ impl Decider {
             match decide(&self.state, &input, now) {
                 Decision::Entry(body) => {
                     self.push(*body, now, &mut entries, &mut postings)?;
-                    facts.extend(
-                        input.facts().map(|bytes| Facts { seq: self.state.seq, bytes: bytes.clone() }),
-                    );
+                    let seq = self.state.seq;
+                    let kept = input.facts();
+                    facts.extend(kept.map(|(bytes, about)| Facts { seq, about, bytes: bytes.clone() }));
                 }
                 Decision::Again => again.push(input),
                 Decision::Nothing => {}

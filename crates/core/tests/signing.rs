@@ -1,7 +1,7 @@
 //! What a signature binds: every field of what is signed.
 
 use alloy_primitives::{Address, B256};
-use sluice_core::command::{Action, CampaignTerms, Command};
+use sluice_core::command::{Action, CampaignTerms, Command, Visibility};
 use sluice_core::ids::{CampaignId, ContractRef, DemandId, ProjectId};
 use sluice_core::signing::command_digest;
 use uuid::Uuid;
@@ -15,6 +15,7 @@ fn terms() -> CampaignTerms {
         token: Address::repeat_byte(4),
         decimals: 6,
         deployed_at: 500,
+        visibility: Default::default(),
         jurisdiction: "DE".into(),
     }
 }
@@ -52,8 +53,9 @@ fn every_term_of_a_campaign_is_signed() {
     with(&|t| t.token = Address::repeat_byte(99));
     with(&|t| t.decimals += 1);
     with(&|t| t.deployed_at += 1);
+    with(&|t| t.visibility = Visibility::Private);
     let count = digests.len();
     digests.sort_unstable();
     digests.dedup();
-    assert_eq!((digests.len(), count), (9, 9), "two different terms have one digest");
+    assert_eq!((digests.len(), count), (10, 10), "two different terms have one digest");
 }

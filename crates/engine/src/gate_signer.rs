@@ -22,7 +22,7 @@ use sluice_core::limits::FOLLOW_ROWS_MAX;
 use sluice_core::log::entry::{Body, ClaimDecided, Entry, GateMask, GateSigned, WordMask};
 use sluice_core::log::note::{LogKey, Origin};
 use sluice_core::state::State;
-use sluice_store::{Options, Store};
+use sluice_store::{Options, SealKey, Store};
 
 use crate::clock::DatabaseClock;
 use crate::error::EngineError;
@@ -54,6 +54,8 @@ pub struct GateSignerConfig {
     pub key: Account,
     /// A word is signed at most once within this time.
     pub interval: Duration,
+    /// Opens the attestations and facts that nodes keep sealed; theirs.
+    pub seal_secret: [u8; 32],
 }
 
 impl std::fmt::Debug for GateSignerConfig {
@@ -133,7 +135,10 @@ impl GateSigner {
     /// # Errors
     /// When the database or a chain cannot be reached, or the configuration cannot be right.
     pub async fn start(config: GateSignerConfig) -> Result<Self, EngineError> {
-        let store = Store::connect(&config.database_url, Options::default()).await?;
+        let store = Store::connect(&config.database_url, Options::default())
+            .await?
+            .with_seal_key(SealKey::new(&config.seal_secret));
+        store.check_seal_key(config.stream).await?;
         for (id, (chain, charter)) in &config.chains {
             ground::not_a_sequencer(*id, chain, *charter, &config.key).await?;
         }

@@ -9,14 +9,14 @@ use std::time::Duration;
 use alloy_primitives::Address;
 use sluice_chain::Chain;
 use sluice_core::command::{ClaimDemand, Demand};
-use sluice_core::ids::{CampaignId, ChainId, ContractRef, DemandId, Epoch, NodeId, Seq, StreamId};
+use sluice_core::ids::{CampaignId, ChainId, ContractRef, DemandId, Epoch, Millis, NodeId, Seq, StreamId};
 use sluice_core::log::entry::{Body, CharterRead, Entry};
 use sluice_core::log::merkle;
 use sluice_core::log::note::{LogKey, Origin, TreeHead};
 use sluice_core::log::receipt::{Receipt, Ticket};
 use sluice_core::state::ChainSeen;
 use sluice_core::state::status::ClaimState;
-use sluice_store::{IntakeRow, IntakeWriter, Store};
+use sluice_store::{IntakeRow, IntakeWriter, SealKey, Store};
 use tokio::sync::{Notify, watch};
 
 mod tasks;
@@ -54,12 +54,14 @@ pub struct NodeConfig {
     pub home: ChainId,
     /// Signs heads, receipts and tickets; registered in the Charter.
     pub log_secret: [u8; 32],
+    /// Seals what is personal in the database; every node of the stream has the same.
+    pub seal_secret: [u8; 32],
     /// This node's sequencer id in the Charter.
     pub sequencer: u64,
 }
 
 impl std::fmt::Debug for NodeConfig {
-    /// Without the log key and the database's password.
+    /// Without the log key, the seal key and the database's password.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { stream, holder, snapshots, chains, home, sequencer, .. } = self;
         f.debug_struct("NodeConfig")
@@ -88,6 +90,7 @@ struct Inner {
     snapshots: Snapshots,
     intake: Intake,
     attestations: Attestations,
+    clock: Arc<DatabaseClock>,
     lanes: Arc<Mutex<Vec<LaneStatus>>>,
     leading: Arc<AtomicU64>,
     failed: watch::Receiver<Option<Arc<EngineError>>>,
@@ -138,8 +141,11 @@ impl Node {
     /// # Errors
     /// When the database or the home chain cannot be reached, or the log cannot be replayed.
     pub async fn start(config: NodeConfig) -> Result<Self, EngineError> {
+        let seal_key = SealKey::new(&config.seal_secret);
         let store = Store::connect(&config.database_url, sluice_store::Options::default()).await?;
+        let store = store.with_seal_key(seal_key.clone());
         store.migrate().await?;
+        store.check_seal_key(config.stream).await?;
         let home = config
             .chains
             .get(&config.home)
@@ -170,6 +176,7 @@ impl Node {
             Arc::clone(&clock),
         );
         let aside = Store::connect(&config.database_url, sluice_store::Options { connections: 2 }).await?;
+        let aside = aside.with_seal_key(seal_key);
         let (attestations, checking, keeping) = Attestations::new(
             follower.clone(),
             aside,
@@ -242,6 +249,7 @@ impl Node {
             snapshots,
             intake,
             attestations,
+            clock,
             lanes,
             leading,
             failed,
@@ -294,6 +302,11 @@ impl Node {
     /// Where attestations are handed in.
     pub fn attestations(&self) -> &Attestations {
         &self.inner.attestations
+    }
+
+    /// The database's clock as this node knows it.
+    pub fn now(&self) -> Millis {
+        self.inner.clock.now()
     }
 
     /// A chain.

@@ -15,6 +15,8 @@ mod ground;
 mod institutions;
 #[path = "../../core/tests/state_machine/lookup.rs"]
 mod lookup;
+#[path = "evidence/sealed.rs"]
+mod sealed;
 #[path = "evidence/tampered.rs"]
 mod tampered;
 #[path = "evidence/traced.rs"]

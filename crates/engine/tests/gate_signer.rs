@@ -21,10 +21,10 @@ use sluice_engine::node::Node;
 use sluice_engine::snapshots::Snapshots;
 use sluice_engine::verify::Verifier;
 use sluice_snapshot::Snapshot;
-use sluice_store::{IntakeOutcome, IntakeWriter, NewIntake};
+use sluice_store::{IntakeOutcome, IntakeWriter, KeptFacts, NewIntake};
 use support::institutions::{Gated, INCOME, earns};
 use support::term::Term;
-use support::{FAR, STREAM, World, account, decided, eventually, tokens, wallet};
+use support::{FAR, SEAL_SECRET, STREAM, World, account, decided, eventually, tokens, wallet};
 use uuid::Uuid;
 
 /// The gate's key in these tests' worlds; it may only read the database.
@@ -39,6 +39,7 @@ fn config(world: &World, key: Account) -> GateSignerConfig {
         home: 31_337,
         key,
         interval: Duration::from_millis(1),
+        seal_secret: SEAL_SECRET,
     }
 }
 
@@ -252,7 +253,9 @@ async fn what_a_bad_leader_decided_is_never_signed_and_told_once() {
     let (world, node, gated, snapshot) = gated().await;
     world.attest_both(&node, &gated, wallet(3).address()).await;
     let (seq, honest) = claim(&world, &node, &snapshot, 1, 3).await;
-    let facts = node.store().facts_of(STREAM, seq).await.expect("an answer").expect("facts").into();
+    let kept = node.store().facts_of(STREAM, seq).await.expect("an answer").expect("facts");
+    let KeptFacts::Open(facts) = kept else { panic!("a node opens them") };
+    let facts = facts.into();
     let honest = Honest { claim: honest, facts };
     node.stop().await;
 

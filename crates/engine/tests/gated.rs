@@ -13,10 +13,12 @@ use sluice_core::ids::{DemandId, EntitlementId};
 use sluice_core::log::entry::{BatchForm, Body, ClaimDecided, ClaimRefused};
 use sluice_core::refusal::Code;
 use sluice_core::state::status::ClaimState;
+use sluice_engine::facts::unsalted;
 use sluice_engine::follower::Outcome;
 use sluice_engine::node::Node;
 use sluice_gate::rules::{ClaimFacts, KeptClaim};
 use sluice_snapshot::Snapshot;
+use sluice_store::KeptFacts;
 use sqlx::Connection;
 use support::institutions::{Gated, INCOME, RESIDENCY, earns, residency, resident_of};
 use support::{FAR, STREAM, World, decided, eventually, tokens, wallet};
@@ -63,9 +65,10 @@ async fn facts(node: &Node, seq: u64, inputs: B256) -> ClaimFacts {
 
 /// What is kept beside the entry; it is what the entry's hash names.
 async fn kept(node: &Node, seq: u64, inputs: B256) -> KeptClaim {
-    let bytes = node.store().facts_of(STREAM, seq).await.expect("an answer").expect("the facts are kept");
+    let kept = node.store().facts_of(STREAM, seq).await.expect("an answer").expect("the facts are kept");
+    let KeptFacts::Open(bytes) = kept else { panic!("a node opens them") };
     assert_eq!(B256::from_slice(&Sha256::digest(&bytes)), inputs);
-    KeptClaim::decode(&bytes).expect("facts")
+    unsalted(&bytes).expect("facts")
 }
 
 /// The gate approves these until `expiry` (Unix seconds).

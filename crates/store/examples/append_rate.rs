@@ -9,17 +9,21 @@ use std::error::Error;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use sluice_core::decide::About;
 use sluice_core::ids::{CampaignId, DemandId, IntakeKey, StreamId};
 use sluice_core::log::merkle::leaf_hash;
+use sluice_core::sequencer::Facts;
 use sluice_core::state::funds::{Account, Posting};
 use sluice_embedded::testing::TestDatabase;
-use sluice_store::{Append, IntakeWriter, LeaderSession, LogRow, NewIntake, Options, Store};
+use sluice_store::{Append, IntakeWriter, LeaderSession, LogRow, NewIntake, Options, SealKey, Store};
 use sqlx::postgres::PgPoolCopyExt;
 use uuid::Uuid;
 
 const GROUP: u64 = 256;
 /// Bytes of a decided claim's entry, about.
 const ENTRY: usize = 330;
+/// Bytes of a claim's facts with one attestation, about.
+const FACTS: usize = 416;
 
 fn campaign() -> CampaignId {
     CampaignId(Uuid::from_u128(0xca))
@@ -43,6 +47,15 @@ fn group(first: u64) -> Append {
         postings: vec![posting(Account::Free, -1_000), posting(Account::Reserved, 1_000)],
         ..Append::default()
     }
+}
+
+/// Facts of every third row, each about somebody else.
+fn facts(first: u64) -> Vec<Facts> {
+    let one = |seq: u64| {
+        let person = leaf_hash(&seq.to_le_bytes());
+        Facts { seq, about: About::Person(person.into()), bytes: person.repeat(FACTS / 32).into() }
+    };
+    (first..first + GROUP).step_by(3).map(one).collect()
 }
 
 /// The same rows in COPY's binary format (PostgreSQL manual, "COPY"), for another stream.
@@ -75,6 +88,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let migrations = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations"));
     let database = TestDatabase::new(migrations).await?;
     let store = Store::connect(database.url(), Options::default()).await?;
+    let store = store.with_seal_key(SealKey::new(&[1; 32]));
     let groups: Vec<Append> = (0..count).map(|n| group(n * GROUP + 1)).collect();
     let rows = count * GROUP;
 
@@ -86,6 +100,19 @@ async fn main() -> Result<(), Box<dyn Error>> {
         session.append(append).await?;
     }
     let appended = start.elapsed();
+
+    // The same again, in turns: without facts, and with those of a third of the rows, which is what gates decide.
+    let (mut plain, mut sealed, mut next) = (Duration::ZERO, Duration::ZERO, rows + 1);
+    for turn in 0..count {
+        let mut append = group(next);
+        if turn % 2 == 1 {
+            append.facts = facts(next);
+        }
+        let start = Instant::now();
+        session.append(&append).await?;
+        *if turn % 2 == 1 { &mut sealed } else { &mut plain } += start.elapsed();
+        next += GROUP;
+    }
 
     let bytes = copy_bytes(&groups);
     let pool = sqlx::PgPool::connect(database.url()).await?;
@@ -102,6 +129,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
         "append  {rows} rows in groups of {GROUP}: {} rows/s, {} µs a group",
         rate(rows, appended),
         appended.as_micros() / u128::from(count)
+    );
+    println!(
+        "with sealed facts for a third of the rows: {} % of without",
+        plain.as_micros() * 100 / sealed.as_micros().max(1)
     );
     println!("COPY    {rows} rows at once: {} rows/s", rate(rows, copied));
     println!("append / COPY: {} %", copied.as_micros() * 100 / appended.as_micros().max(1));

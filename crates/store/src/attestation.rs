@@ -7,6 +7,7 @@ use crate::Store;
 use crate::columns::{from_bigint, from_bytea};
 use crate::error::{Error, Result};
 use crate::limits::{ATTESTATIONS_ABOUT_MAX, ATTESTATIONS_GROUP_MAX};
+use crate::seal::Sealed;
 
 /// An attestation to keep.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +22,7 @@ pub struct NewAttestation {
     pub schema: [u8; 32],
     /// Whom it is about: addresses (20 bytes) and persons (32 bytes).
     pub subjects: Vec<Vec<u8>>,
-    /// Its canonical bytes.
+    /// Its canonical bytes; sealed before they are written.
     pub body: Vec<u8>,
 }
 
@@ -36,21 +37,30 @@ pub struct StoredAttestation {
     pub received_at: Millis,
 }
 
-type Row = (Vec<u8>, Vec<u8>, i64);
+type Row = (Vec<u8>, Vec<u8>, i64, Vec<u8>, Vec<u8>);
 
-fn stored((id, body, received_at): Row) -> Result<StoredAttestation> {
-    Ok(StoredAttestation {
-        id: from_bytea("attestation.id", &id)?,
-        body,
-        received_at: from_bigint("attestation.received_at", received_at)?,
-    })
+const WHAT: &str = "attestations";
+
+/// What an attestation's seal is bound to.
+fn bound_to(id: &[u8; 32]) -> Vec<u8> {
+    [b"attestation".as_slice(), id].concat()
 }
 
 impl Store {
+    fn opened(&self, (id, body, received_at, name, wrapped): Row) -> Result<StoredAttestation> {
+        let id = from_bytea("attestation.id", &id)?;
+        let key = self.seal_key().ok_or(Error::NoSealKey { what: WHAT })?;
+        Ok(StoredAttestation {
+            id,
+            body: key.open(WHAT, &bound_to(&id), &name, &Sealed { wrapped, body })?,
+            received_at: from_bigint("attestation.received_at", received_at)?,
+        })
+    }
+
     /// Keeps attestations, all or none; returns the ids of those that were not there before. A group may name an id twice.
     ///
     /// # Errors
-    /// [`Error::TooMuch`] above the bound of a group; [`Error::Unknown`]: send the same again.
+    /// [`Error::TooMuch`] above the bound of a group; [`Error::NoSealKey`]; [`Error::Unknown`]: send the same again.
     pub async fn add_attestations(&self, group: &[NewAttestation]) -> Result<Vec<[u8; 32]>> {
         if group.len() > ATTESTATIONS_GROUP_MAX {
             return Err(Error::TooMuch {
@@ -60,27 +70,36 @@ impl Store {
             });
         }
         let sql = "
-            WITH added AS (
+            WITH new AS MATERIALIZED (
+                SELECT DISTINCT ON (r.id) r.*
+                FROM unnest($1::bytea[], $2::bytea[], $3::bytea[], $4::bytea[], $5::bytea[], $8::bytea[])
+                    AS r(id, uid, issuer, schema, body, wrapped)
+                ORDER BY r.id),
+            added AS (
                 INSERT INTO attestation (id, uid, issuer, schema, body)
-                SELECT DISTINCT ON (r.id) r.id, r.uid, r.issuer, r.schema, r.body
-                FROM unnest($1::bytea[], $2::bytea[], $3::bytea[], $4::bytea[], $5::bytea[])
-                    AS r(id, uid, issuer, schema, body)
-                ORDER BY r.id
+                SELECT id, uid, issuer, schema, body FROM new
                 ON CONFLICT (id) DO NOTHING RETURNING id, schema),
+            keys AS (
+                INSERT INTO attestation_key (attestation, seal_key, wrapped)
+                SELECT added.id, $9, new.wrapped FROM added JOIN new USING (id)),
             subjects AS (
                 INSERT INTO attestation_subject (subject, schema, attestation)
                 SELECT DISTINCT s.subject, added.schema, added.id
                 FROM added JOIN unnest($6::bytea[], $7::bytea[]) AS s(attestation, subject) ON s.attestation = added.id)
             SELECT id FROM added";
+        let key = self.seal_key().ok_or(Error::NoSealKey { what: WHAT })?;
+        let sealed: Vec<Sealed> = group.iter().map(|a| key.seal(&bound_to(&a.id), &a.body)).collect();
         let subjects = || group.iter().flat_map(|a| a.subjects.iter().map(move |subject| (a, subject)));
         let query = sqlx::query_as(sql)
             .bind(group.iter().map(|a| a.id.as_slice()).collect::<Vec<_>>())
             .bind(group.iter().map(|a| a.uid.as_slice()).collect::<Vec<_>>())
             .bind(group.iter().map(|a| a.issuer.as_slice()).collect::<Vec<_>>())
             .bind(group.iter().map(|a| a.schema.as_slice()).collect::<Vec<_>>())
-            .bind(group.iter().map(|a| a.body.as_slice()).collect::<Vec<_>>())
+            .bind(sealed.iter().map(|s| s.body.as_slice()).collect::<Vec<_>>())
             .bind(subjects().map(|(a, _)| a.id.as_slice()).collect::<Vec<_>>())
-            .bind(subjects().map(|(_, subject)| subject.as_slice()).collect::<Vec<_>>());
+            .bind(subjects().map(|(_, subject)| subject.as_slice()).collect::<Vec<_>>())
+            .bind(sealed.iter().map(|s| s.wrapped.as_slice()).collect::<Vec<_>>())
+            .bind(key.name().to_vec());
         let rows: Vec<(Vec<u8>,)> = self.fetch_all("keep attestations", query).await?;
         rows.into_iter().map(|(id,)| from_bytea("attestation.id", &id)).collect()
     }
@@ -90,9 +109,11 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn attestation(&self, id: [u8; 32]) -> Result<Option<StoredAttestation>> {
-        let sql = "SELECT id, body, millis(received_at) FROM attestation WHERE id = $1";
+        let sql = "
+            SELECT a.id, a.body, millis(a.received_at), k.seal_key, k.wrapped
+            FROM attestation a JOIN attestation_key k ON k.attestation = a.id WHERE a.id = $1";
         let query = sqlx::query_as::<_, Row>(sql).bind(id.as_slice());
-        self.fetch_optional("read an attestation", query).await?.map(stored).transpose()
+        self.fetch_optional("read an attestation", query).await?.map(|row| self.opened(row)).transpose()
     }
 
     /// Attestations of these schemas about any of these subjects, newest first, at most
@@ -106,7 +127,8 @@ impl Store {
         schemas: &[[u8; 32]],
     ) -> Result<Vec<StoredAttestation>> {
         let sql = "
-            SELECT a.id, a.body, millis(a.received_at) FROM attestation a
+            SELECT a.id, a.body, millis(a.received_at), k.seal_key, k.wrapped
+            FROM attestation a JOIN attestation_key k ON k.attestation = a.id
             WHERE a.id IN (SELECT attestation FROM attestation_subject
                            WHERE subject = ANY($1::bytea[]) AND schema = ANY($2::bytea[]))
             ORDER BY a.received_at DESC, a.id LIMIT $3";
@@ -114,6 +136,6 @@ impl Store {
             .bind(subjects)
             .bind(schemas.iter().map(<[u8; 32]>::as_slice).collect::<Vec<_>>())
             .bind(ATTESTATIONS_ABOUT_MAX);
-        self.fetch_all("find attestations", query).await?.into_iter().map(stored).collect()
+        self.fetch_all("find attestations", query).await?.into_iter().map(|row| self.opened(row)).collect()
     }
 }

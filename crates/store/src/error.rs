@@ -98,6 +98,24 @@ pub enum Error {
         /// In what it differs.
         differs: &'static str,
     },
+    /// What is to be read or written is sealed, and this process was given no seal key.
+    #[error("{what} are sealed, and no seal key was given")]
+    NoSealKey {
+        /// What is sealed.
+        what: &'static str,
+    },
+    /// Another seal key than ours sealed it.
+    #[error(
+        "{what} are sealed under the seal key {under}, this process has {given}; give every node of the stream the same seal_key"
+    )]
+    SealedOtherwise {
+        /// What is sealed.
+        what: &'static str,
+        /// The key's name.
+        under: String,
+        /// Our key's name.
+        given: String,
+    },
     /// An earlier call of this session lost its answer, or was abandoned; a new session is needed.
     #[error("this leader's session has ended; open a new one and take an epoch with it")]
     SessionEnded,
@@ -115,7 +133,12 @@ impl Error {
         match self {
             Self::Unavailable { .. } | Self::SessionEnded => Class::Retry,
             Self::Unknown { .. } => Class::Unknown,
-            Self::Sql { .. } | Self::Migrate(_) | Self::TooMuch { .. } | Self::Exists { .. } => Class::Final,
+            Self::Sql { .. }
+            | Self::Migrate(_)
+            | Self::TooMuch { .. }
+            | Self::Exists { .. }
+            | Self::NoSealKey { .. }
+            | Self::SealedOtherwise { .. } => Class::Final,
             Self::Refused { .. } | Self::Corrupt { .. } | Self::OutOfRange { .. } | Self::NoEpoch => {
                 Class::Bug
             }

@@ -72,18 +72,4 @@ impl Store {
             .bind(READ_BYTES_MAX);
         self.fetch_all("read whole rows of the log", query).await?.into_iter().map(whole).collect()
     }
-
-    /// The facts kept beside the entries above one position and up to another, ascending.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
-    pub async fn facts_within(&self, stream: StreamId, above: Seq, upto: Seq) -> Result<Vec<(Seq, Vec<u8>)>> {
-        let sql = "SELECT seq, body FROM fact WHERE stream = $1 AND seq > $2 AND seq <= $3 ORDER BY seq";
-        let query = sqlx::query_as(sql)
-            .bind(to_integer("stream", stream.0)?)
-            .bind(to_bigint("position", above)?)
-            .bind(to_bigint("position", upto)?);
-        let rows: Vec<(i64, Vec<u8>)> = self.fetch_all("read facts", query).await?;
-        rows.into_iter().map(|(seq, body)| Ok((from_bigint("fact.seq", seq)?, body))).collect()
-    }
 }

@@ -1,32 +1,150 @@
-//! What the policies of a gate saw, beside the log: written in the append of the entry that names its hash, and erased
-//! without touching the log.
+//! What the policies of a gate saw, beside the log: written and sealed in the append of the entry that names its hash, and
+//! erased by destroying a key, without touching the log.
 
-use sluice_core::ids::{Seq, StreamId};
+use sluice_core::decide::About;
+use sluice_core::ids::{Millis, Seq, StreamId};
 
 use crate::Store;
-use crate::columns::{to_bigint, to_integer};
-use crate::error::Result;
+use crate::columns::{from_bigint, to_bigint, to_integer};
+use crate::error::{Error, Result};
+use crate::seal::{SealKey, Sealed};
+
+/// Facts that lie beside an entry and were not erased.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeptFacts {
+    /// What they say.
+    Open(Vec<u8>),
+    /// This reader has no key to them.
+    Sealed,
+    /// Somebody changed them, or what they are filed under: they do not open with the key that is theirs.
+    Broken,
+}
+
+/// What an erasure destroyed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Erased {
+    /// Keys of facts.
+    pub facts: u64,
+    /// Attestations about them, with their keys.
+    pub attestations: u64,
+    /// The log's last position then: no fact at or below it can be opened.
+    pub seq: Seq,
+    /// When, on the database's clock.
+    pub at: Millis,
+}
+
+/// What a fact's seal is bound to, so that rows cannot be exchanged, nor a key be filed under somebody else.
+pub(crate) fn bound_to(stream: StreamId, seq: Seq, about: &[u8]) -> Vec<u8> {
+    [b"fact".as_slice(), &stream.0.to_be_bytes(), &seq.to_be_bytes(), about].concat()
+}
+
+/// A row with its key; without one it was erased.
+type Row = (i64, Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>);
+
+const COLUMNS: &str = "SELECT f.seq, f.body, k.about, k.seal_key, k.wrapped
+    FROM fact f JOIN fact_key k ON k.stream = f.stream AND k.seq = f.seq";
+
+fn opened(key: Option<&SealKey>, stream: StreamId, row: Row) -> Result<(Seq, KeptFacts)> {
+    let (seq, body, about, name, wrapped) = row;
+    let seq = from_bigint("fact.seq", seq)?;
+    let Some(key) = key else { return Ok((seq, KeptFacts::Sealed)) };
+    let row = bound_to(stream, seq, &about);
+    let opened = key.open("facts beside the log", &row, &name, &Sealed { wrapped, body });
+    let kept = match opened {
+        Ok(bytes) => KeptFacts::Open(bytes),
+        Err(Error::Corrupt { .. }) => KeptFacts::Broken,
+        Err(other) => return Err(other),
+    };
+    Ok((seq, kept))
+}
 
 impl Store {
     /// The facts behind an entry; `None` where there were none, or they were erased.
     ///
     /// # Errors
-    /// [`crate::Error::Unavailable`].
-    pub async fn facts_of(&self, stream: StreamId, seq: Seq) -> Result<Option<Vec<u8>>> {
-        let sql = "SELECT body FROM fact WHERE stream = $1 AND seq = $2";
-        let query =
-            sqlx::query_as(sql).bind(to_integer("stream", stream.0)?).bind(to_bigint("position", seq)?);
-        let row: Option<(Vec<u8>,)> = self.fetch_optional("read facts", query).await?;
-        Ok(row.map(|(body,)| body))
+    /// [`Error::Unavailable`]; [`Error::SealedOtherwise`] when this store's seal key is not theirs.
+    pub async fn facts_of(&self, stream: StreamId, seq: Seq) -> Result<Option<KeptFacts>> {
+        let sql = format!("{COLUMNS} WHERE f.stream = $1 AND f.seq = $2");
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql))
+            .bind(to_integer("stream", stream.0)?)
+            .bind(to_bigint("position", seq)?);
+        let row: Option<Row> = self.fetch_optional("read facts", query).await?;
+        Ok(row.map(|row| opened(self.seal_key(), stream, row)).transpose()?.map(|(_, facts)| facts))
     }
 
-    /// Erases the facts behind an entry; the entry keeps their hash. Says whether there were any.
+    /// The facts kept beside the entries above one position and up to another, ascending, without those that were erased.
     ///
     /// # Errors
-    /// [`crate::Error::Unknown`]: call again.
+    /// As [`Self::facts_of`].
+    pub async fn facts_within(
+        &self,
+        stream: StreamId,
+        above: Seq,
+        upto: Seq,
+    ) -> Result<Vec<(Seq, KeptFacts)>> {
+        let sql = format!("{COLUMNS} WHERE f.stream = $1 AND f.seq > $2 AND f.seq <= $3 ORDER BY f.seq");
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql))
+            .bind(to_integer("stream", stream.0)?)
+            .bind(to_bigint("position", above)?)
+            .bind(to_bigint("position", upto)?);
+        let rows: Vec<Row> = self.fetch_all("read facts", query).await?;
+        rows.into_iter().map(|row| opened(self.seal_key(), stream, row)).collect()
+    }
+
+    /// Erases the facts behind one entry by destroying their key; the entry keeps their hash. Says whether there was one.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`]: call again.
     pub async fn erase_facts(&self, stream: StreamId, seq: Seq) -> Result<bool> {
-        let sql = "DELETE FROM fact WHERE stream = $1 AND seq = $2";
+        let sql = "DELETE FROM fact_key WHERE stream = $1 AND seq = $2";
         let query = sqlx::query(sql).bind(to_integer("stream", stream.0)?).bind(to_bigint("position", seq)?);
         Ok(self.execute("erase facts", query).await? == 1)
+    }
+
+    /// Erases what is kept about somebody, by destroying the keys, and records that it was done and why. What is kept later
+    /// has new keys. Doing it again is no error.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`]: call again; [`Error::Refused`] for a reason that is empty or longer than 500 characters.
+    pub async fn erase(&self, stream: StreamId, about: About, reason: &str) -> Result<Erased> {
+        let sql = "
+            WITH facts AS (DELETE FROM fact_key WHERE stream = $1 AND about = $2 RETURNING seq),
+            attestations AS (
+                DELETE FROM attestation WHERE id IN (SELECT attestation FROM attestation_subject WHERE subject = $2)
+                RETURNING id)
+            INSERT INTO erasure (stream, about, facts, attestations, seq, reason)
+            SELECT $1, $2, (SELECT count(*) FROM facts), (SELECT count(*) FROM attestations),
+                   coalesce((SELECT seq FROM log WHERE stream = $1 ORDER BY seq DESC LIMIT 1), 0), $3
+            RETURNING facts, attestations, seq, millis(at)";
+        let query =
+            sqlx::query_as(sql).bind(to_integer("stream", stream.0)?).bind(about.as_bytes()).bind(reason);
+        let rows: Vec<(i64, i64, i64, i64)> =
+            self.write_all("erase what is kept about somebody", query).await?;
+        let (facts, attestations, seq, at) = rows
+            .first()
+            .ok_or(Error::Corrupt { what: "erasure", reason: "it was written and not answered".into() })?;
+        Ok(Erased {
+            facts: from_bigint("erasure.facts", *facts)?,
+            attestations: from_bigint("erasure.attestations", *attestations)?,
+            seq: from_bigint("erasure.seq", *seq)?,
+            at: from_bigint("erasure.at", *at)?,
+        })
+    }
+
+    /// Compares this store's seal key with what the newest facts were sealed under.
+    ///
+    /// # Errors
+    /// [`Error::NoSealKey`] without a key, [`Error::SealedOtherwise`] with another one.
+    pub async fn check_seal_key(&self, stream: StreamId) -> Result<()> {
+        let what = "facts beside the log";
+        let key = self.seal_key().ok_or(Error::NoSealKey { what })?;
+        let sql = "SELECT seal_key FROM fact_key WHERE stream = $1 ORDER BY seq DESC LIMIT 1";
+        let query = sqlx::query_as(sql).bind(to_integer("stream", stream.0)?);
+        let newest: Option<(Vec<u8>,)> =
+            self.fetch_optional("look under which key facts are sealed", query).await?;
+        match newest {
+            Some((name,)) if name != key.name() => Err(key.otherwise(what, &name)),
+            _ => Ok(()),
+        }
     }
 }

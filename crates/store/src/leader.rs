@@ -8,6 +8,7 @@
 
 mod append;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sluice_core::ids::{Epoch, Millis, Seq, StreamId};
@@ -22,6 +23,7 @@ use crate::Store;
 use crate::columns::{from_bigint, to_bigint, to_integer, to_millis};
 use crate::error::{AppendError, Error, Result};
 use crate::limits::{IDLE_IN_TRANSACTION, LEADER_ANSWER_TIMEOUT, LEADER_STATEMENT_TIMEOUT, LOCK_TIMEOUT};
+use crate::seal::SealKey;
 use crate::store::{milliseconds, within};
 
 /// A connection that may lead one stream.
@@ -31,6 +33,8 @@ pub struct LeaderSession {
     /// `None` after a lost answer or an abandoned call. Taken out for each statement, so that a call that is dropped
     /// half-way takes the connection, with whatever it still owes, along.
     conn: Option<PgConnection>,
+    /// Seals the facts of what is appended.
+    seal: Option<Arc<SealKey>>,
     term: Option<Term>,
 }
 
@@ -77,7 +81,7 @@ impl LeaderSession {
         let conn = within(LEADER_ANSWER_TIMEOUT, PgConnection::connect_with(&options))
             .await
             .map_err(Error::reading("open a leader's session"))?;
-        Ok(Self { stream, conn: Some(conn), term: None })
+        Ok(Self { stream, conn: Some(conn), seal: store.shared_seal_key(), term: None })
     }
 
     /// The stream.

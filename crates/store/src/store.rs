@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sluice_core::ids::Millis;
@@ -14,6 +15,7 @@ use sqlx::{FromRow, PgPool, Postgres, SqlSafeStr};
 use crate::columns::from_bigint;
 use crate::error::{Error, Result};
 use crate::limits::{ANSWER_TIMEOUT, CLIENT_CHECK, CONNECT_TIMEOUT, STATEMENT_TIMEOUT};
+use crate::seal::SealKey;
 
 /// What may be chosen about the pool.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +35,7 @@ impl Default for Options {
 pub struct Store {
     pool: PgPool,
     options: PgConnectOptions,
+    seal: Option<Arc<SealKey>>,
 }
 
 impl Store {
@@ -53,7 +56,23 @@ impl Store {
             .connect_with(connect.clone().options([("statement_timeout", milliseconds(STATEMENT_TIMEOUT))]))
             .await
             .map_err(Error::reading(action))?;
-        Ok(Self { pool, options: connect })
+        Ok(Self { pool, options: connect, seal: None })
+    }
+
+    /// The same database with the key that opens what is personal in it; without one that stays sealed, and nothing personal
+    /// can be written.
+    pub fn with_seal_key(mut self, key: SealKey) -> Self {
+        self.seal = Some(Arc::new(key));
+        self
+    }
+
+    pub(crate) fn seal_key(&self) -> Option<&SealKey> {
+        self.seal.as_deref()
+    }
+
+    /// The seal key for a session of its own.
+    pub(crate) fn shared_seal_key(&self) -> Option<Arc<SealKey>> {
+        self.seal.clone()
     }
 
     /// Brings the schema up to date. Safe to call from several nodes at once; does nothing when it is.

@@ -22,6 +22,7 @@ fn campaign(rounds: &[(u64, RoundMode)]) -> Campaign {
         token: Address::ZERO,
         decimals: 18,
         deployed_at: 0,
+        visibility: Default::default(),
         jurisdiction: String::new(),
     };
     let mut campaign = Campaign::new(terms, 1);

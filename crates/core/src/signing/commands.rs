@@ -42,6 +42,7 @@ pub fn command_hash(command: &Command, id: DemandId, authority: B256) -> B256 {
             token: terms.token,
             decimals: terms.decimals,
             deployedAt: terms.deployed_at,
+            visibility: terms.visibility.as_str().to_owned(),
             jurisdiction: terms.jurisdiction.clone(),
         }),
         Action::Publish(terms) => hash!(PublishCommand {

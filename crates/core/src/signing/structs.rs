@@ -17,6 +17,7 @@ sol! {
         address token;
         uint8 decimals;
         uint64 deployedAt;
+        string visibility;
         string jurisdiction;
         bytes32 mandate;
         bytes32 delegation;

@@ -113,6 +113,7 @@ fn campaign_terms() -> CampaignTerms {
         token: a(0xd2),
         decimals: 18,
         deployed_at: 12,
+        visibility: Default::default(),
         jurisdiction: "DE".into(),
     }
 }

@@ -203,6 +203,7 @@ impl World {
             token: Address::repeat_byte(0x70),
             decimals: 18,
             deployed_at: 5,
+            visibility: Default::default(),
             jurisdiction: String::new(),
         };
         let input = self.command(Action::CreateCampaign(terms));

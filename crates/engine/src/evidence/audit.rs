@@ -13,7 +13,9 @@ use sluice_core::refusal::Code;
 use sluice_core::state::State;
 use sluice_gate::rules::{Compiled, Hash, KeptClaim, Rulebook, Told, evaluate};
 
+use super::source::Kept;
 use super::{EvidenceError, LogSource, Replay};
+use crate::facts::unsalted;
 
 /// What deciding again gave.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -28,6 +30,8 @@ pub enum Again {
     },
     /// The facts were erased: their hash stands in the entry, and nobody can evaluate them again.
     Erased,
+    /// The facts are there, and whoever asks, or exported them, has no key to them.
+    Sealed,
     /// The refusal rests on the signature or the list, which are not in the log.
     Outside,
 }
@@ -73,6 +77,8 @@ pub struct Tally {
     pub different: u64,
     /// Facts erased.
     pub erased: u64,
+    /// Facts sealed.
+    pub sealed: u64,
     /// Rests on what is not in the log.
     pub outside: u64,
 }
@@ -112,6 +118,7 @@ pub async fn redecide(
                 Again::Equal => tally.equal += 1,
                 Again::Different { .. } => tally.different += 1,
                 Again::Erased => tally.erased += 1,
+                Again::Sealed => tally.sealed += 1,
                 Again::Outside => tally.outside += 1,
             }
             each(&redecided);
@@ -149,13 +156,7 @@ fn asked(body: &Body, which: Which) -> Option<Asked<'_>> {
     wanted.then_some(asked)
 }
 
-fn one(
-    rules: &Rulebook,
-    state: &State,
-    entry: &Entry,
-    asked: Asked<'_>,
-    facts: Option<&Vec<u8>>,
-) -> Redecided {
+fn one(rules: &Rulebook, state: &State, entry: &Entry, asked: Asked<'_>, facts: Option<&Kept>) -> Redecided {
     let (intake, id, entitlement, accepted_at, evidence, decision) = match asked {
         Asked::Decided(c) => (c.intake, c.id, c.entitlement, c.accepted_at, &c.evidence, "decided"),
         Asked::Refused(c) => (c.intake, c.id, c.entitlement, c.accepted_at, &c.evidence, c.code.as_str()),
@@ -188,7 +189,7 @@ fn decided(
     rules: &Rulebook,
     state: &State,
     claim: &ClaimDecided,
-    facts: Option<&Vec<u8>>,
+    facts: Option<&Kept>,
     entry: &Entry,
 ) -> Again {
     let mut what = Vec::new();
@@ -223,12 +224,7 @@ fn decided(
     }
     let kept = match kept(&claim.evidence, facts) {
         Ok(kept) => kept,
-        Err(None) if what.is_empty() => return Again::Erased,
-        Err(None) => return Again::Different { what },
-        Err(Some(why)) => {
-            what.push(why);
-            return Again::Different { what };
-        }
+        Err(missing) => return missing.with(what),
     };
     let facts = kept.facts();
     let person = (!claim.evidence.person.is_zero()).then_some(claim.evidence.person);
@@ -248,7 +244,7 @@ fn decided(
 }
 
 /// A claim that was refused: by State, by its gate, or by what is not in the log.
-fn refused(rules: &Rulebook, state: &State, claim: &ClaimRefused, facts: Option<&Vec<u8>>) -> Again {
+fn refused(rules: &Rulebook, state: &State, claim: &ClaimRefused, facts: Option<&Kept>) -> Again {
     let by_rules = is_of_rules(claim.code);
     if claim.evidence.rule_sets.is_empty() {
         return match by_state(state, claim) {
@@ -283,12 +279,7 @@ fn refused(rules: &Rulebook, state: &State, claim: &ClaimRefused, facts: Option<
             compare(rules, state, &claim.evidence, &kept, &said, &mut what);
             ended(what)
         }
-        Err(None) if what.is_empty() => Again::Erased,
-        Err(None) => Again::Different { what },
-        Err(Some(why)) => {
-            what.push(why);
-            Again::Different { what }
-        }
+        Err(missing) => missing.with(what),
     }
 }
 
@@ -296,13 +287,40 @@ fn ended(what: Vec<String>) -> Again {
     if what.is_empty() { Again::Equal } else { Again::Different { what } }
 }
 
-/// What is kept beside an entry; `Err(None)` where it was erased, `Err(Some)` where it is not readable.
-fn kept(evidence: &Evidence, facts: Option<&Vec<u8>>) -> Result<KeptClaim, Option<String>> {
-    let bytes = facts.ok_or(None)?;
-    if B256::from_slice(&Sha256::digest(bytes)) != evidence.inputs {
-        return Err(Some("the facts are not those whose hash the entry names".into()));
+/// Why a decision cannot be made again on its facts.
+enum Missing {
+    Erased,
+    Sealed,
+    Unreadable(String),
+}
+
+impl Missing {
+    /// The answer, with what differed without the facts.
+    fn with(self, mut what: Vec<String>) -> Again {
+        match self {
+            Self::Erased if what.is_empty() => Again::Erased,
+            Self::Sealed if what.is_empty() => Again::Sealed,
+            Self::Unreadable(why) => {
+                what.push(why);
+                Again::Different { what }
+            }
+            Self::Erased | Self::Sealed => Again::Different { what },
+        }
     }
-    KeptClaim::decode(bytes).map_err(|error| Some(format!("the facts cannot be read: {error}")))
+}
+
+/// The facts beside an entry.
+fn kept(evidence: &Evidence, facts: Option<&Kept>) -> Result<KeptClaim, Missing> {
+    let bytes = match facts {
+        Some(Kept::Open(bytes)) => bytes,
+        Some(Kept::Sealed) => return Err(Missing::Sealed),
+        Some(Kept::Broken) => return Err(Missing::Unreadable("the facts were changed".into())),
+        None => return Err(Missing::Erased),
+    };
+    if Sha256::digest(bytes).as_slice() != evidence.inputs.as_slice() {
+        return Err(Missing::Unreadable("the facts are not those whose hash the entry names".into()));
+    }
+    unsalted(bytes).map_err(|why| Missing::Unreadable(format!("the facts cannot be read: {why}")))
 }
 
 /// What rules said when a claim was decided.

@@ -15,7 +15,7 @@ use super::EvidenceError;
 use super::source::{CheckpointRow, Page, read_page};
 
 /// The first line: what it is, and the format's number.
-const FIRST_LINE: &str = "sluice log export 1\n";
+const FIRST_LINE: &str = "sluice log export 2\n";
 /// The most bytes of a page: a read's bytes of entries, a page's facts, and its checkpoints.
 const PAGE_BYTES_MAX: u32 = 256 << 20;
 
@@ -39,7 +39,8 @@ pub struct Exported {
     pub log_keys: Vec<B256>,
 }
 
-/// Copies a log into a file, or goes on where an earlier run ended.
+/// Copies a log into a file, or goes on where an earlier run ended. Facts go along opened if the store has the seal key;
+/// else the file says that they are sealed, and holds nothing of them.
 ///
 /// # Errors
 /// When database or file fail, or the file is something else.

@@ -2,10 +2,12 @@
 //! exported file, and checks what it reads.
 //!
 //! [`export`] copies a log; [`Replay`] recomputes leaves, roots and State and compares them with what was signed;
-//! [`trace`] goes from a payment back to the intention; [`audit`] decides claims again; [`witness`] replays live.
+//! [`trace`] goes from a payment back to the intention; [`audit`] decides claims again; [`fold`] reads the log by rules of
+//! its own; [`witness`] replays live.
 
 pub mod audit;
 pub mod export;
+pub mod fold;
 pub mod late;
 mod replay;
 mod source;
@@ -20,7 +22,7 @@ use sluice_core::ids::Seq;
 use sluice_core::log::note::NoteError;
 
 pub use replay::{Replay, Verified, verify};
-pub use source::{CheckpointRow, LogSource, PAGE_ROWS, Page, Pages, Row, Watcher};
+pub use source::{CheckpointRow, Kept, LogSource, PAGE_ROWS, Page, Pages, Row, Watcher};
 
 /// Where in the log something is wrong: exactly, or as far as signatures tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

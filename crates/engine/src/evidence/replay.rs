@@ -12,7 +12,7 @@ use sluice_core::log::merkle::{Frontier, leaf_hash};
 use sluice_core::log::note::{LogVerifier, SignedHead, open};
 use sluice_core::state::State;
 
-use super::source::{CheckpointRow, Page, Row};
+use super::source::{CheckpointRow, Kept, Page, Row};
 use super::{EvidenceError, LogSource, Place};
 
 /// A log replayed up to a position, with what was compared on the way.
@@ -25,6 +25,7 @@ pub struct Replay {
     covered: Seq,
     checkpoints: u64,
     facts: u64,
+    sealed: u64,
     erased: u64,
     last_head: Option<(SignedHead, String)>,
 }
@@ -50,6 +51,8 @@ pub struct Verified {
     pub covered: Seq,
     /// Entries whose facts are kept, and are what the entry names.
     pub facts: u64,
+    /// Entries whose facts are there, and could not be opened.
+    pub sealed: u64,
     /// Entries whose facts were erased.
     pub erased: u64,
 }
@@ -65,6 +68,7 @@ impl Replay {
             covered: 0,
             checkpoints: 0,
             facts: 0,
+            sealed: 0,
             erased: 0,
             last_head: None,
         }
@@ -140,14 +144,20 @@ impl Replay {
     ///
     /// # Errors
     /// [`EvidenceError::Changed`] when the entry names other facts, or none.
-    pub fn facts(&mut self, entry: &Entry, facts: Option<&Vec<u8>>) -> Result<(), EvidenceError> {
+    pub fn facts(&mut self, entry: &Entry, facts: Option<&Kept>) -> Result<(), EvidenceError> {
         let at = |why: &str| EvidenceError::changed(Place::at(entry.seq), why);
         let named = inputs(&entry.body).filter(|hash| !hash.is_zero() && *hash != nothing());
         match (facts, named) {
             (None, None) => {}
             (None, Some(_)) => self.erased += 1,
             (Some(_), None) => return Err(at("facts lie beside an entry that names none")),
-            (Some(body), Some(hash)) if Sha256::digest(body).as_slice() == hash.as_slice() => self.facts += 1,
+            (Some(Kept::Broken), _) => {
+                return Err(at("the facts beside the entry were changed: their seal is broken"));
+            }
+            (Some(Kept::Sealed), Some(_)) => self.sealed += 1,
+            (Some(Kept::Open(body)), Some(hash)) if Sha256::digest(body).as_slice() == hash.as_slice() => {
+                self.facts += 1;
+            }
             (Some(_), Some(_)) => return Err(at("the facts beside the entry are not those it names")),
         }
         Ok(())
@@ -197,7 +207,7 @@ impl Replay {
     pub fn take(
         &mut self,
         page: &Page,
-        mut before: impl FnMut(Option<&State>, &Entry, Option<&Vec<u8>>) -> bool,
+        mut before: impl FnMut(Option<&State>, &Entry, Option<&Kept>) -> bool,
     ) -> Result<bool, EvidenceError> {
         let mut checkpoints = page.checkpoints.iter().peekable();
         for row in &page.rows {
@@ -235,6 +245,7 @@ impl Replay {
             checkpoints: self.checkpoints,
             covered: self.covered,
             facts: self.facts,
+            sealed: self.sealed,
             erased: self.erased,
             epoch: state.as_ref().map_or(0, |state| state.epoch),
             recorded_at: state.as_ref().map_or(0, |state| state.recorded_at),

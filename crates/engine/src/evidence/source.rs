@@ -9,7 +9,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use sluice_core::ids::{IntakeKey, Millis, Seq, StreamId};
 use sluice_core::log::entry::Kind;
 use sluice_core::log::merkle::Hash;
-use sluice_store::{Checkpoint, Store, WholeRow};
+use sluice_store::{Checkpoint, KeptFacts, Store, WholeRow};
 
 use super::EvidenceError;
 use super::export::ExportReader;
@@ -21,7 +21,7 @@ pub const PAGE_ROWS: u16 = 1_000;
 #[derive(Clone, Debug)]
 #[expect(clippy::large_enum_variant, reason = "one exists at a time")]
 pub enum LogSource {
-    /// A database, read only.
+    /// A database, read only. Facts are opened if the store has the seal key.
     Database {
         /// The database.
         store: Store,
@@ -74,13 +74,34 @@ pub struct CheckpointRow {
     pub made_at: Millis,
 }
 
+/// Facts that lie beside an entry and were not erased.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum Kept {
+    /// What they say, behind their salt.
+    Open(Vec<u8>),
+    /// Whoever read or exported them had no key.
+    Sealed,
+    /// They do not open: they were changed.
+    Broken,
+}
+
+impl From<KeptFacts> for Kept {
+    fn from(kept: KeptFacts) -> Self {
+        match kept {
+            KeptFacts::Open(bytes) => Self::Open(bytes),
+            KeptFacts::Sealed => Self::Sealed,
+            KeptFacts::Broken => Self::Broken,
+        }
+    }
+}
+
 /// Neighbouring rows with what lies beside them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Page {
     /// Ascending.
     pub rows: Vec<Row>,
     /// Facts by position.
-    pub facts: BTreeMap<Seq, Vec<u8>>,
+    pub facts: BTreeMap<Seq, Kept>,
     /// Checkpoints above the last page's last row and up to this page's; after the last row, one beyond it if there is.
     pub checkpoints: Vec<CheckpointRow>,
 }
@@ -190,7 +211,8 @@ pub(super) async fn read_page(store: &Store, stream: StreamId, after: Seq) -> Re
     let rows: Vec<Row> =
         store.whole_rows(stream, after, PAGE_ROWS.into()).await?.into_iter().map(Row::from).collect();
     let Some(last) = rows.last().map(|row| row.seq) else { return Ok(Page::default()) };
-    let facts = store.facts_within(stream, after, last).await?.into_iter().collect();
+    let facts = store.facts_within(stream, after, last).await?;
+    let facts = facts.into_iter().map(|(seq, kept)| (seq, kept.into())).collect();
     // Newest first, and no two of one size. Where positions are missing there may be more of them than rows; the gap
     // itself is then what is found.
     let mut found = store.checkpoints_within(stream, after, last, u16::MAX).await?;

@@ -133,7 +133,7 @@ pub struct Step {
     /// SHA-256 of the facts that the policies saw.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inputs: Option<B256>,
-    /// `kept` or `erased`, where there were facts.
+    /// `kept`, `sealed`, `changed` or `erased`, where there were facts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub facts: Option<&'static str>,
     /// The block that look-ups saw.

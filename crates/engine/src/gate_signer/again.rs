@@ -3,15 +3,18 @@
 
 use std::collections::BTreeMap;
 
+use alloy_primitives::Bytes;
+use sha2::{Digest, Sha256};
 use sluice_core::command::Demand;
 use sluice_core::decide::{Decision, Input, decide};
 use sluice_core::ids::Seq;
 use sluice_core::log::entry::{Body, ClaimDecided, Entry};
 use sluice_core::state::State;
-use sluice_store::Store;
+use sluice_store::{KeptFacts, Store};
 use tokio::task::JoinSet;
 
 use crate::error::EngineError;
+use crate::facts::with_salt_of;
 use crate::verify::Verifier;
 use crate::verify::gates::Admitted;
 
@@ -64,22 +67,56 @@ impl Again {
         }
         // Everything that was there by then: an attestation that the entry passes over may forbid the payment.
         let until = Admitted::Until(entry.recorded_at);
+        let kept = self.kept(entry, claim).await?;
         let whole = self.verifier.as_of(entry.recorded_at, until).verify(&accepted).await?;
+        let whole = compared_with(whole, kept.as_deref());
         if rests_on(&whole, claim) || !permits(&whole) {
             return Ok(Ok(whole));
         }
         // It is permitted, but not by what the entry names: something arrived between its verification and its position.
         // What it names must permit it, too.
         let named = Admitted::Named(claim.evidence.attestations.clone().into());
-        Ok(Ok(self.verifier.as_of(entry.recorded_at, named).verify(&accepted).await?))
+        let narrow = self.verifier.as_of(entry.recorded_at, named).verify(&accepted).await?;
+        Ok(Ok(compared_with(narrow, kept.as_deref())))
     }
+
+    /// The facts as the leader kept them, if they are what the entry names. Where they were erased meanwhile there is
+    /// nothing to compare, and what was attested stands by the attestations' ids.
+    async fn kept(&self, entry: &Entry, claim: &ClaimDecided) -> Result<Option<Vec<u8>>, EngineError> {
+        let kept = match self.store.facts_of(entry.stream, entry.seq).await? {
+            Some(KeptFacts::Open(bytes)) => bytes,
+            // What was changed is compared, and found to differ.
+            Some(KeptFacts::Broken) => Vec::new(),
+            Some(KeptFacts::Sealed) | None => return Ok(None),
+        };
+        let named = Sha256::digest(&kept).as_slice() == claim.evidence.inputs.as_slice();
+        // Facts that are not those named are compared, and found to differ.
+        Ok(Some(if named { kept } else { Vec::new() }))
+    }
+}
+
+/// Own findings with their facts behind the salt of the kept ones, so that equal facts have equal hashes; without facts
+/// where there are none to compare with.
+fn compared_with(mut own: Input, kept: Option<&[u8]>) -> Input {
+    let Input::Claim(verified) = &mut own else { return own };
+    let gate = match &mut verified.verdict {
+        Ok(verdict) => verdict.gate.as_mut(),
+        Err(fault) => fault.gate.as_mut(),
+    };
+    let Some(gate) = gate else { return own };
+    match kept {
+        Some(kept) => gate.facts = with_salt_of(&gate.facts, kept).unwrap_or(gate.facts.clone()),
+        None => gate.facts = Bytes::new(),
+    }
+    own
 }
 
 /// Whether own verification rests on the same attestations and facts as the entry.
 fn rests_on(input: &Input, claim: &ClaimDecided) -> bool {
     let Input::Claim(verified) = input else { return false };
     verified.verdict.as_ref().ok().and_then(|verdict| verdict.gate.as_ref()).is_some_and(|gate| {
-        gate.attestations == claim.evidence.attestations && gate.inputs() == claim.evidence.inputs
+        let same = gate.facts.is_empty() || gate.inputs() == claim.evidence.inputs;
+        gate.attestations == claim.evidence.attestations && same
     })
 }
 
@@ -102,6 +139,9 @@ pub(super) fn decides(
         Body::ClaimDecided(mut own) => {
             // Look-ups were made again, on a later block.
             own.evidence.looked_at = claim.evidence.looked_at;
+            if input.facts().is_some_and(|(facts, _)| facts.is_empty()) {
+                own.evidence.inputs = claim.evidence.inputs;
+            }
             if own == *claim {
                 return Ok(());
             }

@@ -24,6 +24,7 @@ use super::Verifier;
 use super::attested::{Answered, Asker};
 use super::mandates::Mandates;
 use crate::error::EngineError;
+use crate::facts::salted;
 
 /// Gates kept ready to be asked; a stream has fewer.
 const GATES_KEPT_MAX: usize = 1_024;
@@ -188,14 +189,14 @@ impl Verifier {
         let said = evaluate(&rules, &facts);
         let policies = said.policies();
         let Some(code) = code_of(&said, found.refused) else {
-            let verdict = known.verdict(policies, found.ids, bytes.into());
+            let verdict = known.verdict(policies, found.ids, salted(&bytes));
             let (valid_until, looked_at) = answer;
             return Ok(Ok(Answer { verdict, valid_until, looked_at }));
         };
         let Some(refusal) = said.refusal else { return Ok(Err(Code::PolicyError.into())) };
         let (blind, ids) = (rand::random(), found.ids.clone());
         let kept = RefusedClaim::new(blind, facts, policies.clone(), ids, refusal);
-        refused(code, known.verdict(policies, found.ids, kept.encode().into()))
+        refused(code, known.verdict(policies, found.ids, salted(&kept.encode())))
     }
 
     /// The newest attestation that passes, for each name the gate gives.

@@ -6,19 +6,21 @@ use std::time::Duration;
 
 use alloy_primitives::{Address, B256, Bytes};
 use sluice_core::command::{Action, RoundMode, RulesTerms};
-use sluice_core::decide::{ClaimFault, GateVerdict, Input, VerifiedClaim};
+use sluice_core::decide::{About, ClaimFault, GateVerdict, Input, VerifiedClaim};
 use sluice_core::ids::{ContractRef, DemandId, Seq, StreamId};
 use sluice_core::log::entry::{Body, ChainEvent, Entry};
 use sluice_core::log::merkle::{Frontier, leaf_hash};
 use sluice_core::log::note::{LogKey, LogVerifier, Origin, TreeHead};
 use sluice_core::refusal::Code;
+use sluice_core::sequencer::Facts;
 use sluice_core::state::State;
 use sluice_embedded::testing::TestDatabase;
 use sluice_engine::evidence::LogSource;
+use sluice_engine::facts::salted;
 use sluice_gate::rules::{
     AttestationFacts, ClaimFacts, Compiled, PolicySource, RefusedClaim, RuleSet, Sources, Value, evaluate,
 };
-use sluice_store::{Append, LeaderSession, LogRow, Options, Store};
+use sluice_store::{Append, LeaderSession, LogRow, Options, SealKey, Store};
 use sqlx::{Connection, PgConnection};
 
 use crate::institutions::{gate, institution, signer};
@@ -117,13 +119,14 @@ impl Story {
                 RefusedClaim::new([7; 32], facts, policies.clone(), vec![uid(index)], refusal).encode()
             }
         };
+        let bytes = salted(&kept);
         let verdict = GateVerdict {
             gate: 1,
             rule_sets: vec![self.rules],
             policies,
             attestations: vec![uid(index)],
             as_of: self.world.state().seq,
-            facts: Bytes::from(kept.clone()),
+            facts: bytes.clone(),
         };
         match said.refusal {
             None => claim.verdict.as_mut().unwrap().gate = Some(verdict),
@@ -132,7 +135,7 @@ impl Story {
                     Err(ClaimFault { code: Code::RuleRefused, gate: Some(verdict), person: None });
             }
         }
-        (claim, kept)
+        (claim, bytes.to_vec())
     }
 
     pub(crate) fn decide(&mut self, claim: VerifiedClaim, facts: Vec<u8>) -> Body {
@@ -174,6 +177,7 @@ impl Story {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         let database = TestDatabase::new(&root.join("migrations")).await.unwrap();
         let store = Store::connect(database.url(), Options { connections: 2 }).await.unwrap();
+        let store = store.with_seal_key(SealKey::new(&[0x5e; 32]));
         let mut session = LeaderSession::open(&store, STREAM).await.unwrap();
         session.take_epoch("a test", Duration::from_secs(600), 0).await.unwrap().unwrap();
         let row = |(entry, bytes): (&Entry, &Vec<u8>)| LogRow {
@@ -183,19 +187,25 @@ impl Story {
             intake: entry.body.intake(),
         };
         let rows = self.world.log.iter().zip(&self.world.encoded).map(row).collect();
-        session.append(&Append { first: 1, rows, ..Append::default() }).await.unwrap();
-        let mut raw = PgConnection::connect(database.url()).await.unwrap();
-        for (seq, body) in &self.facts {
-            sqlx::query("INSERT INTO fact (stream, seq, body) VALUES (1, $1, $2) ON CONFLICT DO NOTHING")
-                .bind(*seq as i64)
-                .bind(body)
-                .execute(&mut raw)
-                .await
-                .unwrap();
-        }
+        let kept = |(seq, body): (&Seq, &Vec<u8>)| Facts {
+            seq: *seq,
+            about: About::Recipient(about(&self.world.log[*seq as usize - 1])),
+            bytes: body.clone().into(),
+        };
+        let facts = self.facts.iter().map(kept).collect();
+        session.append(&Append { first: 1, rows, facts, ..Append::default() }).await.unwrap();
         let ground = Ground { database, store, last: self.world.log.len() as u64 };
         ground.checkpoint(&self.world.log, &self.world.encoded).await;
         ground
+    }
+}
+
+/// Who claimed.
+fn about(entry: &Entry) -> Address {
+    match &entry.body {
+        Body::ClaimDecided(claim) => claim.recipient,
+        Body::ClaimRefused(claim) => recipient(claim.entitlement.index),
+        other => panic!("{other:?}"),
     }
 }
 

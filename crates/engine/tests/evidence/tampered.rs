@@ -179,7 +179,13 @@ async fn changed_facts_and_forged_checkpoints_are_caught_and_erasure_is_not_a_ch
     ground.as_superuser("UPDATE fact SET body = body || '\\x00'").await;
     assert_eq!(caught(&ground).await, Place::at(seq + 1));
     let ground = story.stored().await;
-    ground.as_superuser("INSERT INTO fact (stream, seq, body) VALUES (1, 1, '\\x00')").await;
+    ground
+        .as_superuser(
+            "INSERT INTO fact (stream, seq, body) SELECT stream, 1, body FROM fact LIMIT 1;
+             INSERT INTO fact_key (stream, seq, about, seal_key, wrapped)
+             SELECT stream, 1, about, seal_key, wrapped FROM fact_key LIMIT 1",
+        )
+        .await;
     assert_eq!(caught(&ground).await, Place::at(1));
     // A checkpoint that the log's key did not sign, and one whose column says another State.
     let ground = story.stored().await;

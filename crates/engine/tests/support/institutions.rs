@@ -15,6 +15,7 @@ use sluice_core::ids::DemandId;
 use sluice_core::log::entry::{Body, Commanded, GateMask, GateSigned, Outcome as Done, WordMask};
 use sluice_core::refusal::Code;
 use sluice_core::signing::command_digest;
+use sluice_engine::facts::unsalted;
 use sluice_engine::follower::Outcome;
 use sluice_engine::node::Node;
 use sluice_gate::attestation::{
@@ -23,6 +24,7 @@ use sluice_gate::attestation::{
 };
 use sluice_gate::mandate::Mandate;
 use sluice_gate::rules::{KeptClaim, PolicySource, RuleSet, Sources};
+use sluice_store::KeptFacts;
 use uuid::Uuid;
 
 use super::{FAR, STREAM, World, account, decided, eventually};
@@ -324,6 +326,7 @@ pub fn done(outcome: &Outcome) -> &Commanded<Done> {
 
 /// What is kept beside an entry.
 pub async fn kept(node: &Node, seq: u64) -> KeptClaim {
-    let bytes = node.store().facts_of(STREAM, seq).await.expect("an answer").expect("the facts are kept");
-    KeptClaim::decode(&bytes).expect("facts")
+    let kept = node.store().facts_of(STREAM, seq).await.expect("an answer").expect("the facts are kept");
+    let KeptFacts::Open(bytes) = kept else { panic!("a node opens them") };
+    unsalted(&bytes).expect("facts")
 }

@@ -261,6 +261,7 @@ impl World {
             chains: BTreeMap::from([(31_337, settings)]),
             home: 31_337,
             log_secret: log_secret(sequencer),
+            seal_secret: SEAL_SECRET,
             sequencer: sequencer as u64 + 1,
         }
     }
@@ -363,6 +364,7 @@ impl World {
             token: self.token,
             decimals: 18,
             deployed_at: self.deployed_at,
+            visibility: Default::default(),
             jurisdiction: String::new(),
         }
     }
@@ -425,6 +427,9 @@ pub fn is_final(state: &State, campaign: CampaignId, id: EntitlementId) -> bool 
 pub fn tokens(n: u128) -> Amount {
     Amount::new(n * 10u128.pow(18)).expect("fits")
 }
+
+/// Opens what the nodes of a test seal.
+pub const SEAL_SECRET: [u8; 32] = [0x5e; 32];
 
 pub fn log_secret(sequencer: usize) -> [u8; 32] {
     keccak256(format!("log key {sequencer}")).0

@@ -11,10 +11,10 @@ use sluice_engine::sequencer::{Observations, Sequencer, Verified};
 use sluice_engine::settlement::{Accounts, LaneStatus, Settlement};
 use sluice_engine::snapshots::Snapshots;
 use sluice_engine::watcher::Watcher;
-use sluice_store::{LeaderSession, Options, Store};
+use sluice_store::{LeaderSession, Options, SealKey, Store};
 use tokio::sync::mpsc;
 
-use super::{STREAM, World, eventually, log_key};
+use super::{SEAL_SECRET, STREAM, World, eventually, log_key};
 
 pub struct Term {
     pub store: Store,
@@ -36,6 +36,7 @@ impl World {
     /// Takes the epoch after every node has stopped.
     pub async fn term(&self) -> Term {
         let store = Store::connect(self.database.url(), Options::default()).await.expect("the database");
+        let store = store.with_seal_key(SealKey::new(&SEAL_SECRET));
         store.migrate().await.expect("migrated");
         let node = store.register_node("a test").await.expect("a number");
         let session = tokio::sync::Mutex::new(LeaderSession::open(&store, STREAM).await.expect("a session"));

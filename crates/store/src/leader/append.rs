@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use sluice_core::ids::{Millis, Seq};
+use sluice_core::ids::{Millis, Seq, StreamId};
 use sluice_core::limits::PARTITION_ROWS;
 use sluice_core::log::merkle::Tile;
 use sluice_core::sequencer::Facts;
@@ -15,8 +15,10 @@ use super::{LeaderSession, Term};
 use crate::attempt::Attempt;
 use crate::columns::{from_bigint, to_bigint, to_integer, to_millis};
 use crate::error::{AppendError, Error, Result};
+use crate::fact::bound_to;
 use crate::limits::{APPEND_BYTES_MAX, APPEND_ROWS_MAX};
 use crate::log::LogRow;
+use crate::seal::{SealKey, Sealed};
 
 /// What one group adds to the log.
 #[derive(Clone, Debug, Default)]
@@ -32,7 +34,8 @@ pub struct Append {
     pub attempts: Vec<Attempt>,
     /// The Merkle tiles of level 1 and above that the group filled.
     pub tiles: Vec<Tile>,
-    /// What gates' policies saw of the group's claims, by position; each 1 to [`crate::FACT_BYTES_MAX`] bytes.
+    /// What gates' policies saw of the group's claims, by position; each 1 to [`crate::FACT_BYTES_MAX`] bytes. They are sealed
+    /// with the key of the store that opened this session.
     pub facts: Vec<Facts>,
 }
 
@@ -79,6 +82,11 @@ pub(super) const APPEND: &str = "
         SELECT $1, r.seq, r.body
         FROM tail, unnest($26::bigint[], $27::bytea[]) AS r(seq, body)
         WHERE tail.joins),
+    fact_keys AS (
+        INSERT INTO fact_key (stream, seq, about, seal_key, wrapped)
+        SELECT $1, r.seq, r.about, $30, r.wrapped
+        FROM tail, unnest($26::bigint[], $28::bytea[], $29::bytea[]) AS r(seq, about, wrapped)
+        WHERE tail.joins),
     renewed AS (
         UPDATE head SET lease_until = clock_millis() + $25 * interval '1 millisecond'
         FROM tail WHERE tail.joins AND head.stream = $1 AND head.epoch = $2 AND $25 IS NOT NULL)
@@ -95,7 +103,7 @@ impl LeaderSession {
         append.check_bounds()?;
         let renewal = Self::renewal_due(&term);
         let sent = Instant::now();
-        let rows = Rows::of(append)?;
+        let rows = Rows::of(append, self.stream, self.seal.as_deref())?;
         let query = rows.query(to_integer("stream", self.stream.0)?, &term, renewal)?;
         let answer: Vec<(bool, i64)> =
             self.send("append to the log", query).await.map_err(AppendError::of)?;
@@ -140,6 +148,19 @@ impl Append {
     }
 }
 
+/// Facts, each under a key of its own.
+fn sealed(facts: &[Facts], stream: StreamId, seal: Option<&SealKey>) -> Result<Vec<Sealed>> {
+    if facts.is_empty() {
+        return Ok(Vec::new());
+    }
+    let key = seal.ok_or(Error::NoSealKey { what: "facts beside the log" })?;
+    let one = |facts: &Facts| {
+        let row = bound_to(stream, facts.seq, facts.about.as_bytes());
+        key.seal(&row, &facts.bytes)
+    };
+    Ok(facts.iter().map(one).collect())
+}
+
 /// An append as arrays, one per column.
 struct Rows<'a> {
     append: &'a Append,
@@ -151,6 +172,8 @@ struct Rows<'a> {
     tile_numbers: Vec<i64>,
     tile_hashes: Vec<Vec<u8>>,
     fact_positions: Vec<i64>,
+    facts: Vec<Sealed>,
+    seal_key: Option<[u8; 8]>,
 }
 
 #[derive(Default)]
@@ -162,7 +185,7 @@ struct AttemptNumbers {
 }
 
 impl<'a> Rows<'a> {
-    fn of(append: &'a Append) -> Result<Self> {
+    fn of(append: &'a Append, stream: StreamId, seal: Option<&SealKey>) -> Result<Self> {
         let intake = |row: &LogRow| row.intake;
         let mut attempts = AttemptNumbers::default();
         for attempt in &append.attempts {
@@ -193,6 +216,8 @@ impl<'a> Rows<'a> {
                 .iter()
                 .map(|facts| to_bigint("position", facts.seq))
                 .collect::<Result<_>>()?,
+            facts: sealed(&append.facts, stream, seal)?,
+            seal_key: seal.map(SealKey::name),
         })
     }
 
@@ -232,6 +257,9 @@ impl<'a> Rows<'a> {
             .bind(self.tile_hashes.iter().map(Vec::as_slice).collect::<Vec<_>>())
             .bind(lease)
             .bind(&self.fact_positions)
-            .bind(self.append.facts.iter().map(|facts| facts.bytes.as_ref()).collect::<Vec<_>>()))
+            .bind(self.facts.iter().map(|facts| facts.body.as_slice()).collect::<Vec<_>>())
+            .bind(self.append.facts.iter().map(|facts| facts.about.as_bytes()).collect::<Vec<_>>())
+            .bind(self.facts.iter().map(|facts| facts.wrapped.as_slice()).collect::<Vec<_>>())
+            .bind(self.seal_key.as_ref().map(<[u8; 8]>::as_slice)))
     }
 }

@@ -4,9 +4,8 @@ use alloy_primitives::{Address, B256};
 use sluice_core::ids::{IntakeKey, StreamId};
 use sluice_core::log::entry::{Body, Due, Entry};
 use sluice_core::log::merkle::{Frontier, Tile, TileId, leaf_hash};
-use sluice_core::sequencer::Facts;
 use sluice_core::state::funds::{Account, Posting};
-use sluice_store::{APPEND_ROWS_MAX, Append, AppendError, Attempt, Class, Error, FACT_BYTES_MAX, LogRow};
+use sluice_store::{APPEND_ROWS_MAX, Append, AppendError, Attempt, Class, Error, LogRow};
 use sqlx::AssertSqlSafe;
 
 use crate::support::{LONG, STREAM, campaign, database, group, log_row};
@@ -257,36 +256,4 @@ async fn a_log_over_several_groups_verifies_against_its_tiles() {
         again.extend_with_paths(&db.store.leaf_hashes(STREAM, from, from + 4_000).await.unwrap());
     }
     assert_eq!(again.root(), frontier.root());
-}
-
-#[tokio::test]
-async fn facts_are_written_with_their_entries_and_erased_without_them() {
-    let db = database().await;
-    let (mut session, _) = db.leader("leader", LONG).await;
-    let facts = |seq, bytes: &[u8]| Facts { seq, bytes: bytes.to_vec().into() };
-    let largest = vec![7; FACT_BYTES_MAX];
-    let kept = vec![facts(1, b"born in 1990"), facts(3, &largest)];
-    session.append(&Append { facts: kept, ..group("x", 1, 3) }).await.unwrap();
-    assert_eq!(db.store.facts_of(STREAM, 1).await.unwrap().as_deref(), Some(&b"born in 1990"[..]));
-    assert_eq!(db.store.facts_of(STREAM, 2).await.unwrap(), None);
-    assert_eq!(db.store.facts_of(STREAM, 3).await.unwrap(), Some(largest));
-    assert_eq!(db.store.facts_of(StreamId(1), 1).await.unwrap(), None);
-
-    for bad in [vec![facts(4, b"")], vec![facts(4, &vec![7; FACT_BYTES_MAX + 1])], vec![facts(4, b"a"); 2]] {
-        let error = session.append(&Append { facts: bad, ..group("x", 4, 1) }).await.unwrap_err();
-        assert!(!matches!(error, AppendError::Unknown { .. }), "{error}");
-        assert_eq!(db.store.head(STREAM).await.unwrap().unwrap().seq, 3, "the entry went with its facts");
-    }
-    assert!(matches!(
-        session.append(&Append { facts: vec![facts(9, b"a")], ..group("x", 9, 1) }).await,
-        Err(AppendError::Gap { .. })
-    ));
-    assert_eq!(db.store.facts_of(STREAM, 9).await.unwrap(), None, "nor are there facts without their entry");
-
-    let mut raw = db.raw().await;
-    assert!(sqlx::query("UPDATE fact SET body = 'x'").execute(&mut raw).await.is_err(), "facts never change");
-    assert!(db.store.erase_facts(STREAM, 1).await.unwrap());
-    assert!(!db.store.erase_facts(STREAM, 1).await.unwrap());
-    assert_eq!(db.store.facts_of(STREAM, 1).await.unwrap(), None);
-    assert_eq!(db.store.read_log(STREAM, 0, 10).await.unwrap().len(), 3, "the log stands");
 }

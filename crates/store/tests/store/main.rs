@@ -10,4 +10,5 @@ mod notices;
 mod proxy;
 mod records;
 mod schema;
+mod sealed;
 mod support;

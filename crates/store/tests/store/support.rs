@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 use sluice_core::ids::{CampaignId, DemandId, Seq, StreamId};
 use sluice_core::log::merkle::leaf_hash;
 use sluice_embedded::testing::TestDatabase;
-use sluice_store::{Append, LeaderSession, LogRow, NewIntake, Options, Store, Taken};
+use sluice_store::{Append, LeaderSession, LogRow, NewIntake, Options, SealKey, Store, Taken};
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
 pub(crate) const STREAM: StreamId = StreamId(0);
+pub(crate) const SEAL_SECRET: [u8; 32] = [0x5e; 32];
 /// Long enough that no test outlives it by accident.
 pub(crate) const LONG: Duration = Duration::from_secs(600);
 /// Lapses before anybody can ask.
@@ -25,6 +26,7 @@ pub(crate) async fn database() -> Db {
     let migrations = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations"));
     let database = TestDatabase::new(migrations).await.expect("the tests' PostgreSQL starts");
     let store = Store::connect(database.url(), Options { connections: 4 }).await.unwrap();
+    let store = store.with_seal_key(SealKey::new(&SEAL_SECRET));
     Db { database, store }
 }
 

@@ -115,6 +115,7 @@ fn a_campaign_keeps_its_lane_until_none_of_its_attempts_is_unfinal() {
         token: Address::ZERO,
         decimals: 18,
         deployed_at: 0,
+        visibility: Default::default(),
         jurisdiction: String::new(),
     };
     let mut known = crate::state::campaign::Campaign::new(terms, 1);

@@ -13,7 +13,8 @@ use sluice_gate::rules::KeptClaim;
 
 use super::find::{Found, decode};
 use super::{DelegationShown, MandateShown, RulesShown, Step, Trace, Traced, Who};
-use crate::evidence::{EvidenceError, LogSource, Page};
+use crate::evidence::{EvidenceError, Kept, LogSource, Page};
+use crate::facts::unsalted;
 
 pub(super) async fn tell(source: &LogSource, found: &Found) -> Result<Trace, EvidenceError> {
     let mut story = Story::new(found);
@@ -170,7 +171,7 @@ impl<'a> Story<'a> {
         self.steps.extend(step);
     }
 
-    fn decided(&mut self, entry: &Entry, c: &ClaimDecided, kept: Option<&Vec<u8>>) -> Step {
+    fn decided(&mut self, entry: &Entry, c: &ClaimDecided, kept: Option<&Kept>) -> Step {
         if let Some(traced) = self.traced.get_mut(&c.entitlement) {
             (traced.recipient, traced.amount) = (Some(c.recipient), Some(c.amount));
         }
@@ -353,13 +354,21 @@ impl<'a> Story<'a> {
     }
 
     /// A claim's step with what it rested on.
-    fn rested(&mut self, told: Step, evidence: &Evidence, kept: Option<&Vec<u8>>) -> Step {
+    fn rested(&mut self, told: Step, evidence: &Evidence, kept: Option<&Kept>) -> Step {
         // Of a refusal the entry itself tells no more than the claimant may know.
         let (mut policies, mut attestations, mut cause) =
             (evidence.policies.clone(), evidence.attestations.clone(), None);
-        if let Some(KeptClaim::Refused(refused)) = kept.and_then(|bytes| KeptClaim::decode(bytes).ok()) {
+        if let Some(Kept::Open(bytes)) = kept
+            && let Ok(KeptClaim::Refused(refused)) = unsalted(bytes)
+        {
             (policies, attestations, cause) = (refused.policies, refused.attestations, Some(refused.cause));
         }
+        let kept = match kept {
+            Some(Kept::Open(_)) => "kept",
+            Some(Kept::Sealed) => "sealed",
+            Some(Kept::Broken) => "changed",
+            None => "erased",
+        };
         // Only what the entry names: whether an attestation behind a refusal was revoked is no step for everybody.
         self.attestations.extend(&evidence.attestations);
         let person = (!evidence.person.is_zero()).then_some(evidence.person);
@@ -373,7 +382,7 @@ impl<'a> Story<'a> {
             cause,
             person,
             inputs,
-            facts: inputs.map(|_| if kept.is_some() { "kept" } else { "erased" }),
+            facts: inputs.map(|_| kept),
             looked_at: evidence.looked_at,
             ..told
         }

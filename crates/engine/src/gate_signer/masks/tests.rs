@@ -27,6 +27,7 @@ fn state() -> State {
         token: Address::repeat_byte(3),
         decimals: 18,
         deployed_at: 1,
+        visibility: Default::default(),
         jurisdiction: String::new(),
     };
     let mut campaign = Campaign::new(terms, 1);

@@ -1,0 +1,206 @@
+//! What is personal: unreadable in the database, gone with its key, and nothing of the log with it.
+
+use alloy_primitives::{Address, B256};
+use sluice_core::decide::About;
+use sluice_core::ids::{Seq, StreamId};
+use sluice_core::sequencer::Facts;
+use sluice_store::{
+    Append, AppendError, Class, Error, FACT_BYTES_MAX, KeptFacts, LeaderSession, NewAttestation, Options,
+    SealKey, Store,
+};
+
+use crate::support::{Db, LONG, SEAL_SECRET, STREAM, database, group};
+
+const ANNA: About = About::Person(B256::repeat_byte(0xa1));
+const BRUNO: About = About::Recipient(Address::repeat_byte(0xb2));
+
+fn facts(seq: Seq, about: About, bytes: &[u8]) -> Facts {
+    Facts { seq, about, bytes: bytes.to_vec().into() }
+}
+
+fn open(text: &[u8]) -> Option<KeptFacts> {
+    Some(KeptFacts::Open(text.to_vec()))
+}
+
+fn attestation(n: u8, subjects: &[&[u8]], body: &[u8]) -> NewAttestation {
+    NewAttestation {
+        id: [n; 32],
+        uid: [n; 32],
+        issuer: [7; 20],
+        schema: [8; 32],
+        subjects: subjects.iter().map(|subject| subject.to_vec()).collect(),
+        body: body.to_vec(),
+    }
+}
+
+#[tokio::test]
+async fn facts_are_written_with_their_entries_and_erased_without_them() {
+    let db = database().await;
+    let (mut session, _) = db.leader("leader", LONG).await;
+    let largest = vec![7; FACT_BYTES_MAX];
+    let kept = vec![facts(1, ANNA, b"born in 1990"), facts(3, BRUNO, &largest)];
+    session.append(&Append { facts: kept, ..group("x", 1, 3) }).await.unwrap();
+    assert_eq!(db.store.facts_of(STREAM, 1).await.unwrap(), open(b"born in 1990"));
+    assert_eq!(db.store.facts_of(STREAM, 2).await.unwrap(), None);
+    assert_eq!(db.store.facts_of(STREAM, 3).await.unwrap(), open(&largest));
+    assert_eq!(db.store.facts_of(StreamId(1), 1).await.unwrap(), None);
+
+    let twice = vec![facts(4, ANNA, b"a"); 2];
+    for bad in [vec![facts(4, ANNA, b"")], vec![facts(4, ANNA, &vec![7; FACT_BYTES_MAX + 1])], twice] {
+        let error = session.append(&Append { facts: bad, ..group("x", 4, 1) }).await.unwrap_err();
+        assert!(!matches!(error, AppendError::Unknown { .. }), "{error}");
+        assert_eq!(db.store.head(STREAM).await.unwrap().unwrap().seq, 3, "the entry went with its facts");
+    }
+    assert!(matches!(
+        session.append(&Append { facts: vec![facts(9, ANNA, b"a")], ..group("x", 9, 1) }).await,
+        Err(AppendError::Gap { .. })
+    ));
+    assert_eq!(db.store.facts_of(STREAM, 9).await.unwrap(), None, "nor are there facts without their entry");
+
+    let mut raw = db.raw().await;
+    for (table, column) in
+        [("fact", "body"), ("fact_key", "wrapped"), ("attestation", "body"), ("attestation_key", "wrapped")]
+    {
+        for change in [format!("UPDATE {table} SET {column} = {column}"), format!("TRUNCATE {table} CASCADE")]
+        {
+            let error = sqlx::raw_sql(sqlx::AssertSqlSafe(change)).execute(&mut raw).await.unwrap_err();
+            assert!(error.to_string().contains("never changed"), "{table}: {error}");
+        }
+    }
+    assert!(db.store.erase_facts(STREAM, 1).await.unwrap());
+    assert!(!db.store.erase_facts(STREAM, 1).await.unwrap());
+    assert_eq!(db.store.facts_of(STREAM, 1).await.unwrap(), None);
+    assert_eq!(db.store.read_log(STREAM, 0, 10).await.unwrap().len(), 3, "the log stands");
+}
+
+#[tokio::test]
+async fn who_is_erased_is_erased_whole_and_alone_and_may_come_back() {
+    let db = database().await;
+    let (mut session, _) = db.leader("leader", LONG).await;
+    let kept = vec![facts(1, ANNA, b"one"), facts(2, BRUNO, b"two"), facts(3, ANNA, b"three")];
+    session.append(&Append { facts: kept, ..group("x", 1, 4) }).await.unwrap();
+    let of_anna = attestation(1, &[ANNA.as_bytes(), &[0xc3; 20]], b"anna lives here");
+    let of_bruno = attestation(2, &[BRUNO.as_bytes()], b"bruno lives there");
+    db.store.add_attestations(&[of_anna.clone(), of_bruno]).await.unwrap();
+    let about =
+        async |who: About| db.store.attestations_about(&[who.as_bytes().to_vec()], &[[8; 32]]).await.unwrap();
+    assert_eq!(about(ANNA).await[0].body, b"anna lives here");
+
+    let erased = db.store.erase(STREAM, ANNA, "asked for it on 2026-11-20").await.unwrap();
+    assert_eq!((erased.facts, erased.attestations, erased.seq), (2, 1, 4));
+    let left = db.store.facts_within(STREAM, 0, 4).await.unwrap();
+    assert_eq!(left, [(2, KeptFacts::Open(b"two".to_vec()))]);
+    assert_eq!(db.store.attestation([1; 32]).await.unwrap(), None);
+    assert_eq!((about(ANNA).await.len(), about(BRUNO).await.len()), (0, 1));
+    assert_eq!(db.store.read_log(STREAM, 0, 10).await.unwrap().len(), 4, "the log stands");
+    let mut raw = db.raw().await;
+    let ciphertexts: i64 = sqlx::query_scalar("SELECT count(*) FROM fact").fetch_one(&mut raw).await.unwrap();
+    assert_eq!(ciphertexts, 3, "what lies in every copy of the database opens no more");
+    assert!(sqlx::raw_sql("DELETE FROM erasure").execute(&mut raw).await.is_err(), "that it was done stands");
+    let again = db.store.erase(STREAM, ANNA, "once more").await.unwrap();
+    assert_eq!((again.facts, again.attestations), (0, 0));
+    assert!(
+        matches!(db.store.erase(STREAM, ANNA, "").await, Err(Error::Refused { .. })),
+        "a reason is given"
+    );
+
+    let back = vec![facts(5, ANNA, b"five")];
+    session.append(&Append { facts: back, ..group("x", 5, 1) }).await.unwrap();
+    assert_eq!(db.store.add_attestations(&[of_anna]).await.unwrap(), [[1; 32]], "it is new again");
+    assert_eq!(db.store.facts_of(STREAM, 5).await.unwrap(), open(b"five"));
+    assert_eq!(about(ANNA).await[0].body, b"anna lives here");
+}
+
+#[tokio::test]
+async fn another_node_reads_and_one_with_another_key_says_which_it_needs() {
+    let db = database().await;
+    let (mut session, _) = db.leader("leader", LONG).await;
+    let store = async || Store::connect(db.database.url(), Options { connections: 2 }).await.unwrap();
+    let (keyless, wrong) = (store().await, store().await.with_seal_key(SealKey::new(&[9; 32])));
+    wrong.check_seal_key(STREAM).await.expect("nothing is sealed yet");
+    assert!(matches!(keyless.check_seal_key(STREAM).await, Err(Error::NoSealKey { .. })));
+    session.append(&Append { facts: vec![facts(1, ANNA, b"one")], ..group("x", 1, 1) }).await.unwrap();
+    db.store.add_attestations(&[attestation(1, &[&[1; 20]], b"body")]).await.unwrap();
+
+    let other = store().await.with_seal_key(SealKey::new(&SEAL_SECRET));
+    other.check_seal_key(STREAM).await.unwrap();
+    assert_eq!(other.facts_of(STREAM, 1).await.unwrap(), open(b"one"));
+    assert_eq!(other.attestation([1; 32]).await.unwrap().unwrap().body, b"body");
+
+    assert_eq!(keyless.facts_of(STREAM, 1).await.unwrap(), Some(KeptFacts::Sealed));
+    assert!(matches!(keyless.attestation([1; 32]).await, Err(Error::NoSealKey { .. })));
+    let refused = keyless.add_attestations(&[attestation(2, &[], b"body")]).await;
+    assert!(matches!(refused, Err(Error::NoSealKey { .. })), "nothing personal is written in clear");
+    let names =
+        [&SEAL_SECRET, &[9; 32]].map(|secret| alloy_primitives::hex::encode(SealKey::new(secret).name()));
+    for error in [
+        wrong.check_seal_key(STREAM).await.unwrap_err(),
+        wrong.facts_of(STREAM, 1).await.unwrap_err(),
+        wrong.attestation([1; 32]).await.unwrap_err(),
+    ] {
+        let said = error.to_string();
+        assert!(names.iter().all(|name| said.contains(name)), "{said}");
+        assert_eq!(error.class(), Class::Final);
+    }
+    drop(session);
+    let mut session = LeaderSession::open(&keyless, STREAM).await.unwrap();
+    session.take_epoch("leader", LONG, 0).await.unwrap().unwrap();
+    let refused = session.append(&Append { facts: vec![facts(2, ANNA, b"two")], ..group("x", 2, 1) }).await;
+    assert!(refused.unwrap_err().to_string().contains("no seal key"));
+}
+
+/// A row moved to another position or person does not open.
+#[tokio::test]
+async fn a_row_that_was_moved_does_not_open() {
+    let db = database().await;
+    let (mut session, _) = db.leader("leader", LONG).await;
+    session.append(&Append { facts: vec![facts(1, ANNA, b"one")], ..group("x", 1, 2) }).await.unwrap();
+    let mut raw = db.raw().await;
+    let moved =
+        "SET session_replication_role = replica; UPDATE fact SET seq = 2; UPDATE fact_key SET seq = 2";
+    sqlx::raw_sql(moved).execute(&mut raw).await.unwrap();
+    assert_eq!(db.store.facts_of(STREAM, 2).await.unwrap(), Some(KeptFacts::Broken));
+    let renamed =
+        "UPDATE fact SET seq = 1; UPDATE fact_key SET seq = 1, about = decode(repeat('77', 20), 'hex')";
+    sqlx::raw_sql(renamed).execute(&mut raw).await.unwrap();
+    assert_eq!(db.store.facts_of(STREAM, 1).await.unwrap(), Some(KeptFacts::Broken));
+}
+
+/// Counts the files of tables and of the write-ahead log that hold some bytes.
+async fn files_with(db: &Db, since: &str, bytes: &[u8]) -> (i64, i64) {
+    let mut raw = db.raw().await;
+    sqlx::raw_sql("CHECKPOINT").execute(&mut raw).await.unwrap();
+    let tables = "SELECT count(*) FROM pg_class WHERE relkind IN ('r', 'i', 't') AND relnamespace <> 'pg_catalog'::regnamespace
+        AND position($1 IN pg_read_binary_file(pg_relation_filepath(oid))) > 0";
+    let wal = "SELECT count(*) FROM pg_ls_waldir()
+        WHERE name BETWEEN pg_walfile_name($2::pg_lsn) AND pg_walfile_name(pg_current_wal_lsn())
+          AND position($1 IN pg_read_binary_file('pg_wal/' || name)) > 0";
+    let tables = sqlx::query_scalar(tables).bind(bytes).fetch_one(&mut raw).await.unwrap();
+    let wal = sqlx::query_scalar(wal).bind(bytes).bind(since).fetch_one(&mut raw).await.unwrap();
+    (tables, wal)
+}
+
+#[tokio::test]
+async fn neither_tables_nor_the_write_ahead_log_hold_a_known_plaintext() {
+    let db = database().await;
+    let mut raw = db.raw().await;
+    let since: String =
+        sqlx::query_scalar("SELECT pg_current_wal_lsn()::text").fetch_one(&mut raw).await.unwrap();
+    let (mut session, _) = db.leader("leader", LONG).await;
+    let known = |what: &str| format!("{what} {} of {}", "resident", db.database.name()).into_bytes();
+    let (fact, body, control) = (known("fact"), known("attestation"), known("control"));
+    let kept = (1..=40).map(|seq| facts(seq, ANNA, &fact)).collect();
+    session.append(&Append { facts: kept, ..group("x", 1, 40) }).await.unwrap();
+    let many: Vec<_> = (0..40).map(|n| attestation(n, &[&[n; 20]], &body)).collect();
+    db.store.add_attestations(&many).await.unwrap();
+    // The search finds what is there.
+    sqlx::raw_sql("CREATE TABLE control (body bytea)").execute(&mut raw).await.unwrap();
+    for _ in 0..40 {
+        sqlx::query("INSERT INTO control VALUES ($1)").bind(&control).execute(&mut raw).await.unwrap();
+    }
+    let (tables, wal) = files_with(&db, &since, &control).await;
+    assert!(tables == 1 && wal >= 1, "{tables} tables and {wal} files of the write-ahead log");
+    assert_eq!(files_with(&db, &since, &fact).await, (0, 0));
+    assert_eq!(files_with(&db, &since, &body).await, (0, 0));
+    assert_eq!(db.store.facts_of(STREAM, 40).await.unwrap(), open(&fact));
+}
