@@ -101,6 +101,8 @@ pub struct Config {
     pub http: Http,
     /// Signs heads, receipts and tickets.
     pub log_key: KeyFile,
+    /// Seals what is personal in the database; the same on every node of the stream.
+    pub seal_key: KeyFile,
     /// The chains, by id.
     #[serde(deserialize_with = "by_chain_id")]
     pub chains: BTreeMap<ChainId, ChainSection>,
@@ -311,7 +313,7 @@ impl Config {
             urls.chain(keys.flat_map(KeyFile::paths))
         });
         let own = [&mut self.snapshots].into_iter().chain(&mut self.database.password_file);
-        for path in keys.chain(own).chain(self.log_key.paths()) {
+        for path in keys.chain(own).chain(self.log_key.paths()).chain(self.seal_key.paths()) {
             *path = folder.join(&*path);
         }
     }

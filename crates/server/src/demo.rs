@@ -274,7 +274,8 @@ impl Demo {
     ) -> anyhow::Result<Ready> {
         let (api, operator) = (&serving.api, &prepared.operator);
         tell("deploying and registering the Distributor, creating the campaign");
-        let (new, campaign) = stage(stages, "contracts", campaign(prepared, api)).await?;
+        let (new, campaign) =
+            stage(stages, "contracts", campaign(prepared, api, "demo", "Demonstration")).await?;
         tell("publishing the round, with 2 of 3 institutions");
         let round = stage(stages, "publish", async {
             let (snapshot, hash) = publish::store(file, &prepared.snapshots()).await?;
@@ -347,10 +348,15 @@ async fn serve(prepared: &Prepared) -> anyhow::Result<Serving> {
     Ok(Serving { node, api, stop, server })
 }
 
-/// A Distributor, registered, and its campaign.
-async fn campaign(prepared: &Prepared, api: &ApiClient) -> anyhow::Result<(create::NewCampaign, CampaignId)> {
+/// A Distributor, registered, and its campaign in this project.
+pub(crate) async fn campaign(
+    prepared: &Prepared,
+    api: &ApiClient,
+    project: &str,
+    name: &str,
+) -> anyhow::Result<(create::NewCampaign, CampaignId)> {
     let operator = &prepared.operator;
-    let (project, name) = (project_id("demo"), "Demonstration");
+    let project = project_id(project);
     let terms = sluice_chain::deploy::NewDistributor {
         token: prepared.token,
         charter: prepared.charter,
@@ -366,6 +372,7 @@ async fn campaign(prepared: &Prepared, api: &ApiClient) -> anyhow::Result<(creat
         name: name.to_owned(),
         distributor,
         deployed_at,
+        visibility: Default::default(),
         jurisdiction: String::new(),
     };
     let papers = create::papers(api, operator, &api.charter().await?, &new).await?;
@@ -374,7 +381,7 @@ async fn campaign(prepared: &Prepared, api: &ApiClient) -> anyhow::Result<(creat
 }
 
 /// Papers signed by as many institutions as it takes, and no more.
-fn signed(prepared: &Prepared, papers: Papers) -> anyhow::Result<Papers> {
+pub(crate) fn signed(prepared: &Prepared, papers: Papers) -> anyhow::Result<Papers> {
     let needed = usize::from(papers.needed);
     signed_by(papers, &prepared.authorities[..needed])
 }
@@ -442,7 +449,7 @@ fn tell(what: &str) {
 }
 
 /// Resolves on Ctrl-C or a request to end.
-async fn interrupted() {
+pub(crate) async fn interrupted() {
     use tokio::signal::unix::{SignalKind, signal};
     let Ok(mut term) = signal(SignalKind::terminate()) else { return std::future::pending().await };
     tokio::select! {

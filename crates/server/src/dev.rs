@@ -306,6 +306,7 @@ impl Prepared {
             chains: BTreeMap::from([(self.chain.id(), settings)]),
             home: self.chain.id(),
             log_secret: log_secret(),
+            seal_secret: seal_secret(),
             sequencer: u64::from(sequencer),
         })
     }
@@ -367,4 +368,9 @@ pub fn lane(sequencer: u32, number: u32) -> anyhow::Result<Account> {
 /// The key that signs the log's heads, receipts and tickets.
 pub fn log_secret() -> [u8; 32] {
     secret("log").0
+}
+
+/// Seals what is personal in these deployments' databases. Like all their keys it is derived and known to everybody.
+pub fn seal_secret() -> [u8; 32] {
+    keccak256("sluice dev seal key").0
 }

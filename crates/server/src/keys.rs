@@ -1,10 +1,10 @@
 //! Keys at rest: files that a password opens.
 //!
-//! Both kinds of key lie in Web3 Secret Storage (version 3: scrypt, AES-128-CTR, keccak MAC), which geth, foundry and
+//! All kinds of key lie in Web3 Secret Storage (version 3: scrypt, AES-128-CTR, keccak MAC), which geth, foundry and
 //! most wallets read and write. An **account** signs transactions and authorities' messages; its file may come from
 //! any of those programs. A **log key** (Ed25519) signs tree heads, receipts and tickets; whoever has it can promise
-//! in the operator's name, so it is encrypted like an account and not merely unreadable to others. Its file says that
-//! it is one, so that neither kind can be taken for the other.
+//! in the operator's name, so it is encrypted like an account and not merely unreadable to others. A **seal key** opens the
+//! personal data of a stream. Their files say what they are, so that no kind can be taken for another.
 
 use std::fmt;
 use std::fs::OpenOptions;
@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub mod bearer;
+pub mod split;
 
 /// A password shorter than this is refused: the file may be copied, and then only the password protects the key.
 const PASSWORD_CHARS_MIN: usize = 8;
@@ -79,6 +80,10 @@ pub enum Kind {
     Account,
     /// The Ed25519 key of a log.
     LogKey,
+    /// The key that nodes seal personal data with.
+    SealKey,
+    /// The key of a private list's proof pages.
+    ListKey,
 }
 
 impl fmt::Display for Kind {
@@ -86,6 +91,8 @@ impl fmt::Display for Kind {
         f.write_str(match self {
             Self::Account => "an account",
             Self::LogKey => "a log key",
+            Self::SealKey => "a seal key",
+            Self::ListKey => "a list key",
         })
     }
 }
@@ -161,6 +168,34 @@ pub fn write_log_key(path: &Path, password: &Password, seed: &[u8; 32]) -> Resul
     Ok(public)
 }
 
+/// Makes a seal key and writes its file, readable by its owner alone; returns the name that rows and errors call it by.
+///
+/// # Errors
+/// When the file exists or cannot be written.
+pub fn new_seal_key(path: &Path, password: &Password) -> Result<String, KeyError> {
+    let mut secret = [0; 32];
+    random(&mut secret)?;
+    write_seal_key(path, password, &secret)
+}
+
+/// Writes the file of a seal key that is known; returns its name.
+///
+/// # Errors
+/// When the file exists or cannot be written.
+pub fn write_seal_key(path: &Path, password: &Password, secret: &[u8; 32]) -> Result<String, KeyError> {
+    let name = seal_key_name(secret);
+    write(path, password, secret, |file| {
+        file.insert("sluice".into(), "seal-key".into());
+        file.insert("public".into(), name.clone().into());
+    })?;
+    Ok(name)
+}
+
+/// What rows and errors call a seal key.
+pub fn seal_key_name(secret: &[u8; 32]) -> String {
+    hex::encode(sluice_store::SealKey::new(secret).name())
+}
+
 /// Opens an account.
 ///
 /// # Errors
@@ -176,11 +211,51 @@ pub fn open_account(path: &Path, password: &Password) -> Result<PrivateKeySigner
 /// # Errors
 /// When the file is no log key's or the password is wrong.
 pub fn open_log_key(path: &Path, password: &Password) -> Result<[u8; 32], KeyError> {
-    let secret = open(path, password, Kind::LogKey)?;
+    open_32(path, password, Kind::LogKey)
+}
+
+fn open_32(path: &Path, password: &Password, wanted: Kind) -> Result<[u8; 32], KeyError> {
+    let secret = open(path, password, wanted)?;
     <[u8; 32]>::try_from(secret).map_err(|secret| KeyError::Malformed {
         path: path.to_owned(),
-        why: format!("a log key has 32 bytes, this one {}", secret.len()),
+        why: format!("{wanted} has 32 bytes, this one {}", secret.len()),
     })
+}
+
+/// Makes a list key and writes its file, readable by its owner alone.
+///
+/// # Errors
+/// When the file exists or cannot be written.
+pub fn new_list_key(path: &Path, password: &Password) -> Result<(), KeyError> {
+    let mut secret = [0; 32];
+    random(&mut secret)?;
+    write_list_key(path, password, &secret)
+}
+
+/// Writes the file of a list key that is known.
+///
+/// # Errors
+/// When the file exists or cannot be written.
+pub fn write_list_key(path: &Path, password: &Password, secret: &[u8; 32]) -> Result<(), KeyError> {
+    write(path, password, secret, |file| {
+        file.insert("sluice".into(), "list-key".into());
+    })
+}
+
+/// Opens a list key: 32 secret bytes.
+///
+/// # Errors
+/// When the file is no list key's or the password is wrong.
+pub fn open_list_key(path: &Path, password: &Password) -> Result<[u8; 32], KeyError> {
+    open_32(path, password, Kind::ListKey)
+}
+
+/// Opens a seal key: 32 secret bytes.
+///
+/// # Errors
+/// When the file is no seal key's or the password is wrong.
+pub fn open_seal_key(path: &Path, password: &Password) -> Result<[u8; 32], KeyError> {
+    open_32(path, password, Kind::SealKey)
 }
 
 /// The public half of a log key.
@@ -197,6 +272,8 @@ pub fn show(path: &Path) -> Result<Shown, KeyError> {
     let text = |name: &str| file.get(name).and_then(Value::as_str);
     Ok(match text("sluice") {
         Some("log-key") => Shown { kind: Kind::LogKey, public: text("public").map(str::to_owned) },
+        Some("list-key") => Shown { kind: Kind::ListKey, public: None },
+        Some("seal-key") => Shown { kind: Kind::SealKey, public: text("public").map(str::to_owned) },
         _ => Shown {
             kind: Kind::Account,
             public: text("address")

@@ -163,12 +163,14 @@ fn write_files(folder: &Path, prepared: &Prepared) -> PathBuf {
     dev::control(1).unwrap().write_keystore(folder, "control.json", PASSWORD).unwrap();
     dev::lane(1, 0).unwrap().write_keystore(folder, "lane.json", PASSWORD).unwrap();
     keys::write_log_key(&folder.join("log.json"), &password, &dev::log_secret()).unwrap();
+    keys::write_seal_key(&folder.join("seal.json"), &password, &dev::seal_secret()).unwrap();
     std::fs::write(folder.join("rpc"), &prepared.rpc).unwrap();
     let key = |file: &str| format!("file = \"{file}\"\npassword_file = \"password\"\n");
     let text = format!(
         "name = \"overruled\"\nstream = 0\nhome = {id}\nsequencer = 1\nsnapshots = \"snapshots\"\n\
          [database]\nurl = \"{database}\"\n\
          [log_key]\n{log}\
+         [seal_key]\n{seal}\
          [chains.{id}]\nrpc_files = [\"rpc\"]\ncharter = \"{charter}\"\nlook_every_ms = 50\n\
          requests_per_second = 100000\n\
          [chains.{id}.control]\n{control}\
@@ -177,6 +179,7 @@ fn write_files(folder: &Path, prepared: &Prepared) -> PathBuf {
         database = prepared.database_url,
         charter = prepared.charter,
         log = key("log.json"),
+        seal = key("seal.json"),
         control = key("control.json"),
         lane = key("lane.json"),
     );

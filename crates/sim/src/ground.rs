@@ -201,8 +201,14 @@ impl Servers {
         };
         let (distributor, deployed_at) =
             create2::deploy(operator, &terms, create::salt(project, &name)).await?;
-        let new =
-            create::NewCampaign { project, name, distributor, deployed_at, jurisdiction: String::new() };
+        let new = create::NewCampaign {
+            project,
+            name,
+            distributor,
+            deployed_at,
+            visibility: Default::default(),
+            jurisdiction: String::new(),
+        };
         let papers = create::papers(api, operator, &api.charter().await?, &new).await?;
         let campaign = create::create(api, operator, &self.signed(papers)?, &new).await?;
         let holders = (0..count).map(|i| Holder::new(number, i)).collect::<anyhow::Result<Vec<_>>>()?;

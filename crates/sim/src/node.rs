@@ -89,6 +89,7 @@ impl NodeArgs {
             chains: BTreeMap::from([(dev::CHAIN_ID, settings)]),
             home: dev::CHAIN_ID,
             log_secret: dev::log_secret(),
+            seal_secret: dev::seal_secret(),
             sequencer: u64::from(self.sequencer),
         })
     }

@@ -4,6 +4,8 @@
 //! Everything lies under the root's name, so pages never change: a store or a CDN may cache them for ever. The manifest
 //! is written last; where it exists, all pages do.
 
+pub mod private;
+
 use crate::file::Format;
 use crate::limits::{PAGE_ENTITLEMENTS, PAGES_IN_FLIGHT};
 use crate::proof::{DenseProof, ProofError};
@@ -45,8 +47,19 @@ pub struct Manifest {
     pub decimals: u8,
     /// Entitlements of a page; the last may have fewer. Page n is the object `pages/n.json`.
     pub page_entitlements: u64,
-    /// The first address of each page: a reader finds the page of an address by bisection.
+    /// The first address of each page: a reader finds the page of an address by bisection. Empty for a private list.
     pub first_addresses: Vec<Address>,
+    /// How pages are encrypted; left out where they are not. Page n of a private list is the object `pages/n.bin`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<Encryption>,
+}
+
+/// How the pages of a private list are encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Encryption {
+    /// A key for each object by HKDF-SHA256, then XChaCha20-Poly1305; see [`private`].
+    #[serde(rename = "hkdf-sha256+xchacha20-poly1305")]
+    HkdfSha256XChaCha20Poly1305,
 }
 
 /// Some consecutive entitlements with their proof.
@@ -134,6 +147,7 @@ impl Snapshot {
             decimals: self.decimals(),
             page_entitlements: PAGE_ENTITLEMENTS,
             first_addresses: self.all_words().iter().step_by(page).map(Word::recipient).collect(),
+            encryption: None,
         })
     }
 
@@ -157,16 +171,13 @@ pub async fn publish(
     let manifest = snapshot.manifest()?;
     let folder = prefix.clone().join(snapshot.root().to_string());
     let pages = manifest.first_addresses.len() as u64;
-    let write = |object: Path, bytes: Vec<u8>| async move {
-        store.put(&object, bytes.into()).await.map_err(|source| PublishError::Store { object, source })
-    };
     let pages_folder = folder.clone().join("pages");
     stream::iter(0..pages)
         .map(|number| {
             let object = pages_folder.clone().join(format!("{number}.json"));
             async move {
                 let page = serde_json::to_vec(&snapshot.page(number)?)?;
-                write(object, page).await
+                put(store, object, page).await
             }
         })
         .buffer_unordered(PAGES_IN_FLIGHT)
@@ -176,6 +187,11 @@ pub async fn publish(
         })
         .await?;
     let object = folder.join("manifest.json");
-    write(object.clone(), serde_json::to_vec(&manifest)?).await?;
+    put(store, object.clone(), serde_json::to_vec(&manifest)?).await?;
     Ok(object)
+}
+
+async fn put(store: &dyn ObjectStore, object: Path, bytes: Vec<u8>) -> Result<(), PublishError> {
+    let written = store.put(&object, bytes.into()).await;
+    written.map(|_| ()).map_err(|source| PublishError::Store { object, source })
 }

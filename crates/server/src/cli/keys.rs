@@ -1,12 +1,14 @@
 //! `sluice keys`: makes keys and says whose they are. No secret is ever printed but the operator key, once.
 
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use alloy_primitives::hex;
+use anyhow::Context;
 use clap::{Args, Subcommand};
 
-use crate::keys::{self, Kind, Password};
+use crate::keys::{self, Kind, Password, split};
 
 /// Make and show keys.
 #[derive(Debug, Args)]
@@ -20,6 +22,10 @@ enum What {
     /// Make a key; prints its public half.
     #[command(subcommand)]
     New(New),
+    /// Split a list key into N shares of which M give it back: one for each authority, for an exit.
+    Split(SplitArgs),
+    /// Put a list key together from its shares.
+    Join(JoinArgs),
     /// Print what a key file holds: kind and public half.
     Show {
         /// The key file.
@@ -30,12 +36,66 @@ enum What {
     },
 }
 
+#[derive(Debug, Args)]
+struct SplitArgs {
+    /// The list key's file.
+    file: PathBuf,
+    /// A file whose first line is its password.
+    #[arg(long, value_name = "FILE")]
+    password_file: PathBuf,
+    /// Shares that give the key together.
+    #[arg(long, value_name = "M")]
+    needed: u8,
+    /// Shares to make, one for each authority.
+    #[arg(long, value_name = "N")]
+    shares: u8,
+    /// An existing folder; the shares become `share-1.json` and so on, readable by their owner alone.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct JoinArgs {
+    /// Shares' files, as many as are needed.
+    #[arg(required = true)]
+    shares: Vec<PathBuf>,
+    #[command(flatten)]
+    at: At,
+}
+
+impl SplitArgs {
+    fn run(self) -> anyhow::Result<()> {
+        let secret = keys::open_list_key(&self.file, &Password::read(&self.password_file)?)?;
+        for (share, number) in split::split(&secret, self.needed, self.shares)?.iter().zip(1..) {
+            let path = self.out.join(format!("share-{number}.json"));
+            let mut open = std::fs::OpenOptions::new();
+            let file = open.write(true).create_new(true).mode(0o600).open(&path);
+            let file = file.with_context(|| format!("cannot create {}", path.display()))?;
+            serde_json::to_writer_pretty(file, share)?;
+            println!("{}", path.display());
+        }
+        Ok(())
+    }
+}
+
+impl JoinArgs {
+    fn run(self) -> anyhow::Result<()> {
+        let shares = self.shares.iter().map(|path| split::read(path)).collect::<Result<Vec<_>, _>>()?;
+        let password = Password::read(&self.at.password_file)?;
+        Ok(keys::write_list_key(&self.at.out, &password, &split::join(&shares)?)?)
+    }
+}
+
 #[derive(Debug, Subcommand)]
 enum New {
     /// An account: a lane, a sequencer's control key, an authority.
     Account(At),
     /// A log key (Ed25519): signs tree heads, receipts and tickets; to be registered in the Charter.
     Log(At),
+    /// A seal key: nodes seal personal data in the database with it; every node of a stream has the same.
+    Seal(At),
+    /// A list key: encrypts the proof pages of a campaign's private lists.
+    List(At),
     /// An operator key: printed once; its SHA-256 goes into the configuration.
     Operator,
 }
@@ -66,6 +126,12 @@ impl Keys {
             What::New(New::Log(at)) => {
                 println!("{}", keys::new_log_key(&at.out, &Password::read(&at.password_file)?)?);
             }
+            What::New(New::Seal(at)) => {
+                println!("{}", keys::new_seal_key(&at.out, &Password::read(&at.password_file)?)?);
+            }
+            What::New(New::List(at)) => keys::new_list_key(&at.out, &Password::read(&at.password_file)?)?,
+            What::Split(split) => split.run()?,
+            What::Join(join) => join.run()?,
             What::New(New::Operator) => {
                 let (secret, hash) = keys::bearer::new(keys::bearer::Purpose::Operator)?;
                 println!("key (keep it; it is shown only now): {secret}");
@@ -88,6 +154,13 @@ fn show(file: PathBuf, password_file: Option<PathBuf>) -> anyhow::Result<()> {
         }
         (Some(path), Kind::LogKey) => {
             keys::public_half(&keys::open_log_key(&file, &Password::read(&path)?)?).to_string()
+        }
+        (Some(path), Kind::ListKey) => {
+            keys::open_list_key(&file, &Password::read(&path)?)?;
+            "the password opens it".to_owned()
+        }
+        (Some(path), Kind::SealKey) => {
+            keys::seal_key_name(&keys::open_seal_key(&file, &Password::read(&path)?)?)
         }
     };
     println!("{}: {public}", shown.kind);

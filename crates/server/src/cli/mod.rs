@@ -15,6 +15,7 @@ pub mod brakes;
 pub mod campaign;
 pub mod claim;
 pub mod cycle;
+pub mod erase;
 pub mod evidence;
 pub mod gate;
 pub mod gate_signer;
@@ -29,6 +30,7 @@ pub mod reach;
 pub mod receipt;
 pub mod report;
 pub mod rules;
+pub mod scenario;
 pub mod serve;
 pub mod sign;
 pub mod snapshot;
@@ -51,6 +53,7 @@ enum Command {
     Serve(Box<serve::Serve>),
     GateSigner(gate_signer::GateSigner),
     Demo(Box<crate::demo::Demo>),
+    Scenario(scenario::Scenario),
     Campaign(Box<campaign::Campaign>),
     Claim(Box<claim::Claim>),
     Push(Box<push::Push>),
@@ -71,6 +74,7 @@ enum Command {
     Appeal(Box<appeal::Appeal>),
     Attestation(Box<attestation::Attestation>),
     Project(project::Project),
+    Erase(Box<erase::Erase>),
     Status(status::Status),
     /// Make and show keys: accounts, log keys, operator keys.
     Keys(keys::Keys),
@@ -91,17 +95,18 @@ impl Command {
             Self::Keys(_) | Self::Snapshot(_) | Self::Receipt(_) => "warn",
             Self::Log(_) | Self::Trace(_) | Self::Audit(_) | Self::Witness(_) => "warn",
             Self::Demo(_) | Self::Campaign(_) | Self::Sign(_) | Self::Claim(_) | Self::Push(_) => "warn",
-            Self::Void(_) | Self::Project(_) | Self::Status(_) => "warn",
+            Self::Void(_) | Self::Project(_) | Self::Status(_) | Self::Erase(_) => "warn",
             Self::Rules(_) | Self::Authority(_) | Self::Gate(_) | Self::Hold(_) => "warn",
             Self::Confirm(_) | Self::Renew(_) | Self::Release(_) | Self::Pause(_) => "warn",
             Self::Resume(_) | Self::Limit(_) | Self::Person(_) | Self::Appeal(_) => "warn",
-            Self::Attestation(_) | Self::Cycle(_) => "warn",
+            Self::Attestation(_) | Self::Cycle(_) | Self::Scenario(_) => "warn",
         }
     }
 
     fn run(self) -> anyhow::Result<ExitCode> {
         match self {
             Self::Demo(command) => command.run(),
+            Self::Scenario(command) => command.run(),
             Self::Campaign(command) => command.run(),
             Self::Claim(command) => command.run(),
             Self::Push(command) => command.run(),
@@ -122,6 +127,7 @@ impl Command {
             Self::Appeal(command) => command.run(),
             Self::Attestation(command) => command.run(),
             Self::Project(command) => command.run(),
+            Self::Erase(command) => command.run(),
             Self::Status(command) => command.run(),
             Self::Keys(command) => command.run(),
             Self::Snapshot(command) => command.run(),

@@ -10,6 +10,7 @@ use sluice_core::amount::Total;
 
 mod build;
 mod diff;
+mod disclose;
 mod export;
 mod inspect;
 mod progress;
@@ -38,8 +39,10 @@ enum Command {
     Diff(diff::Diff),
     /// Write a snapshot as OpenZeppelin's or Uniswap's JSON, or as CSV.
     Export(export::Export),
-    /// Write proof pages and their manifest to a folder or an object store.
+    /// Write proof pages and their manifest to a folder or an object store; with --list-key encrypted.
     Publish(publish::Publish),
+    /// Open the proof pages of a private list with its key, check them against the root, and write them as public ones.
+    Disclose(disclose::Disclose),
 }
 
 impl SnapshotArgs {
@@ -56,6 +59,7 @@ impl SnapshotArgs {
             Command::Diff(command) => command.run(),
             Command::Export(command) => command.run(),
             Command::Publish(command) => command.run(),
+            Command::Disclose(command) => command.run(),
         }
         .map(|()| ExitCode::SUCCESS)
     }

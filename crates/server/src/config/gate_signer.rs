@@ -33,6 +33,8 @@ pub struct Config {
     pub snapshots: PathBuf,
     /// Where Postgres is; the account needs to read and no more.
     pub database: Database,
+    /// Opens what nodes keep sealed; theirs.
+    pub seal_key: KeyFile,
     /// Its own part.
     pub gate_signer: Section,
     /// The chains, by id.
@@ -127,7 +129,7 @@ impl Config {
     fn resolve(&mut self, folder: &Path) {
         let urls = self.chains.values_mut().flat_map(|chain| chain.rpc_files.iter_mut());
         let own = [&mut self.snapshots].into_iter().chain(&mut self.database.password_file);
-        for path in urls.chain(own).chain(self.gate_signer.key.paths()) {
+        for path in urls.chain(own).chain(self.gate_signer.key.paths()).chain(self.seal_key.paths()) {
             *path = folder.join(&*path);
         }
     }
@@ -139,6 +141,7 @@ impl Config {
     pub async fn open(&self) -> anyhow::Result<GateSignerConfig> {
         let mut chains = BTreeMap::new();
         let key = self.gate_signer.key.open_account().context("gate_signer.key")?;
+        let seal_secret = self.seal_key.open_seal_key().context("seal_key")?;
         let database_url = self.database.open().context("database")?;
         for (id, section) in &self.chains {
             let ChainSection { rpc, rpc_files, charter, finality, requests_per_second } = section;
@@ -153,6 +156,7 @@ impl Config {
             home: self.home,
             key,
             interval: Duration::from_secs(self.gate_signer.interval_seconds),
+            seal_secret,
         })
     }
 }

@@ -25,6 +25,7 @@ use crate::keys::{self, Password};
 pub async fn open(config: &Config) -> anyhow::Result<NodeConfig> {
     let database_url = config.database.open().context("database")?;
     let log_secret = config.log_key.open_log_key().context("log_key")?;
+    let seal_secret = config.seal_key.open_seal_key().context("seal_key")?;
     let mut chains = BTreeMap::new();
     for (id, section) in &config.chains {
         chains.insert(*id, section.open(*id).await.with_context(|| format!("chains.{id}"))?);
@@ -37,6 +38,7 @@ pub async fn open(config: &Config) -> anyhow::Result<NodeConfig> {
         chains,
         home: config.home,
         log_secret,
+        seal_secret,
         sequencer: config.sequencer,
     })
 }
@@ -107,6 +109,10 @@ impl KeyFile {
 
     fn open_log_key(&self) -> anyhow::Result<[u8; 32]> {
         Ok(keys::open_log_key(&self.file, &Password::read(&self.password_file)?)?)
+    }
+
+    pub(super) fn open_seal_key(&self) -> anyhow::Result<[u8; 32]> {
+        Ok(keys::open_seal_key(&self.file, &Password::read(&self.password_file)?)?)
     }
 }
 

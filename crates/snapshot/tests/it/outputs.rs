@@ -8,6 +8,7 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use sluice_core::amount::Total;
 use sluice_snapshot::build::Duplicates;
 use sluice_snapshot::diff::{Change, DiffSummary, diff};
+use sluice_snapshot::pages::private::{DiscloseError, ListKey, disclose, publish_private};
 use sluice_snapshot::pages::{Manifest, Page, open_store, publish};
 use sluice_snapshot::{BuildOptions, Format, Snapshot};
 use std::convert::Infallible;
@@ -139,4 +140,52 @@ fn pages_go_to_a_folder() {
         assert!(named.join("manifest.json").is_file() && named.join("pages/2.json").is_file());
     }
     assert!(open_store("nowhere://bucket").is_err());
+}
+
+#[test]
+fn private_pages_tell_nothing_without_the_key_and_everything_with_it() {
+    let Built { snapshot, .. } = build_from(list(&Random(46).rows(2_500)), &base_units()).unwrap();
+    let (key, other) = (ListKey::new([7; 32]), ListKey::new([8; 32]));
+    let (store, prefix, opened) = (InMemory::new(), Path::from("private"), Path::from("opened"));
+    futures::executor::block_on(async {
+        let place = publish_private(&snapshot, &key, &store, &prefix, &|_, _| ()).await.unwrap();
+        let manifest: Manifest = read(&store, &place).await;
+        assert!(manifest.encryption.is_some() && manifest.first_addresses.is_empty());
+        assert_eq!((manifest.root, manifest.count), (snapshot.root(), 2_500));
+        let folder = prefix.clone().join(snapshot.root().to_string());
+        let page = async |n: u64| {
+            let object = folder.clone().join("pages").join(format!("{n}.bin"));
+            store.get(&object).await.unwrap().bytes().await.unwrap()
+        };
+        let sealed = page(1).await;
+        assert_eq!(key.open_page(&manifest, 1, &sealed).unwrap(), snapshot.page(1).unwrap());
+        assert!(key.open_page(&manifest, 2, &sealed).is_none(), "a page opens as itself alone");
+        assert!(other.open_page(&manifest, 1, &sealed).is_none());
+        // No address of the list stands in any object.
+        let objects =
+            store.list(None).map_ok(|object| object.location).try_collect::<Vec<_>>().await.unwrap();
+        assert_eq!(objects.len(), 5, "three pages, index, manifest");
+        for object in objects {
+            let text = store.get(&object).await.unwrap().bytes().await.unwrap();
+            let text = String::from_utf8_lossy(&text).to_lowercase();
+            for index in (0..2_500).step_by(97) {
+                let address = snapshot.entitlement(index).unwrap().recipient;
+                assert!(!text.contains(&format!("{address:x}")), "{object}");
+            }
+        }
+        publish_private(&snapshot, &key, &store, &prefix, &|_, _| ()).await.unwrap();
+        assert_eq!(page(1).await, sealed, "publishing again changes nothing");
+
+        let refused =
+            disclose((&store, &prefix), snapshot.root(), &other, (&store, &opened), &|_, _| ()).await;
+        assert!(matches!(refused, Err(DiscloseError::Sealed(_))), "{refused:?}");
+        let done =
+            disclose((&store, &prefix), snapshot.root(), &key, (&store, &opened), &|_, _| ()).await.unwrap();
+        check_pages(&store, &done, &snapshot).await;
+        // One page in another's place is named.
+        let place = folder.join("pages").join("0.bin");
+        store.put(&place, sealed.into()).await.unwrap();
+        let refused = disclose((&store, &prefix), snapshot.root(), &key, (&store, &opened), &|_, _| ()).await;
+        assert!(matches!(&refused, Err(DiscloseError::Sealed(at)) if *at == place), "{refused:?}");
+    });
 }

@@ -7,7 +7,7 @@ use alloy_primitives::{Address, B256, keccak256};
 use anyhow::ensure;
 use clap::Args;
 use sluice_chain::deploy::{NewDistributor, Operator};
-use sluice_core::command::{Action, CampaignTerms};
+use sluice_core::command::{Action, CampaignTerms, Visibility};
 use sluice_core::ids::{CampaignId, ContractRef, ProjectId};
 
 use super::create2;
@@ -54,6 +54,9 @@ pub struct Create {
     /// The block that Distributor was deployed in; found by itself where the node knows old states.
     #[arg(long, value_name = "BLOCK", requires = "distributor")]
     deployed_at: Option<u64>,
+    /// Keep its lists private: claimants look up their own by signature, offices by mandate; proof pages are encrypted.
+    #[arg(long)]
+    private: bool,
     /// The jurisdiction it belongs to, as mandates name it: DE, or DE-BE, which lies in DE.
     #[arg(long, value_name = "TAG", default_value = "", value_parser = crate::cli::reach::jurisdiction)]
     jurisdiction: String,
@@ -73,6 +76,8 @@ pub struct NewCampaign {
     pub distributor: Address,
     /// The block it was deployed in.
     pub deployed_at: u64,
+    /// Who may look its lists up.
+    pub visibility: Visibility,
     /// The jurisdiction it belongs to; empty for none.
     pub jurisdiction: String,
 }
@@ -88,8 +93,9 @@ impl Create {
         let operator = self.operator.connect(charter.chain_id).await?;
         let project = project_id(&self.project);
         let (distributor, deployed_at) = self.distributor(&operator, &charter, project).await?;
+        let visibility = if self.private { Visibility::Private } else { Visibility::Public };
         let (name, jurisdiction) = (self.name.clone(), self.jurisdiction.clone());
-        let new = NewCampaign { project, name, distributor, deployed_at, jurisdiction };
+        let new = NewCampaign { project, name, distributor, deployed_at, visibility, jurisdiction };
         let campaign = campaign_id(charter.chain_id, distributor);
         if !is_known(&api, distributor).await? {
             let draft = papers(&api, &operator, &charter, &new);
@@ -173,6 +179,7 @@ pub async fn papers(
         token: told.token,
         decimals: told.decimals,
         deployed_at: new.deployed_at,
+        visibility: new.visibility,
         jurisdiction: new.jurisdiction.clone(),
     };
     let registered = chain.is_registered(charter.address, new.distributor).await?;

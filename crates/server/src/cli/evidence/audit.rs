@@ -85,8 +85,8 @@ impl Audit {
             match self.json {
                 true => println!("{}", json!({ "tally": tally })),
                 false => println!(
-                    "{} equal, {} different, {} erased, {} by what is not in the log",
-                    tally.equal, tally.different, tally.erased, tally.outside
+                    "{} equal, {} different, {} erased, {} sealed, {} by what is not in the log",
+                    tally.equal, tally.different, tally.erased, tally.sealed, tally.outside
                 ),
             }
             Ok(if tally.different == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -98,6 +98,7 @@ fn again_words(claim: &Redecided) -> String {
     let again = match &claim.again {
         Again::Equal => "equal".to_owned(),
         Again::Different { what } => format!("DIFFERENT: {}", what.join("; ")),
+        Again::Sealed => format!("sealed: the facts {} are there, and take --seal-key", claim.inputs),
         Again::Erased => format!("erased: the facts {} are gone, their hash stands", claim.inputs),
         Again::Outside => "rests on the signature or the list, which are not in the log".to_owned(),
     };

@@ -9,7 +9,7 @@ use serde_json::json;
 use sluice_core::ids::StreamId;
 use sluice_engine::evidence::{LogSource, Verified, export::export_told, verify};
 
-use super::{PinArgs, open_store, watched};
+use super::{PinArgs, SealArgs, open_store, watched};
 use crate::cli::block_on;
 use crate::cli::progress::Steps;
 use crate::cli::reach::answer;
@@ -38,9 +38,11 @@ struct Export {
     /// Which log.
     #[arg(long, default_value_t = 0)]
     stream: u32,
-    /// The file. It holds what the log holds, and personal data where facts are kept.
+    /// The file. It holds what the log holds; with --seal-key also the facts, which are personal data.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    #[command(flatten)]
+    seal: SealArgs,
     /// Print one line of JSON.
     #[arg(long)]
     json: bool,
@@ -81,7 +83,7 @@ impl Log {
 
 impl Export {
     async fn run(self) -> anyhow::Result<ExitCode> {
-        let store = open_store(&self.database_url).await?;
+        let store = self.seal.on(open_store(&self.database_url).await?)?;
         let steps = Steps::new("entries exported", None);
         let done = export_told(&store, StreamId(self.stream), &self.out, |seq| steps.at(seq)).await;
         steps.done();
@@ -133,6 +135,6 @@ fn lines(verified: &Verified) -> Vec<(&'static str, String)> {
         ("state", verified.state_hash.to_string()),
         ("checkpoints", format!("{}, covering {} entries", verified.checkpoints, verified.covered)),
         ("not signed yet", format!("{uncovered} entries")),
-        ("facts", format!("{} kept, {} erased", verified.facts, verified.erased)),
+        ("facts", format!("{} kept, {} sealed, {} erased", verified.facts, verified.sealed, verified.erased)),
     ]
 }

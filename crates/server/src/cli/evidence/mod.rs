@@ -14,9 +14,10 @@ use sluice_chain::{At, Chain, ChainConfig};
 use sluice_core::ids::{ContractRef, StreamId};
 use sluice_core::log::note::{LogVerifier, Origin};
 use sluice_engine::evidence::LogSource;
-use sluice_store::Store;
+use sluice_store::{SealKey, Store};
 
 use super::progress::Steps;
+use crate::keys::{Password, open_seal_key};
 
 /// Which log: a database, or a file that `sluice log export` wrote.
 #[derive(Clone, Debug, Args)]
@@ -30,6 +31,28 @@ pub struct SourceArgs {
     /// Which log of the database.
     #[arg(long, default_value_t = 0)]
     stream: u32,
+    #[command(flatten)]
+    seal: SealArgs,
+}
+
+/// What opens the facts that lie sealed in a database.
+#[derive(Clone, Debug, Args)]
+pub struct SealArgs {
+    /// The nodes' seal key. Without it facts stay sealed: hashes are compared, and nothing personal is read.
+    #[arg(long, value_name = "FILE", requires = "seal_password_file")]
+    seal_key: Option<PathBuf>,
+    /// A file whose first line is its password.
+    #[arg(long, value_name = "FILE")]
+    seal_password_file: Option<PathBuf>,
+}
+
+impl SealArgs {
+    /// The database, with the key if one was named.
+    fn on(&self, store: Store) -> anyhow::Result<Store> {
+        let (Some(file), Some(password)) = (&self.seal_key, &self.seal_password_file) else { return Ok(store) };
+        let secret = open_seal_key(file, &Password::read(password)?).context("--seal-key")?;
+        Ok(store.with_seal_key(SealKey::new(&secret)))
+    }
 }
 
 impl SourceArgs {
@@ -38,7 +61,8 @@ impl SourceArgs {
         let source = match (&self.export, &self.database_url) {
             (Some(path), _) => LogSource::Export(path.clone()),
             (None, Some(url)) => {
-                LogSource::Database { store: open_store(url).await?, stream: StreamId(self.stream) }
+                let store = self.seal.on(open_store(url).await?)?;
+                LogSource::Database { store, stream: StreamId(self.stream) }
             }
             (None, None) => bail!("name the log: --export FILE or --database-url URL"),
         };

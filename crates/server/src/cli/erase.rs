@@ -1,0 +1,71 @@
+//! `sluice erase`: destroys the keys under which data about somebody lies.
+
+use std::process::ExitCode;
+
+use alloy_primitives::{Address, B256};
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::block_on;
+use super::reach::{NodeArgs, answer};
+
+/// Erase what is kept about somebody. The log stays, and proves the same; what the keys opened is gone in every copy.
+#[derive(Debug, Args)]
+pub struct Erase {
+    #[command(subcommand)]
+    whom: Whom,
+}
+
+#[derive(Debug, Subcommand)]
+enum Whom {
+    /// A person: what gates' policies saw of their claims, and attestations about them. Takes the operator's key (--api-key-file).
+    Person {
+        /// The registrar's id of the person.
+        person: B256,
+        #[command(flatten)]
+        how: How,
+    },
+    /// A recipient whom lists name without a person. Takes the operator's key (--api-key-file).
+    Recipient {
+        /// The address.
+        recipient: Address,
+        #[command(flatten)]
+        how: How,
+    },
+}
+
+#[derive(Debug, Args)]
+struct How {
+    /// Why, in a few words without personal data; it is kept.
+    #[arg(long)]
+    reason: String,
+    #[command(flatten)]
+    node: NodeArgs,
+    /// Print the result as one line of JSON, last.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Erase {
+    /// Does it.
+    ///
+    /// # Errors
+    /// When the node refuses, naming why.
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        let (whom, how) = match self.whom {
+            Whom::Person { person, how } => (json!({ "person": person, "reason": how.reason }), how),
+            Whom::Recipient { recipient, how } => {
+                (json!({ "recipient": recipient, "reason": how.reason }), how)
+            }
+        };
+        let erased = block_on(async { Ok(how.node.client()?.erase(&whom).await?) })?;
+        let count = |name: &str| erased[name].to_string();
+        let lines = [
+            ("facts", format!("{} keys destroyed", count("facts"))),
+            ("attestations", format!("{} deleted with their keys", count("attestations"))),
+            ("as of position", count("seq")),
+        ];
+        answer(how.json, &erased, &lines)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,75 @@
+//! Erasing what is kept about somebody. The operator does it, who runs the database and answers for what lies in it.
+
+use alloy_primitives::{Address, B256};
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use sluice_core::decide::About;
+use utoipa::ToSchema;
+
+use super::Api;
+use super::auth::Caller;
+use super::extract::Json;
+use super::problem::{self, Problem};
+
+/// Characters of a reason, as the schema has it.
+const REASON_CHARS_MAX: usize = 500;
+
+/// Whose data is to be erased, and why: a person's, or those of a recipient whom lists name without a person.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewErasure {
+    /// A person, by the registrar's id.
+    #[schema(value_type = Option<String>)]
+    person: Option<B256>,
+    /// A recipient. Exactly one of both is given.
+    #[schema(value_type = Option<String>)]
+    recipient: Option<Address>,
+    /// Why, in a few words without personal data; it is kept.
+    reason: String,
+}
+
+/// What was destroyed.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ErasureView {
+    /// Keys of facts that policies saw. The entries keep their hashes.
+    facts: u64,
+    /// Attestations about them.
+    attestations: u64,
+    /// The log's last position then. What is kept of later ones has new keys.
+    seq: u64,
+    /// When, milliseconds since 1970 on the database's clock.
+    at: u64,
+}
+
+/// Erase what is kept about somebody, by destroying its keys. Takes the operator's key. The log stays, and proves the same.
+#[utoipa::path(post, path = "/v1/erasures", operation_id = "erase", tag = "privacy", request_body = NewErasure, security(("key" = [])),
+    responses((status = 201, body = ErasureView), (status = 400, body = Problem), (status = 401, body = Problem)))]
+pub(crate) async fn erase(
+    State(api): State<Api>,
+    caller: Caller,
+    Json(new): Json<NewErasure>,
+) -> Result<(StatusCode, axum::Json<ErasureView>), Problem> {
+    caller.must_be_operator()?;
+    let malformed =
+        |field, detail: String| Problem::from(problem::MALFORMED_BODY).field(field).detail(detail);
+    let about = match (new.person, new.recipient) {
+        (Some(person), None) => About::Person(person),
+        (None, Some(recipient)) => About::Recipient(recipient),
+        _ => return Err(malformed("person", "name a person or a recipient, one of them".into())),
+    };
+    if !(1..=REASON_CHARS_MAX).contains(&new.reason.chars().count()) {
+        return Err(malformed("reason", format!("it has 1 to {REASON_CHARS_MAX} characters")));
+    }
+    let stream = api.node.follower().read(|log| log.stream);
+    let erased = api.node.store().erase(stream, about, &new.reason).await.map_err(super::from_store)?;
+    // Whom it was about stands in the database alone.
+    tracing::info!(facts = erased.facts, attestations = erased.attestations, seq = erased.seq, "erased");
+    let view = ErasureView {
+        facts: erased.facts,
+        attestations: erased.attestations,
+        seq: erased.seq,
+        at: erased.at,
+    };
+    Ok((StatusCode::CREATED, axum::Json(view)))
+}
