@@ -86,6 +86,7 @@ async fn live(seed: u64) {
     let told = told.into_inner().expect("no panic inside");
     audit::answers(&log, &told);
     let folded = audit::fold(&world, &snapshot, &log);
+    audit::changed_logs_are_seen(&world, &snapshot, &log);
     audit::chain(&world, &snapshot, &folded).await;
     let checkpoints = audit::checkpoints(&nodes[0], &log).await;
     let again = redecide::every_entry(&world, &nodes[0], &snapshot, &log).await;
@@ -93,7 +94,7 @@ async fn live(seed: u64) {
         "seed {seed}: {} entries, {} answers, {} paid, {checkpoints} checkpoints, {} decided again, {} not; {:?}",
         log.len(),
         told.len(),
-        folded.paid.len(),
+        folded.paid().len(),
         again.same,
         again.left,
         audit::kinds(&log),

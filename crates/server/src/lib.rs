@@ -9,4 +9,5 @@ pub mod demo;
 pub mod dev;
 pub mod http;
 pub mod keys;
+pub mod scenario;
 pub mod telemetry;
