@@ -1,12 +1,38 @@
 //! What a registry of the Ethereum Attestation Service says (eas-contracts, `EAS.sol`). Callers ask only registries that
 //! an allow-list names; a log's emitter is never believed.
 
-use alloy_primitives::{Address, B256, Bytes};
+use alloy_primitives::{Address, B256, Bytes, U256, hex};
+use alloy_sol_types::SolCall;
+use serde_json::json;
 use sluice_core::ids::BlockRef;
 
 use crate::bindings::IEAS;
 use crate::error::ChainError;
+use crate::limits::REVOCATIONS_ASKED_MAX;
 use crate::rpc::{At, Chain};
+
+/// Asks a registry many questions in one `eth_call`: run as creation code, it deploys nothing. Behind it stand the
+/// registry as one word and, for each question, issuer and uid as one word each; it returns one word for each, and reverts
+/// when the registry does not answer. In parts, the selector left out:
+///
+/// ```text
+/// 00  6020 6057 6060 39 6000            codecopy(0x60, 0x57, 32); i = 0
+/// 09  5b 63........ 60e0 1b 6000 52     mstore(0, getRevokeOffchain)
+/// 15  80 6006 1b 6077 01                at = i * 64 + 0x77
+/// 1c  80 38 14 604f 57                  if at == codesize goto 4f
+/// 22  6040 90 6004 39                   codecopy(4, at, 64)
+/// 28  6020 81 6005 1b 6080 01 6044 6000 6060 51 5a fa
+///                                       ok = staticcall(gas, mload(0x60), 0, 68, 0x80 + i * 32, 32)
+/// 3a  6020 3d 10 15 16 6048 57          if ok and returndatasize >= 32 goto 48
+/// 43  6000 6000 fd                      revert
+/// 48  5b 6001 01 6009 56                i = i + 1; goto 09
+/// 4f  5b 50 6005 1b 6080 f3             return(0x80, i * 32)
+/// ```
+const ASK_BEFORE_SELECTOR: &[u8] = &hex!("602060576060396000" "5b63");
+const ASK_AFTER_SELECTOR: &[u8] = &hex!(
+    "60e01b600052" "8060061b607701" "803814604f57" "604090600439" "60208160051b608001604460006060515afa"
+    "60203d10151660485760006000fd" "5b600101600956" "5b5060051b6080f3"
+);
 
 /// An attestation as the registry keeps it; one it does not know has a zero uid.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,25 +87,65 @@ impl Chain {
         Ok((found, block))
     }
 
-    /// When an issuer revoked an off-chain attestation, under any of these spellings of its uid; `None` while it stands.
-    /// With the block that was looked at.
+    /// When issuers revoked off-chain attestations, for each of these: its issuer and the spellings of its uid; `None`
+    /// while it stands. With the block that was looked at. One request for up to [`REVOCATIONS_ASKED_MAX`] spellings:
+    /// every claim before a gate asks, and a provider's requests are counted.
     ///
     /// # Errors
     /// No answer, or something that is no registry.
     pub async fn eas_revoked_offchain(
         &self,
         registry: Address,
-        issuer: Address,
-        uids: &[B256],
-    ) -> Result<(Option<u64>, BlockRef), ChainError> {
+        asked: &[(Address, Vec<B256>)],
+    ) -> Result<(Vec<Option<u64>>, BlockRef), ChainError> {
         let block = self.latest().await?;
-        for uid in uids {
-            let call = IEAS::getRevokeOffchainCall { revoker: issuer, data: *uid };
-            let at = self.view(registry, call, At::Block(block)).await?;
-            if at != 0 {
-                return Ok((Some(at), block));
-            }
+        let questions: Vec<(Address, B256)> =
+            asked.iter().flat_map(|(issuer, uids)| uids.iter().map(|uid| (*issuer, *uid))).collect();
+        let mut times = Vec::with_capacity(questions.len());
+        for portion in questions.chunks(REVOCATIONS_ASKED_MAX) {
+            times.extend(self.revocation_times(registry, portion, At::Block(block)).await?);
         }
-        Ok((None, block))
+        let mut times = times.into_iter();
+        let first = |uids: &[B256]| times.by_ref().take(uids.len()).fold(None, Option::or);
+        Ok((asked.iter().map(|(_, uids)| uids.as_slice()).map(first).collect(), block))
     }
+
+    /// The time of each revocation; `None` for what was not revoked.
+    async fn revocation_times(
+        &self,
+        registry: Address,
+        questions: &[(Address, B256)],
+        at: At,
+    ) -> Result<Vec<Option<u64>>, ChainError> {
+        let call = IEAS::getRevokeOffchainCall::SIGNATURE;
+        let tx = json!({ "data": Bytes::from(program(registry, questions)) });
+        let answer = match self.call(call, tx, at).await {
+            Err(ChainError::Reverted { .. }) if self.code(registry, at).await?.is_empty() => {
+                return Err(ChainError::NoCode(registry));
+            }
+            answer => answer?,
+        };
+        let (words, rest) = answer.as_chunks::<32>();
+        if words.len() != questions.len() || !rest.is_empty() {
+            let problem = format!("{} bytes for {} questions", answer.len(), questions.len());
+            return Err(ChainError::Malformed { what: call, problem });
+        }
+        let time = |word: &[u8; 32]| {
+            let time = u64::try_from(U256::from_be_bytes(*word));
+            time.map_err(|_| ChainError::Malformed { what: call, problem: "a time above 64 bits".to_owned() })
+        };
+        words.iter().map(|word| Ok(Some(time(word)?).filter(|time| *time != 0))).collect()
+    }
+}
+
+/// [`ASK_BEFORE_SELECTOR`] with its questions.
+fn program(registry: Address, questions: &[(Address, B256)]) -> Vec<u8> {
+    let selector = IEAS::getRevokeOffchainCall::SELECTOR;
+    let mut code =
+        [ASK_BEFORE_SELECTOR, &selector, ASK_AFTER_SELECTOR, registry.into_word().as_slice()].concat();
+    for (issuer, uid) in questions {
+        code.extend_from_slice(issuer.into_word().as_slice());
+        code.extend_from_slice(uid.as_slice());
+    }
+    code
 }

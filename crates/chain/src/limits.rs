@@ -19,6 +19,9 @@ pub const READ_ATTEMPTS: u32 = 4;
 pub const READ_RETRY_AFTER: Duration = Duration::from_millis(100);
 /// Reads of one batch under way at a time: enough to hide latency, few enough not to look like an attack.
 pub const READS_IN_FLIGHT: usize = 8;
+/// Uids that one request asks a registry about: 17 KB of creation code, where nodes take 48 (EIP-3860), and 8 KB of answer,
+/// where they take 24 (EIP-170).
+pub const REVOCATIONS_ASKED_MAX: usize = 256;
 /// `eth_getLogs` requests one read of events may take: twice the leaves of a bisected range of 500 blocks.
 pub const LOG_REQUESTS_MAX: u32 = 1_000;
 /// Logs one request may bring; more is treated as "range too large". 50 thousand logs are some 30 MB of JSON.

@@ -45,6 +45,9 @@ pub enum EngineError {
     /// The part that was to answer has stopped.
     #[error("the node is stopping")]
     Stopping,
+    /// A request that carried other questions too.
+    #[error(transparent)]
+    Together(std::sync::Arc<Self>),
     /// Something only a bug or a stolen key explains.
     #[error("incident: {0}")]
     Incident(String),
@@ -65,6 +68,7 @@ impl EngineError {
     /// What follows.
     pub fn class(&self) -> Class {
         match self {
+            Self::Together(error) => error.class(),
             Self::Fenced(_) | Self::Corrupt(_) | Self::Entry(_) | Self::Incident(_) => Class::Exit,
             Self::Append(error) if error.class() == sluice_store::Class::Bug => Class::Exit,
             Self::Store(error) if error.class() == sluice_store::Class::Bug => Class::Exit,

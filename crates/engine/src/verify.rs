@@ -34,7 +34,7 @@ use tokio::sync::Semaphore;
 use crate::clock::DatabaseClock;
 use crate::error::EngineError;
 use crate::follower::Follower;
-use crate::recover::signer_of;
+use crate::recover::Signers;
 use crate::snapshots::Snapshots;
 
 pub use shape::check_shape;
@@ -48,6 +48,7 @@ pub struct Verifier {
     chains: Arc<BTreeMap<ChainId, sluice_chain::Chain>>,
     clock: Arc<DatabaseClock>,
     lookups: Arc<Semaphore>,
+    signers: Arc<Signers>,
     gates: Arc<gates::Gates>,
     attested: Arc<attested::Attested>,
     admitted: gates::Admitted,
@@ -81,8 +82,8 @@ impl Verifier {
         clock: Arc<DatabaseClock>,
     ) -> Self {
         let lookups = Arc::new(Semaphore::new(LOOKUPS_MAX));
-        let (gates, attested, admitted) = Default::default();
-        Self { follower, snapshots, store, chains, clock, lookups, gates, attested, admitted }
+        let (signers, gates, attested, admitted) = Default::default();
+        Self { follower, snapshots, store, chains, clock, lookups, signers, gates, attested, admitted }
     }
 
     /// The same as of a time, with the attestations there were then: who verifies again asks as it was asked first.
@@ -184,7 +185,7 @@ impl Verifier {
             return Ok(ClaimCheck::Refused(Code::BadSignature));
         }
         let digest = claim_digest(claim, ground.distributor);
-        if signer_of(digest, &claim.signature) == Some(claim.recipient) {
+        if self.signers.signer_of(digest, &claim.signature) == Some(claim.recipient) {
             let valid_until = claim.deadline.saturating_mul(1_000);
             return Ok(ClaimCheck::Good(Box::new(ClaimVerdict {
                 signed_by: SignedBy::Key,

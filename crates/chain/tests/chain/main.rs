@@ -10,6 +10,7 @@ mod head;
 mod powers;
 mod proxy;
 mod reads;
+mod revocations;
 mod send;
 mod settle;
 mod share;

@@ -4,15 +4,18 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 
-use alloy_primitives::B256;
+use alloy_primitives::{Address, B256};
 use sluice_chain::{Chain, ChainError};
-use sluice_core::ids::{BlockRef, ChainId, Millis};
+use sluice_core::ids::{BlockRef, ChainId, ContractRef, Millis};
 use sluice_core::limits::{ATTESTATION_LOOKUPS_MAX, LOOKUP_VALID, LOOKUPS_MAX};
 use sluice_gate::attestation::{Answers, Need, Registry};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::error::EngineError;
+use crate::together::Together;
 
+/// Attestations whose revocation one request asks about; each has a few spellings of its uid.
+const REVOCATIONS_TOGETHER: usize = 128;
 /// Answers remembered; above it all are forgotten and looked up again as they are needed.
 const ANSWERS_KEPT_MAX: usize = 100_000;
 
@@ -23,7 +26,12 @@ pub(crate) struct Attested {
     known: Mutex<HashMap<B256, Answered>>,
     for_claims: Semaphore,
     for_intake: Semaphore,
+    /// Revocations that are asked about together, by registry. Allow-lists name the registries, so there are few.
+    revocations: Mutex<HashMap<ContractRef, Revocations>>,
 }
+
+/// Issuer and spellings of a uid; when it was revoked, and the block that was looked at.
+type Revocations = Together<(Address, Vec<B256>), (Option<u64>, BlockRef)>;
 
 /// For whom something is looked up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +63,7 @@ impl Default for Attested {
             known: Mutex::default(),
             for_claims: Semaphore::new(LOOKUPS_MAX),
             for_intake: Semaphore::new(ATTESTATION_LOOKUPS_MAX),
+            revocations: Mutex::default(),
         }
     }
 }
@@ -79,10 +88,14 @@ impl Attested {
         needs: &[Need],
         now: Millis,
     ) -> Result<Answered, EngineError> {
-        let _permit = self.permits(asker).acquire().await.map_err(|_| EngineError::Stopping)?;
         let mut answered = self.known(id, now);
+        // Look-ups are named only when nothing else is wrong: unless a contract is to be asked, its key signed.
+        if !needs.iter().any(|need| matches!(need, Need::Erc1271 { .. })) {
+            answered.answers.signature = Some(true);
+        }
         for need in needs {
-            answered.looked_at = answer(chains, need, &mut answered.answers).await?.or(answered.looked_at);
+            let looked_at = self.answer(asker, chains, need, &mut answered.answers).await?;
+            answered.looked_at = looked_at.or(answered.looked_at);
         }
         let valid = u64::try_from(LOOKUP_VALID.as_millis()).expect("minutes");
         let until = now.saturating_add(valid);
@@ -99,12 +112,84 @@ impl Attested {
         Ok(answered)
     }
 
-    /// How many look-ups may be under way for an asker.
+    /// Asks, and takes the answer in; yields the block that was looked at, where there is one.
+    async fn answer(
+        &self,
+        asker: Asker,
+        chains: &BTreeMap<ChainId, Chain>,
+        need: &Need,
+        answers: &mut Answers,
+    ) -> Result<Option<BlockRef>, EngineError> {
+        let chain = |id: &ChainId| {
+            chains.get(id).ok_or_else(|| EngineError::Config(format!("chain {id} is not configured here")))
+        };
+        let asked: Result<_, EngineError> = match need {
+            Need::Erc1271 { chain_id, account, digest, signature } => {
+                let _permit = self.permit(asker).await?;
+                let (good, block) = chain(chain_id)?.is_valid_signature(*account, *digest, signature).await?;
+                answers.signature = Some(good);
+                return Ok(Some(block));
+            }
+            Need::OnChain { contract, uid } => {
+                let _permit = self.permit(asker).await?;
+                let asked = chain(&contract.chain_id)?.eas_attestation(contract.address, *uid).await;
+                asked.map_err(EngineError::from).map(|(found, block)| match found.revocation_time {
+                    _ if found.uid.is_zero() => (Registry::Gone, block),
+                    0 => (Registry::Standing, block),
+                    at => (Registry::Revoked(at), block),
+                })
+            }
+            Need::Revocation { contract, issuer, uids } => {
+                let chain = chain(&contract.chain_id)?.clone();
+                let asked = self.revoked(chain, *contract, (*issuer, uids.clone())).await;
+                asked.map(|(revoked, block)| (revoked.map_or(Registry::Standing, Registry::Revoked), block))
+            }
+        };
+        match asked {
+            Ok((registry, block)) => {
+                answers.registry = Some(registry);
+                Ok(Some(block))
+            }
+            Err(error) if says_no_registry(&error) => {
+                tracing::warn!(%error, "an attestation names a registry that is none");
+                answers.registry = Some(Registry::Unusable);
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// How many look-ups may be under way for an asker. Revocations need none: they are asked together.
     pub(crate) fn permits(&self, asker: Asker) -> &Semaphore {
         match asker {
             Asker::Claim => &self.for_claims,
             Asker::Intake => &self.for_intake,
         }
+    }
+
+    async fn permit(&self, asker: Asker) -> Result<SemaphorePermit<'_>, EngineError> {
+        self.permits(asker).acquire().await.map_err(|_| EngineError::Stopping)
+    }
+
+    /// Asks a registry together with everybody else who does.
+    async fn revoked(
+        &self,
+        chain: Chain,
+        registry: ContractRef,
+        asked: (Address, Vec<B256>),
+    ) -> Result<(Option<u64>, BlockRef), EngineError> {
+        let together = {
+            let mut revocations = self.revocations.lock().expect("no panic inside");
+            revocations.entry(registry).or_default().clone()
+        };
+        let request = move |asked: Vec<(Address, Vec<B256>)>| {
+            let chain = chain.clone();
+            async move {
+                let (times, block) = chain.eas_revoked_offchain(registry.address, &asked).await?;
+                Ok(times.into_iter().map(|time| (time, block)).collect())
+            }
+        };
+        together.ask(asked, REVOCATIONS_TOGETHER, request).await
     }
 }
 
@@ -113,46 +198,12 @@ pub(crate) fn is_no_registry(error: &ChainError) -> bool {
     matches!(error, ChainError::NoCode(_) | ChainError::Malformed { .. } | ChainError::Reverted { .. })
 }
 
-/// Asks, and takes the answer in; yields the block that was looked at, where there is one.
-async fn answer(
-    chains: &BTreeMap<ChainId, Chain>,
-    need: &Need,
-    answers: &mut Answers,
-) -> Result<Option<BlockRef>, EngineError> {
-    let chain = |id: &ChainId| {
-        chains.get(id).ok_or_else(|| EngineError::Config(format!("chain {id} is not configured here")))
-    };
-    let asked = match need {
-        Need::Erc1271 { chain_id, account, digest, signature } => {
-            let (good, block) = chain(chain_id)?.is_valid_signature(*account, *digest, signature).await?;
-            answers.signature = Some(good);
-            return Ok(Some(block));
-        }
-        Need::Revocation { contract, issuer, uids } => {
-            let asked =
-                chain(&contract.chain_id)?.eas_revoked_offchain(contract.address, *issuer, uids).await;
-            asked.map(|(revoked, block)| (revoked.map_or(Registry::Standing, Registry::Revoked), block))
-        }
-        Need::OnChain { contract, uid } => {
-            let asked = chain(&contract.chain_id)?.eas_attestation(contract.address, *uid).await;
-            asked.map(|(found, block)| match found.revocation_time {
-                _ if found.uid.is_zero() => (Registry::Gone, block),
-                0 => (Registry::Standing, block),
-                at => (Registry::Revoked(at), block),
-            })
-        }
-    };
-    match asked {
-        Ok((registry, block)) => {
-            answers.registry = Some(registry);
-            Ok(Some(block))
-        }
-        Err(error) if is_no_registry(&error) => {
-            tracing::warn!(%error, "an attestation names a registry that is none");
-            answers.registry = Some(Registry::Unusable);
-            Ok(None)
-        }
-        Err(error) => Err(error.into()),
+/// The same of a request that was made, alone or together with others.
+fn says_no_registry(error: &EngineError) -> bool {
+    match error {
+        EngineError::Chain(error) => is_no_registry(error),
+        EngineError::Together(error) => says_no_registry(error),
+        _ => false,
     }
 }
 
@@ -176,17 +227,5 @@ mod tests {
         );
         let later = attested.look_up(Asker::Claim, &chains, id, &[], minutes(11)).await.unwrap();
         assert_eq!(later.valid_until, Some(minutes(21)), "and then looked up anew");
-    }
-
-    #[tokio::test]
-    async fn neither_asker_waits_for_the_others_look_ups() {
-        let (attested, chains) = (Attested::default(), BTreeMap::new());
-        for (stuck, free) in [(Asker::Intake, Asker::Claim), (Asker::Claim, Asker::Intake)] {
-            let permits = attested.permits(stuck);
-            let all = u32::try_from(permits.available_permits()).unwrap();
-            let held = permits.acquire_many(all).await.unwrap();
-            attested.look_up(free, &chains, B256::repeat_byte(2), &[], 0).await.unwrap();
-            drop(held);
-        }
     }
 }

@@ -1,0 +1,54 @@
+//! Many attestations' revocations in one request.
+
+use alloy_primitives::{Address, B256, U256};
+use serde_json::json;
+use sluice_chain::{ChainError, limits::REVOCATIONS_ASKED_MAX};
+
+use crate::world::{World, ask};
+
+const REGISTRY: Address = Address::repeat_byte(0xea);
+/// `getRevokeOffchain(revoker, uid)` answers what its storage has under revoker XOR uid: sload(calldata[4] ^ calldata[36]).
+const CODE: &str = "0x6004356024351854 60005260206000f3";
+
+fn uid(n: u64) -> B256 {
+    B256::from(U256::from(n) << 200)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_attestation_gets_its_own_answer_in_its_place() {
+    let world = World::new().await;
+    let code = CODE.replace(' ', "");
+    ask(&world.raw, "anvil_setCode", json!([REGISTRY, code])).await;
+    let (one, other) = (Address::repeat_byte(1), Address::repeat_byte(2));
+    let revoke = async |issuer: Address, uid: B256, time: u64| {
+        let slot = issuer.into_word() ^ uid;
+        ask(&world.raw, "anvil_setStorageAt", json!([REGISTRY, slot, B256::from(U256::from(time))])).await;
+    };
+    revoke(one, uid(3), 1_700_000_003).await;
+    revoke(other, uid(4), 1_700_000_004).await;
+    revoke(one, uid(1_000), 1_700_001_000).await;
+    // The second spelling of the last one is the one that was revoked; the list takes three requests.
+    let mut asked: Vec<_> = (0..2 * REVOCATIONS_ASKED_MAX as u64).map(|n| (one, vec![uid(n)])).collect();
+    asked.push((other, vec![uid(3)]));
+    asked.push((other, vec![uid(4)]));
+    asked.push((one, vec![uid(999), uid(1_000)]));
+    let (times, block) = world.chain.eas_revoked_offchain(REGISTRY, &asked).await.unwrap();
+    let expected: Vec<_> = asked
+        .iter()
+        .map(|(issuer, uids)| match (issuer, uids.last()) {
+            (issuer, Some(last)) if *issuer == one && *last == uid(3) => Some(1_700_000_003),
+            (issuer, Some(last)) if *issuer == other && *last == uid(4) => Some(1_700_000_004),
+            (_, Some(last)) if *last == uid(1_000) => Some(1_700_001_000),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(times, expected);
+    assert_eq!(block, world.chain.latest().await.unwrap());
+    assert_eq!(world.chain.eas_revoked_offchain(REGISTRY, &[]).await.unwrap().0, []);
+
+    let nobody = world.chain.eas_revoked_offchain(Address::repeat_byte(9), &asked[..1]).await;
+    assert!(matches!(nobody, Err(ChainError::NoCode(_))), "{nobody:?}");
+    ask(&world.raw, "anvil_setCode", json!([REGISTRY, "0x60006000fd"])).await;
+    let refused = world.chain.eas_revoked_offchain(REGISTRY, &asked[..1]).await;
+    assert!(matches!(refused, Err(ChainError::Reverted { .. })), "{refused:?}");
+}
