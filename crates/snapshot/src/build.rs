@@ -8,8 +8,10 @@ use crate::file::write::Writer;
 use crate::foreign;
 use crate::keccak::Hash;
 use crate::limits::ENTITLEMENTS_MAX;
-use crate::list::{self, BadRows, Columns, Dropped, Input, List, ListError, ReadOptions, Unit, ZeroAddress};
-use crate::order::{self, Sorted};
+use crate::list::{
+    self, BadRows, Columns, Dropped, Input, List, ListError, Places, ReadOptions, Unit, ZeroAddress,
+};
+use crate::order::{self, Place, Record, Sorted};
 use crate::tree;
 use alloy_primitives::{Address, B256};
 use rayon::prelude::*;
@@ -189,7 +191,7 @@ fn build_here(
     let step = |stage| progress(Progress { stage, done: 0, of: None });
     let on_bytes = |done, of| progress(Progress { stage: Stage::Read, done, of });
     let mut list = list::read(input, &read_options(options), &on_bytes)?;
-    if options.duplicates == Duplicates::Keep && list.persons.is_none() {
+    if options.duplicates == Duplicates::Keep && !list.places.has_persons() {
         return Err(BuildError::Options(
             "--duplicates keep needs a person column, which tells the rows apart",
         ));
@@ -197,10 +199,10 @@ fn build_here(
     step(Stage::Sort);
     let dropped = std::mem::take(&mut list.dropped);
     let sorted = sort(list, options)?;
-    if sorted.records.is_empty() {
+    if sorted.count() == 0 {
         return Err(BuildError::NothingLeft(dropped.count));
     }
-    let (count, total, merged) = (sorted.records.len() as u64, sorted.total(), sorted.merged);
+    let (count, total, merged) = (sorted.count() as u64, sorted.total, sorted.merged);
     if count > ENTITLEMENTS_MAX {
         return Err(BuildError::TooMany(count));
     }
@@ -210,7 +212,7 @@ fn build_here(
         format: options.format,
         decimals: options.decimals,
         depth: if options.format == Format::Native { tree::depth_for(count) } else { 0 },
-        persons: sorted.persons.is_some(),
+        persons: sorted.places.has_persons(),
         count,
         total,
         root: [0; 32],
@@ -240,7 +242,7 @@ fn read_options(options: &BuildOptions) -> ReadOptions {
 fn sort(mut list: List, options: &BuildOptions) -> Result<Sorted, BuildError> {
     let mut bad = std::mem::take(&mut list.bad);
     let sorted = order::sort(list, options.duplicates, &options.columns, &mut bad);
-    order::refuse(&sorted.records, &options.refused, &options.columns, &mut bad);
+    order::refuse(&sorted, &options.refused, &options.columns, &mut bad);
     if bad.count > 0 {
         bad.shorten();
         return Err(BuildError::BadRows(bad));
@@ -273,7 +275,7 @@ fn write(
     let writer = Writer::create(out, header.layout()).map_err(failed)?;
     let written = match header.format {
         Format::Native => native::write(&writer, &sorted, &mut header, progress),
-        Format::OpenZeppelin | Format::Uniswap => write_foreign(&writer, &sorted, &mut header, progress),
+        Format::OpenZeppelin | Format::Uniswap => write_foreign(&writer, sorted, &mut header, progress),
     };
     written.map_err(failed)?;
     expect("the root", expect_root, B256::new(header.root))?;
@@ -293,14 +295,15 @@ fn write_column<T: Sync, const N: usize>(
     writer.write_whole(section, column.as_flattened())
 }
 
-/// Writes the persons of entitlements in index order, given their rows' ordinals, and the index by person.
+/// Writes the persons of entitlements, given their rows' places in index order, and the index by person.
 fn write_persons(
     writer: &Writer,
     header: &mut Header,
-    persons: &[[u8; 32]],
-    ordinals: &[u32],
+    places: &Places,
+    in_order: impl Iterator<Item = Place>,
 ) -> io::Result<()> {
-    let column: Vec<[u8; 32]> = ordinals.par_iter().map(|&ordinal| persons[ordinal as usize]).collect();
+    let person = |place| *places.person(place).expect("the list names persons");
+    let column: Vec<[u8; 32]> = in_order.map(person).collect();
     let count = u32::try_from(column.len()).expect("the count was checked");
     let mut by_person: Vec<u32> = (0..count).collect();
     by_person.par_sort_unstable_by_key(|&index| (column[index as usize], index));
@@ -313,16 +316,20 @@ fn write_persons(
 
 fn write_foreign(
     writer: &Writer,
-    sorted: &Sorted,
+    sorted: Sorted,
     header: &mut Header,
     progress: OnProgress<'_>,
 ) -> io::Result<()> {
-    let mut entries: Vec<(Word, u32)> =
-        sorted.records.par_iter().map(|record| (record.word(), record.ordinal)).collect();
+    let mut words: Vec<Word> = sorted.records().map(Record::word).collect();
+    let mut in_order: Vec<Place> = match header.persons {
+        true => sorted.records().map(|record| record.place).collect(),
+        false => Vec::new(),
+    };
+    let places = sorted.into_places();
     if header.format == Format::Uniswap {
-        foreign::uniswap::sort(&mut entries);
+        foreign::uniswap::sort(&mut words, &mut in_order);
     }
-    let (words, ordinals): (Vec<Word>, Vec<u32>) = entries.into_iter().unzip();
+    progress(Progress { stage: Stage::Hash, done: 0, of: Some(header.count) });
     let tree = foreign::tree(header.format, &words);
     header.root = tree.root;
     writer.write(Section::Words, 0, tree::bytes_of(&words))?;
@@ -333,8 +340,8 @@ fn write_foreign(
         writer.write_whole(Section::Nodes, tree.nodes.as_flattened())?;
     header.checksums[Section::Places as usize] =
         write_column(writer, Section::Places, &tree.places, |place| place.to_le_bytes())?;
-    if let Some(persons) = &sorted.persons {
-        write_persons(writer, header, persons, &ordinals)?;
+    if header.persons {
+        write_persons(writer, header, &places, in_order.into_iter())?;
     }
     progress(Progress { stage: Stage::Hash, done: header.count, of: Some(header.count) });
     Ok(())

@@ -90,8 +90,14 @@ fn sorted_pairs(below: &[Hash]) -> Vec<Hash> {
 /// The order that sorts `leaves`: the indexes of the leaves, smallest hash first. Equal leaves stay in index order.
 fn order_by_hash(leaves: &[Hash]) -> Vec<u32> {
     use rayon::prelude::*;
+    // The first bytes decide almost always; looking up both leaves for every comparison would wait for memory.
+    let leading = |leaf: &Hash| u64::from_be_bytes(*leaf.first_chunk().expect("8 bytes"));
     let count = u32::try_from(leaves.len()).expect("a snapshot's count is bounded");
-    let mut order: Vec<u32> = (0..count).collect();
-    order.par_sort_unstable_by_key(|&index| (leaves[index as usize], index));
-    order
+    let mut order: Vec<(u64, u32)> =
+        leaves.par_iter().zip(0..count).map(|(leaf, index)| (leading(leaf), index)).collect();
+    order.par_sort_unstable_by(|a, b| {
+        let whole = |&(_, index): &(u64, u32)| (leaves[index as usize], index);
+        a.0.cmp(&b.0).then_with(|| whole(a).cmp(&whole(b)))
+    });
+    order.into_par_iter().map(|(_, index)| index).collect()
 }

@@ -4,6 +4,7 @@
 use alloy_primitives::keccak256;
 use p3_keccak::Keccak256Hash;
 use p3_symmetric::CryptographicHasher;
+use rayon::prelude::*;
 
 /// A hash, or any 32 bytes of a tree.
 pub(crate) type Hash = [u8; 32];
@@ -25,8 +26,13 @@ pub(crate) fn pair(left: &Hash, right: &Hash) -> Hash {
 pub(crate) fn many(messages: &[u8], message_bytes: usize) -> Vec<Hash> {
     debug_assert!(messages.len().is_multiple_of(message_bytes));
     let mut hashes = vec![[0; 32]; messages.len() / message_bytes];
-    Keccak256Hash.hash_many(messages, &mut hashes);
+    many_into(messages, &mut hashes);
     hashes
+}
+
+/// The same into a place that is there already; the messages' length follows from how many hashes there are.
+pub(crate) fn many_into(messages: &[u8], hashes: &mut [Hash]) {
+    Keccak256Hash.hash_many(messages, hashes);
 }
 
 /// The hashes of consecutive pairs: one level of a tree from the level below.
@@ -41,7 +47,8 @@ const CHECKSUM_CHUNK: usize = 4_096;
 /// 4,096-byte chunks, the last of which may be shorter.
 pub(crate) fn checksum(bytes: &[u8]) -> Hash {
     let whole = bytes.len() - bytes.len() % CHECKSUM_CHUNK;
-    let mut hashes = many(&bytes[..whole], CHECKSUM_CHUNK);
+    let tasks = bytes[..whole].par_chunks(64 * CHECKSUM_CHUNK);
+    let mut hashes: Vec<Hash> = tasks.flat_map_iter(|chunks| many(chunks, CHECKSUM_CHUNK)).collect();
     if whole < bytes.len() {
         hashes.push(one(&bytes[whole..]));
     }

@@ -1,10 +1,10 @@
 //! Every bound of this crate, each with its reason.
 
-/// Entitlements of one snapshot. Rows and places are kept as u32 while building, and the paid bitmap of a round is
-/// keyed by far less.
+/// Entitlements of one snapshot. Indexes are kept as u32 in the file, and the paid bitmap of a round is keyed by far
+/// less.
 pub const ENTITLEMENTS_MAX: u64 = u32::MAX as u64;
 
-/// Lines of a list: line numbers are kept as u32 so that a record stays at 40 bytes.
+/// Lines of a list: as many as there may be entitlements.
 pub const LINES_MAX: u64 = u32::MAX as u64;
 
 /// Bytes of a list handed to one parsing task. Large enough to hide the hand-over, small enough that two cores share
@@ -26,11 +26,23 @@ pub const VALUE_SHOWN_MAX: usize = 80;
 /// Columns of a list. Far more than any export has.
 pub const COLUMNS_MAX: usize = 1_024;
 
-/// Entitlements sorted as one piece. At 40 bytes each a piece fits a core's second-level cache.
-pub const SORT_BUCKET: usize = 8_192;
+/// Records of a partition, about: 2 MB of them, which the last level of any cache holds beside their sorted copy.
+pub const PARTITION_RECORDS: usize = 1 << 15;
 
-/// The most pieces the sort cuts a list into, which bounds its histograms.
-pub const SORT_BUCKETS_MAX: usize = 1 << 14;
+/// Bits of the address that choose a partition, at most: a block's records go to all of them, a dozen at a time.
+pub const PARTITION_BITS_MAX: u32 = 10;
+
+/// The same where nobody knows how long a list is.
+pub const PARTITION_BITS_UNKNOWN: u32 = 8;
+
+/// Records that one sweep of the sort leaves together, about.
+pub const SORT_BUCKET: usize = 4;
+
+/// Bits of the address that choose such a bucket, at most, which bounds the histogram.
+pub const SORT_BUCKET_BITS_MAX: u32 = 16;
+
+/// Records that are better sorted by all threads.
+pub const SORT_BUCKET_LARGE: usize = 1 << 16;
 
 /// The deepest native tree that is read or verified: 4 · 2^30 entitlements, the first depth at or above
 /// [`ENTITLEMENTS_MAX`].

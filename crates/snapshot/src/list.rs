@@ -1,7 +1,7 @@
 //! Reading a list: streaming CSV with a header, under rules strict enough for money.
 //!
-//! A reader thread cuts the (decompressed) bytes into blocks at row ends; blocks are parsed in parallel into fixed
-//! records without allocating per row. The splitting is ours and not the `csv` crate's, because that one accepts a
+//! The (decompressed) bytes are cut into blocks at row ends; blocks are parsed in parallel into fixed records without
+//! allocating per row. The splitting is ours and not the `csv` crate's, because that one accepts a
 //! quote in the middle of a field, an unterminated quote and blank lines in silence.
 //!
 //! Accepted without a word, because they mean one thing only: `\r\n`, a UTF-8 byte order mark, quoted fields, blank
@@ -13,15 +13,15 @@ use std::path::PathBuf;
 
 pub(crate) mod address;
 mod block;
+mod feed;
 mod header;
 mod reader;
 mod rows;
 mod source;
 
 pub use address::AddressError;
-pub(crate) use block::Parsed;
 pub use header::HeaderError;
-pub(crate) use reader::{List, read};
+pub(crate) use reader::{List, Places, read};
 pub use source::SourceError;
 
 use crate::limits::{ERRORS_LISTED_MAX, VALUE_SHOWN_MAX};

@@ -1,31 +1,71 @@
 //! Sorting records, finding duplicates and settling them.
 
-use crate::limits::{SORT_BUCKET, SORT_BUCKETS_MAX};
-use crate::list::{BadRows, Columns, List, Reason, RowError};
+use crate::list::{BadRows, Columns, List, Places, Reason, RowError};
 use alloy_primitives::Address;
 use rayon::prelude::*;
-use sluice_core::amount::Total;
+use sluice_core::amount::{Amount, Total};
 use sluice_core::entitlement::Word;
 use std::cmp::Ordering;
+use std::ops::Range;
 
-mod scatter;
+mod partition;
+mod radix;
 
-/// One row of a list: its word as four numbers that order as the bytes do, where it stood, and its number among the
-/// good rows, by which its person is found. 40 bytes, whatever the list looks like.
+pub(crate) use partition::{Partitions, Sweep};
+
+/// Where a row stood: its block, its line there, and its number among the block's good rows, by which its person is
+/// found. Places order as the rows of the list do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place(u64);
+
+impl Place {
+    /// Bits of a line and of an ordinal: a block has at most 3 MB, and so fewer than 2^22 rows.
+    const BITS: u32 = 22;
+    const MASK: u64 = (1 << Self::BITS) - 1;
+
+    pub(crate) fn new(block: usize, line: u64, ordinal: u32) -> Self {
+        debug_assert!(line <= Self::MASK && u64::from(ordinal) <= Self::MASK && block < 1 << 20);
+        Self((block as u64) << (2 * Self::BITS) | line << Self::BITS | u64::from(ordinal))
+    }
+
+    pub(crate) fn block(self) -> usize {
+        usize::try_from(self.0 >> (2 * Self::BITS)).expect("20 bits")
+    }
+
+    /// Counted from the block's first row.
+    pub(crate) fn line(self) -> u64 {
+        self.0 >> Self::BITS & Self::MASK
+    }
+
+    pub(crate) fn ordinal(self) -> usize {
+        usize::try_from(self.0 & Self::MASK).expect("22 bits")
+    }
+}
+
+/// One row of a list: its word as four numbers that order as the bytes do, and where it stood. 40 bytes, whatever the
+/// list looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Record {
     key: [u64; 4],
-    pub ordinal: u32,
-    pub line: u32,
+    pub place: Place,
 }
 
 impl Record {
-    pub(crate) fn new(word: Word, ordinal: u32, line: u32) -> Self {
-        let mut key = [0; 4];
-        for (part, bytes) in key.iter_mut().zip(word.0.as_chunks().0) {
-            *part = u64::from_be_bytes(*bytes);
-        }
-        Self { key, ordinal, line }
+    /// Fills room that is written later.
+    const NONE: Self = Self { key: [0; 4], place: Place(0) };
+
+    pub(crate) fn new(address: &[u8; 20], amount: Amount, place: Place) -> Self {
+        let [first, second] =
+            [0, 8].map(|at| u64::from_be_bytes(*address[at..].first_chunk().expect("8 bytes")));
+        let third = u64::from(u32::from_be_bytes(*address.last_chunk().expect("4 bytes")));
+        let amount = amount.get();
+        #[expect(clippy::cast_possible_truncation, reason = "the halves of 96 bits")]
+        let (high, low) = ((amount >> 64) as u64, amount as u64);
+        Self { key: [first, second, third << 32 | high, low], place }
+    }
+
+    fn with_amount(&self, amount: Amount) -> Self {
+        Self::new(&self.word().recipient().0.0, amount, self.place)
     }
 
     pub(crate) fn word(&self) -> Word {
@@ -34,6 +74,16 @@ impl Record {
             *bytes = part.to_be_bytes();
         }
         word
+    }
+
+    fn amount(&self) -> u128 {
+        u128::from(self.key[2] & 0xffff_ffff) << 64 | u128::from(self.key[3])
+    }
+
+    /// The `bits` bits of the address behind its first `shared`.
+    fn bucket(&self, shared: u32, bits: u32) -> usize {
+        let bucket = (self.key[0] << shared).checked_shr(64 - bits).unwrap_or(0);
+        usize::try_from(bucket).expect("few bits")
     }
 
     fn same_address(&self, other: &Self) -> bool {
@@ -47,7 +97,7 @@ impl Record {
             .then_with(|| a[1].cmp(&b[1]))
             .then_with(|| a[2].cmp(&b[2]))
             .then_with(|| a[3].cmp(&b[3]))
-            .then_with(|| self.line.cmp(&other.line))
+            .then_with(|| self.place.cmp(&other.place))
     }
 }
 
@@ -65,80 +115,124 @@ pub enum Duplicates {
 /// Records in order, with one record per entitlement.
 #[derive(Debug)]
 pub(crate) struct Sorted {
-    pub records: Vec<Record>,
-    pub persons: Option<Vec<[u8; 32]>>,
+    /// The bits of the address that name a part.
+    bits: u32,
+    parts: Vec<Vec<Record>>,
+    /// The index of each part's first record, and of the one behind the last.
+    begins: Vec<usize>,
+    pub places: Places,
+    pub total: Total,
     /// Rows that were added to others.
     pub merged: u64,
 }
 
 impl Sorted {
-    pub(crate) fn total(&self) -> Total {
-        let sum = self.records.par_iter().map(|record| record.word().amount().get()).sum();
-        Total(sum)
+    pub(crate) fn count(&self) -> usize {
+        self.begins[self.parts.len()]
     }
+
+    /// Drops the records.
+    pub(crate) fn into_places(self) -> Places {
+        self.places
+    }
+
+    pub(crate) fn records(&self) -> impl Iterator<Item = &Record> {
+        self.parts.iter().flatten()
+    }
+
+    /// The records of some indexes, in pieces.
+    pub(crate) fn range(&self, range: Range<usize>) -> impl Iterator<Item = &[Record]> {
+        let first = self.begins.partition_point(|&begin| begin <= range.start) - 1;
+        let parts = self.parts[first..].iter().zip(&self.begins[first..]);
+        parts.take_while(move |&(_, &begin)| begin < range.end).map(move |(part, &begin)| {
+            let end = part.len().min(range.end - begin);
+            &part[range.start.saturating_sub(begin).min(end)..end]
+        })
+    }
+}
+
+/// What one part is.
+#[derive(Default)]
+struct Fact {
+    bad: BadRows,
+    total: u128,
+    merged: usize,
 }
 
 /// Sorts a list's records and settles duplicates; what cannot be settled is added to `bad`.
 pub(crate) fn sort(list: List, duplicates: Duplicates, columns: &Columns, bad: &mut BadRows) -> Sorted {
-    let (mut records, begins) = scatter::scatter(list.blocks);
-    scatter::buckets(&mut records, &begins).into_par_iter().for_each(|bucket| {
-        // A list whose addresses share their first bytes ends up in few buckets.
-        if bucket.len() > 8 * SORT_BUCKET {
-            bucket.par_sort_unstable_by(Record::order);
-        } else {
-            bucket.sort_unstable_by(Record::order);
+    let (bits, mut parts) = list.records.into_parts();
+    let places = list.places;
+    let settle_part = |scratch: &mut Vec<Record>, part: &mut Vec<Record>| {
+        radix::sort(part, bits, scratch);
+        let mut fact = Fact::default();
+        let before = part.len();
+        if part.array_windows().any(|[a, b]| a.same_address(b)) {
+            let mut settle = Settle { places: &places, column: &columns.address, bad: &mut fact.bad };
+            match duplicates {
+                Duplicates::Refuse => settle.refuse(part),
+                Duplicates::Sum => settle.sum(part),
+                Duplicates::Keep => settle.keep(part),
+            }
         }
-    });
-    let mut settle = Settle { persons: list.persons.as_deref(), column: &columns.address, bad };
-    let repeated = records.par_windows(2).any(|pair| pair[0].same_address(&pair[1]));
-    let before = records.len();
-    if repeated {
-        match duplicates {
-            Duplicates::Refuse => settle.refuse(&records),
-            Duplicates::Sum => settle.sum(&mut records),
-            Duplicates::Keep => settle.keep(&mut records),
-        }
+        fact.merged = before - part.len();
+        fact.total = part.iter().map(Record::amount).sum();
+        fact
+    };
+    let facts: Vec<Fact> = parts.par_iter_mut().map_init(Vec::new, settle_part).collect();
+    let mut begins = vec![0];
+    begins.extend(parts.iter().scan(0, |end, part| {
+        *end += part.len();
+        Some(*end)
+    }));
+    let mut sorted = Sorted { bits, parts, begins, places, total: Total::ZERO, merged: 0 };
+    for fact in facts {
+        bad.merge(fact.bad);
+        sorted.total = Total(sorted.total.0 + fact.total);
+        sorted.merged += fact.merged as u64;
     }
-    Sorted { merged: (before - records.len()) as u64, persons: list.persons, records }
+    sorted
 }
 
 /// Adds a bad row for each record that names one of `refused`.
-pub(crate) fn refuse(records: &[Record], refused: &[Address], columns: &Columns, bad: &mut BadRows) {
+pub(crate) fn refuse(sorted: &Sorted, refused: &[Address], columns: &Columns, bad: &mut BadRows) {
     for &address in refused {
-        let begin = records.partition_point(|record| record.word().recipient() < address);
-        for record in records[begin..].iter().take_while(|record| record.word().recipient() == address) {
-            bad.add(row_error(record, &columns.address, Reason::RefusedAddress));
+        let part = &sorted.parts[Record::new(&address.0.0, Amount::ZERO, Place(0)).bucket(0, sorted.bits)];
+        let begin = part.partition_point(|record| record.word().recipient() < address);
+        for record in part[begin..].iter().take_while(|record| record.word().recipient() == address) {
+            bad.add(row_error(record, &sorted.places, &columns.address, Reason::RefusedAddress));
         }
     }
 }
 
-fn row_error(record: &Record, column: &str, reason: Reason) -> RowError {
+fn row_error(record: &Record, places: &Places, column: &str, reason: Reason) -> RowError {
     let value = crate::list::shown(record.word().recipient().to_string().as_bytes());
-    RowError { row: u64::from(record.line), column: column.to_owned(), value, reason }
+    RowError { row: places.line(record.place), column: column.to_owned(), value, reason }
 }
 
 struct Settle<'a> {
-    persons: Option<&'a [[u8; 32]]>,
+    places: &'a Places,
     column: &'a str,
     bad: &'a mut BadRows,
 }
 
 impl Settle<'_> {
     fn person(&self, record: &Record) -> Option<&[u8; 32]> {
-        self.persons.map(|persons| &persons[record.ordinal as usize])
+        self.places.person(record.place)
     }
 
     fn bad(&mut self, record: &Record, reason: Reason) {
-        self.bad.add(row_error(record, self.column, reason));
+        self.bad.add(row_error(record, self.places, self.column, reason));
     }
 
     /// Every row but the first with its address is bad.
     fn refuse(&mut self, records: &[Record]) {
         for run in records.chunk_by(Record::same_address).filter(|run| run.len() > 1) {
             let mut rows: Vec<Record> = run.to_vec();
-            rows.sort_unstable_by_key(|record| record.line);
+            rows.sort_unstable_by_key(|record| record.place);
+            let first = self.places.line(rows[0].place);
             for later in &rows[1..] {
-                self.bad(later, Reason::Duplicate { first: u64::from(rows[0].line) });
+                self.bad(later, Reason::Duplicate { first });
             }
         }
     }
@@ -147,8 +241,8 @@ impl Settle<'_> {
         let mut kept = Vec::with_capacity(records.len());
         for run in records.chunk_by_mut(Record::same_address) {
             // In list order, so that the row reported does not depend on the amounts.
-            run.sort_unstable_by_key(|record| record.line);
-            let first = u64::from(run[0].line);
+            run.sort_unstable_by_key(|record| record.place);
+            let first = self.places.line(run[0].place);
             let mut amount = run[0].word().amount();
             for later in &run[1..] {
                 if self.person(later) != self.person(&run[0]) {
@@ -159,8 +253,7 @@ impl Settle<'_> {
                     self.bad(later, Reason::SumAboveLimit { first });
                 }
             }
-            let word = Word::new(run[0].word().recipient(), amount);
-            kept.push(Record::new(word, run[0].ordinal, run[0].line));
+            kept.push(run[0].with_amount(amount));
         }
         *records = kept;
     }
@@ -168,26 +261,15 @@ impl Settle<'_> {
     /// Orders the rows of one address by person, whose rows must differ.
     fn keep(&mut self, records: &mut [Record]) {
         for run in records.chunk_by_mut(Record::same_address).filter(|run| run.len() > 1) {
-            run.sort_unstable_by(|a, b| self.person(a).cmp(&self.person(b)).then(a.line.cmp(&b.line)));
+            run.sort_unstable_by(|a, b| self.person(a).cmp(&self.person(b)).then(a.place.cmp(&b.place)));
             let mut first = run[0];
             for &later in &run[1..] {
                 if self.person(&later) == self.person(&first) {
-                    self.bad(&later, Reason::DuplicatePerson { first: u64::from(first.line) });
+                    self.bad(&later, Reason::DuplicatePerson { first: self.places.line(first.place) });
                 } else {
                     first = later;
                 }
             }
         }
     }
-}
-
-/// Bits of the address that choose a bucket: as many as bring a bucket near [`SORT_BUCKET`].
-fn bucket_bits(count: usize) -> u32 {
-    (count / SORT_BUCKET).next_power_of_two().min(SORT_BUCKETS_MAX).trailing_zeros()
-}
-
-/// The bucket of a record: the leading bits of its address.
-fn bucket_of(record: &Record, bits: u32) -> usize {
-    let bucket = record.key[0].checked_shr(64 - bits).unwrap_or(0);
-    usize::try_from(bucket).expect("a bucket has at most 14 bits")
 }

@@ -16,6 +16,8 @@ use sluice_core::limits::SHARD;
 use std::ops::Range;
 use std::path::Path;
 
+mod search;
+
 /// Why an open snapshot cannot answer.
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
@@ -77,6 +79,13 @@ pub struct Snapshot {
 struct Native {
     levels: Vec<Level>,
     upper: Upper,
+}
+
+impl Native {
+    /// The lowest level that the file holds.
+    fn stored(&self) -> u8 {
+        self.levels[0].level
+    }
 }
 
 impl Snapshot {
@@ -180,8 +189,8 @@ impl Snapshot {
             let begin = words.partition_point(|word| spelled(word.recipient()) < wanted);
             (begin, begin + usize::from(words.get(begin).is_some_and(|word| word.recipient() == address)))
         } else {
-            let begin = words.partition_point(|word| word.0[..20] < address.0[..]);
-            (begin, begin + words[begin..].partition_point(|word| word.0[..20] == address.0[..]))
+            let begin = search::first_at_least(words, address);
+            (begin, begin + words[begin..].iter().take_while(|word| word.0[..20] == address.0[..]).count())
         };
         begin as u64..end as u64
     }
@@ -234,17 +243,18 @@ impl Snapshot {
         self.check_index(index)?;
         let start = index - index % BUCKET;
         let bucket = self.padded(start, 0);
-        let path = self.path_from(native, 0, index / BUCKET);
-        let proof = Proof { index, bucket: [bucket[0], bucket[1], bucket[2], bucket[3]], path };
-        self.sound(proof.verify(self.root(), self.depth()).is_ok())?;
-        Ok(proof)
+        let below = self.unstored(native, start);
+        self.sound(self.leads_up(native, start, &below))?;
+        let path = self.path_from(native, 0, index / BUCKET, &below);
+        Ok(Proof { index, bucket: [bucket[0], bucket[1], bucket[2], bucket[3]], path })
     }
 
     /// The siblings above the aligned subtree of `levels` levels that begins at `start`.
     pub fn subtree_path(&self, start: u64, levels: u8) -> Result<Vec<B256>, SnapshotError> {
         let native = self.native()?;
         self.check_range(start, levels)?;
-        Ok(self.path_from(native, levels, start / tree::capacity(levels)))
+        let below = if levels < native.stored() { self.unstored(native, start) } else { Vec::new() };
+        Ok(self.path_from(native, levels, start / tree::capacity(levels), &below))
     }
 
     /// The words of the aligned subtree of `levels` levels that begins at `start`, padding included, and its path: what
@@ -360,18 +370,35 @@ impl Snapshot {
 
     /// The levels below the stored ones, over the subtree that holds `start`.
     fn unstored(&self, native: &Native, start: u64) -> Vec<Vec<Hash>> {
-        let levels = native.levels[0].level;
+        let levels = native.stored();
         let begin = start - start % tree::capacity(levels);
         tree::levels_over(self.words(begin..begin + tree::capacity(levels)), 0, levels)
     }
 
-    /// The siblings from the node at `position` of `level` to the root.
-    fn path_from(&self, native: &Native, level: u8, position: u64) -> Vec<B256> {
+    /// Whether the levels `below` lead from the words around `start` to the root: their node is the stored one, every
+    /// stored node above it is the hash of the two below it (which is as good as folding the path, and hashes all of
+    /// them at once), and the shard's root is the one that led to the root when the file was opened.
+    fn leads_up(&self, native: &Native, start: u64, below: &[Vec<Hash>]) -> bool {
+        let (stored, shard) = (native.stored(), SHARD_LEVELS.min(self.depth()));
+        let position = start / tree::capacity(stored);
+        let above = |level: u8| position >> (level - stored);
+        let families: Vec<[Hash; 2]> = (stored..shard)
+            .map(|level| [above(level) & !1, above(level) | 1].map(|at| self.node(native, level, at)))
+            .collect();
+        let hashes = crate::keccak::pairs(families.as_flattened());
+        let parents = (stored + 1..=shard).map(|level| self.node(native, level, above(level)));
+        below[usize::from(stored)][0] == self.node(native, stored, position)
+            && hashes.into_iter().eq(parents)
+            && native.upper.shard_root(above(shard)) == Some(&self.node(native, shard, above(shard)))
+    }
+
+    /// The siblings from the node at `position` of `level` to the root; `below` are the levels that are not stored,
+    /// where the path begins among them.
+    fn path_from(&self, native: &Native, level: u8, position: u64, below: &[Vec<Hash>]) -> Vec<B256> {
         let depth = self.depth();
-        let (stored, shard) = (native.levels[0].level, SHARD_LEVELS.min(depth));
+        let (stored, shard) = (native.stored(), SHARD_LEVELS.min(depth));
         let mut path = Vec::with_capacity(usize::from(depth));
         if level < stored {
-            let below = self.unstored(native, position * tree::capacity(level));
             path.extend((level..stored).map(|at| {
                 let inside = (position >> (at - level) ^ 1) & ((1 << (stored - at)) - 1);
                 let place = usize::try_from(inside).expect("below 64");
@@ -388,7 +415,7 @@ impl Snapshot {
 
     /// The hashes that buckets of one bitmap word lack to the root.
     fn missing(&self, native: &Native, start: u64, buckets: &[u64]) -> Vec<B256> {
-        let stored = native.levels[0].level;
+        let stored = native.stored();
         let below = self.unstored(native, start);
         let mut known = buckets.to_vec();
         let mut path = Vec::new();
@@ -401,7 +428,7 @@ impl Snapshot {
             known.iter_mut().for_each(|position| *position /= 2);
             known.dedup();
         }
-        path.extend(self.path_from(native, stored, start / tree::capacity(stored)));
+        path.extend(self.path_from(native, stored, start / tree::capacity(stored), &below));
         path
     }
 }

@@ -126,7 +126,11 @@ enum Stop {
 fn append_digits(mut value: u128, text: &[u8]) -> Result<u128, Stop> {
     for step in text.chunks(DIGITS_PER_STEP) {
         let mut part = 0u64;
-        for &byte in step {
+        let (eights, rest) = step.as_chunks::<8>();
+        for eight in eights {
+            part = part * 100_000_000 + eight_digits(*eight).ok_or(Stop::NotADigit)?;
+        }
+        for &byte in rest {
             let digit = byte.wrapping_sub(b'0');
             if digit > 9 {
                 return Err(Stop::NotADigit);
@@ -141,6 +145,21 @@ fn append_digits(mut value: u128, text: &[u8]) -> Result<u128, Stop> {
         };
     }
     Ok(value)
+}
+
+/// The number that eight digits are, all at once: pairs of neighbours are joined three times, each in every place of the
+/// word at the same time (Lemire: Quickly parsing eight digits, 2018).
+fn eight_digits(digits: [u8; 8]) -> Option<u64> {
+    const HIGH: u64 = 0xf0f0_f0f0_f0f0_f0f0;
+    let eight = u64::from_le_bytes(digits);
+    // The upper half of a digit is 3, and stays so when 6 is added.
+    let above = eight.wrapping_add(0x0606_0606_0606_0606) & HIGH;
+    if eight & HIGH != 0x3030_3030_3030_3030 || above != 0x3030_3030_3030_3030 {
+        return None;
+    }
+    let ones = (eight & 0x0f0f_0f0f_0f0f_0f0f).wrapping_mul(10 << 8 | 1) >> 8;
+    let twos = (ones & 0x00ff_00ff_00ff_00ff).wrapping_mul(100 << 16 | 1) >> 16;
+    Some((twos & 0x0000_ffff_0000_ffff).wrapping_mul(10_000 << 32 | 1) >> 32)
 }
 
 pub(super) fn hex(text: &[u8]) -> Result<u128, AmountError> {

@@ -121,3 +121,20 @@ fn encodings_hold_the_limit() {
     assert_eq!(Total(u128::MAX).checked_add(Amount::new(1).unwrap()), None);
     assert_eq!(Total(2).checked_sub(Total(3)), None);
 }
+
+#[test]
+fn every_byte_of_a_long_number_is_looked_at() {
+    for length in [7, 8, 9, 16, 19, 20, 27, 28] {
+        for at in 0..length {
+            for byte in 0..=255u8 {
+                let mut text = b"9081726354453627180918273645".to_vec();
+                text.truncate(length);
+                text[at] = byte;
+                let read = Amount::parse_base_bytes(&text).ok().map(Amount::get);
+                let digits = text.iter().all(u8::is_ascii_digit);
+                let expected = digits.then(|| String::from_utf8(text.clone()).unwrap().parse().unwrap());
+                assert_eq!(read, expected, "{text:?}");
+            }
+        }
+    }
+}

@@ -29,9 +29,13 @@ pub(super) fn write(
     let (done, of) = (AtomicU64::new(0), Some(header.count));
     let depth = header.depth;
     let shard_size = usize::try_from(SHARD).expect("65,536");
-    let shards = sorted.records.par_chunks(shard_size).enumerate().map(|(number, records)| {
-        let shard = write_shard(writer, number as u64, records, depth)?;
-        let done = done.fetch_add(records.len() as u64, Ordering::Relaxed) + records.len() as u64;
+    let count = sorted.count();
+    let shards = (0..count.div_ceil(shard_size)).into_par_iter().map_init(Vec::new, |words, number| {
+        let range = number * shard_size..count.min((number + 1) * shard_size);
+        words.clear();
+        sorted.range(range).for_each(|records| words.extend(records.iter().map(Record::word)));
+        let shard = write_shard(writer, number as u64, words, depth)?;
+        let done = done.fetch_add(words.len() as u64, Ordering::Relaxed) + words.len() as u64;
         progress(Progress { stage: Stage::Hash, done, of });
         Ok(shard)
     });
@@ -39,18 +43,16 @@ pub(super) fn write(
     write_nodes(writer, header, &shards)?;
     header.checksums[Section::Totals as usize] =
         write_column(writer, Section::Totals, &shards, |shard| shard.total.0.to_le_bytes())?;
-    if let Some(persons) = &sorted.persons {
-        let ordinals: Vec<u32> = sorted.records.par_iter().map(|record| record.ordinal).collect();
-        write_persons(writer, header, persons, &ordinals)?;
+    if header.persons {
+        write_persons(writer, header, &sorted.places, sorted.records().map(|record| record.place))?;
     }
     Ok(())
 }
 
-fn write_shard(writer: &Writer, number: u64, records: &[Record], depth: u8) -> io::Result<Shard> {
-    let words: Vec<Word> = records.iter().map(Record::word).collect();
-    writer.write(Section::Words, number * SHARD * 32, tree::bytes_of(&words))?;
-    let levels = tree::levels_over(&words, WORD_LEVELS.min(depth), SHARD_LEVELS.min(depth));
-    Ok(Shard { total: sum(&words), levels })
+fn write_shard(writer: &Writer, number: u64, words: &[Word], depth: u8) -> io::Result<Shard> {
+    writer.write(Section::Words, number * SHARD * 32, tree::bytes_of(words))?;
+    let levels = tree::levels_over(words, WORD_LEVELS.min(depth), SHARD_LEVELS.min(depth));
+    Ok(Shard { total: sum(words), levels })
 }
 
 /// Writes the stored levels one after another and computes the root over the shards.

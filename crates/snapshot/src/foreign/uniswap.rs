@@ -11,12 +11,14 @@ use rayon::prelude::*;
 use sluice_core::entitlement::Word;
 
 /// Sorts entries by their addresses' EIP-55 spelling.
-pub(crate) fn sort(entries: &mut Vec<(Word, u32)>) {
-    let addresses: Vec<[u8; 20]> = entries.iter().map(|(word, _)| word.recipient().0.0).collect();
-    let spelled = spell(&addresses);
-    let mut keyed: Vec<([u8; 40], (Word, u32))> = spelled.into_iter().zip(std::mem::take(entries)).collect();
-    keyed.par_sort_unstable_by_key(|(key, _)| *key);
-    *entries = keyed.into_iter().map(|(_, entry)| entry).collect();
+pub(crate) fn sort<T: Copy + Send>(words: &mut Vec<Word>, beside: &mut Vec<T>) {
+    let addresses: Vec<[u8; 20]> = words.iter().map(|word| word.recipient().0.0).collect();
+    let mut keyed: Vec<([u8; 40], usize)> = spell(&addresses).into_iter().zip(0..).collect();
+    keyed.par_sort_unstable();
+    *words = keyed.iter().map(|&(_, at)| words[at]).collect();
+    if !beside.is_empty() {
+        *beside = keyed.iter().map(|&(_, at)| beside[at]).collect();
+    }
 }
 
 fn encode(index: u64, word: &Word) -> [u8; 84] {

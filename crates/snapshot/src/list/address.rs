@@ -30,27 +30,6 @@ pub(crate) struct Parsed {
     pub mixed: bool,
 }
 
-const INVALID: u8 = 0x80;
-const LOWER: u8 = 0x10;
-const UPPER: u8 = 0x20;
-
-/// For each byte its value as a digit, marked when it is a letter of one case or no digit at all.
-const DIGITS: [u8; 256] = {
-    let mut table = [INVALID; 256];
-    let mut i = 0;
-    while i < 10 {
-        table[b'0' as usize + i as usize] = i;
-        i += 1;
-    }
-    i = 0;
-    while i < 6 {
-        table[b'a' as usize + i as usize] = LOWER | (10 + i);
-        table[b'A' as usize + i as usize] = UPPER | (10 + i);
-        i += 1;
-    }
-    table
-};
-
 pub(crate) fn parse(text: &[u8]) -> Result<Parsed, AddressError> {
     let digits = match text.strip_prefix(b"0x") {
         Some(digits) => digits,
@@ -58,27 +37,44 @@ pub(crate) fn parse(text: &[u8]) -> Result<Parsed, AddressError> {
         None => return Err(AddressError::NoPrefix),
     };
     let mut bytes = [0; 20];
-    let marks = decode(digits, &mut bytes)?;
-    Ok(Parsed { bytes, mixed: marks & (LOWER | UPPER) == LOWER | UPPER })
+    decode(digits, &mut bytes)?;
+    Ok(Parsed { bytes, mixed: is_mixed(digits) })
 }
 
-/// Reads exactly `bytes.len()` bytes of hexadecimal digits and returns all marks seen.
-fn decode(digits: &[u8], bytes: &mut [u8]) -> Result<u8, AddressError> {
-    let mut marks = 0;
-    if digits.len() == 2 * bytes.len() {
-        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-            let (high, low) = (DIGITS[usize::from(pair[0])], DIGITS[usize::from(pair[1])]);
-            marks |= high | low;
-            *byte = high << 4 | low & 15;
-        }
+/// Reads exactly `bytes.len()` bytes of hexadecimal digits.
+fn decode(digits: &[u8], bytes: &mut [u8]) -> Result<(), AddressError> {
+    // The decoder would skip a second 0x, and then find digits missing.
+    if digits.len() == 2 * bytes.len() && const_hex::decode_to_slice(digits, bytes).is_ok() {
+        return Ok(());
     }
-    if digits.len() != 2 * bytes.len() || marks & INVALID != 0 {
-        let stranger = digits.iter().find(|&&digit| DIGITS[usize::from(digit)] == INVALID);
-        return Err(
-            stranger.map_or(AddressError::Length(digits.len()), |&digit| AddressError::BadDigit(digit))
-        );
-    }
-    Ok(marks)
+    let stranger = digits.iter().find(|digit| !digit.is_ascii_hexdigit());
+    Err(stranger.map_or(AddressError::Length(digits.len()), |&digit| AddressError::BadDigit(digit)))
+}
+
+/// The lowest bit of each byte of a word.
+const EACH: u64 = 0x0101_0101_0101_0101;
+
+/// Eight hexadecimal digits at a time, and for each a bit (the lowest of its byte) that says whether it is a capital
+/// letter and one that says whether it is a small one: digits are 0x30 to 0x39, capitals 0x41 to 0x46, small letters
+/// 0x61 to 0x66.
+fn cases(digits: &[u8]) -> impl Iterator<Item = (u64, u64, u64)> + '_ {
+    digits.as_chunks::<8>().0.iter().map(|eight| {
+        let eight = u64::from_le_bytes(*eight);
+        let (letter, small) = (eight >> 6 & EACH, eight >> 5 & EACH);
+        (eight, letter & !small, letter & small)
+    })
+}
+
+/// Whether both letter cases occur.
+fn is_mixed(digits: &[u8]) -> bool {
+    let (upper, lower) = cases(digits)
+        .fold((0, 0), |(all_upper, all_lower), (_, upper, lower)| (all_upper | upper, all_lower | lower));
+    upper != 0 && lower != 0
+}
+
+/// The lowest bits of a word's bytes, side by side: byte i becomes bit i.
+fn gather(bits: u64) -> u64 {
+    bits.wrapping_mul(0x0102_0408_1020_4080) >> 56
 }
 
 /// A person: 0x and 64 hexadecimal digits, not all zero. `None` for anything else.
@@ -121,10 +117,11 @@ impl Checksums {
     /// Notes an address, with its 0x, that [`parse`] called mixed.
     pub(crate) fn add(&mut self, of: u32, text: &[u8]) {
         let (mut upper, mut letters) = (0, 0);
-        for (i, digit) in text[2..].iter().enumerate() {
-            upper |= u64::from(digit.is_ascii_uppercase()) << i;
-            letters |= u64::from(digit.is_ascii_alphabetic()) << i;
-            self.lower_case.push(digit.to_ascii_lowercase());
+        for (place, (eight, capitals, small)) in cases(&text[2..]).enumerate() {
+            upper |= gather(capitals) << (8 * place);
+            letters |= gather(capitals | small) << (8 * place);
+            // Digits have this bit already.
+            self.lower_case.extend_from_slice(&(eight | EACH << 5).to_le_bytes());
         }
         self.waiting.push(Waiting { of, upper, letters });
     }

@@ -1,38 +1,22 @@
 //! Parsing one block of rows into records.
 
 use super::address::{self, Checksums};
+use super::feed::Block;
 use super::header::Header;
 use super::rows::{fields, row_ends, without_return};
 use super::{AddressError, BadRows, Dropped, ReadOptions, Reason, RowError, ZeroAddress, shown};
 use crate::limits::ERRORS_LISTED_MAX;
-use crate::order::Record;
+use crate::order::{Place, Record};
 use memchr::memchr;
 use sluice_core::amount::Amount;
-use sluice_core::entitlement::Word;
 
-/// Whole rows of a list, as cut by the reader.
-#[derive(Debug)]
-pub(super) struct Block {
-    /// Its place in the list, from 0.
-    pub number: usize,
-    pub bytes: Vec<u8>,
-    /// Where the first row begins: behind the header in block 0.
-    pub start: usize,
-    /// Whether a quote occurs anywhere.
-    pub quoted: bool,
-}
+/// Characters of an address with its 0x.
+const ADDRESS_TEXT: usize = 42;
 
-/// What a block held. Lines are counted from the block's first row, which has 0.
+/// What a block held beside its records. Lines are counted from the block's first row, which has 0.
 #[derive(Debug, Default)]
 pub(crate) struct Parsed {
     pub number: usize,
-    /// Lines and ordinals count from the block's first row until the bases are added.
-    pub records: Vec<Record>,
-    /// What [`Self::records`]' lines and ordinals lack to count over the whole list.
-    pub line_base: u32,
-    pub ordinal_base: u32,
-    /// Ordinals given out in this block.
-    pub ordinals: u64,
     /// The records' persons, where the list names them.
     pub persons: Vec<[u8; 32]>,
     pub lines: u64,
@@ -43,20 +27,25 @@ pub(crate) struct Parsed {
     pub dropped: Dropped,
 }
 
-pub(super) fn parse(block: &Block, header: &Header, options: &ReadOptions) -> Parsed {
-    let bytes = &block.bytes[block.start..];
+/// Parses the rows of a block; good ones go to `records`, which is emptied first.
+pub(super) fn parse(
+    block: &Block,
+    header: &Header,
+    options: &ReadOptions,
+    records: &mut Vec<Record>,
+) -> Parsed {
+    let bytes = &block.bytes[block.rows.clone()];
+    records.clear();
     let mut parser = Parser {
         header,
         options,
         quoted: block.quoted,
-        nul: memchr(0, bytes).is_some(),
+        plain: !block.quoted && header.is_plain(),
         checksums: Checksums::default(),
+        ordinals: 0,
+        records,
         parsed: Parsed { number: block.number, ..Parsed::default() },
     };
-    // Rows of one list are alike, so the first tells how many there are.
-    if let Some(first) = row_ends(bytes, block.quoted).next() {
-        parser.parsed.records.reserve(bytes.len() / (first + 1) + 1);
-    }
     let mut begin = 0;
     for end in row_ends(bytes, block.quoted) {
         parser.row(without_return(&bytes[begin..end]));
@@ -79,8 +68,12 @@ struct Parser<'a> {
     header: &'a Header,
     options: &'a ReadOptions,
     quoted: bool,
-    nul: bool,
+    /// Whether rows are an address, a comma and an amount, and no more.
+    plain: bool,
     checksums: Checksums,
+    /// Good rows so far; their persons are numbered by it.
+    ordinals: u32,
+    records: &'a mut Vec<Record>,
     parsed: Parsed,
 }
 
@@ -102,7 +95,10 @@ impl<'a> Parser<'a> {
             let blanks = std::mem::take(&mut self.parsed.trailing_blanks);
             self.parsed.bad.merge(blanks);
         }
-        if self.nul && memchr(0, row).is_some() {
+        if self.plain && self.quick(row) {
+            return;
+        }
+        if memchr(0, row).is_some() {
             return self.bad("", row, Reason::Nul);
         }
         let (mut place, mut address, mut amount, mut person) = (0, &[][..], &[][..], &[][..]);
@@ -123,6 +119,18 @@ impl<'a> Parser<'a> {
             return self.bad("", row, Reason::ColumnCount { found: place, expected: header.fields });
         }
         self.entitlement(address, amount, person);
+    }
+
+    /// Reads a row of a plain list if it is good; else it is read once more, for its reason.
+    fn quick(&mut self, row: &[u8]) -> bool {
+        let Some((address, [b',', amount @ ..])) = row.split_at_checked(ADDRESS_TEXT) else { return false };
+        let Ok(parsed) = address::parse(address) else { return false };
+        let Ok(value) = self.options.unit.parse(amount, self.options.decimals) else { return false };
+        if value.is_zero() || parsed.bytes == [0; 20] {
+            return false;
+        }
+        self.good(&parsed, address, value);
+        true
     }
 
     /// Reads one row's fields; the first bad one is reported.
@@ -152,34 +160,32 @@ impl<'a> Parser<'a> {
                 None => return self.bad(&self.header.person_name, person, Reason::Person),
             }
         }
-        let ordinal = self.number(self.parsed.records.len() as u64);
-        if parsed.mixed {
-            self.checksums.add(ordinal, address);
-        }
-        let word = Word::new(parsed.bytes.into(), value);
-        let line = self.number(self.parsed.lines);
-        self.parsed.records.push(Record::new(word, ordinal, line));
+        self.good(&parsed, address, value);
     }
 
-    /// A count within the block, which has fewer rows than bytes.
-    fn number(&self, count: u64) -> u32 {
-        u32::try_from(count).expect("a block is a few megabytes")
+    fn good(&mut self, parsed: &address::Parsed, text: &[u8], amount: Amount) {
+        if parsed.mixed {
+            self.checksums.add(self.ordinals, text);
+        }
+        let place = Place::new(self.parsed.number, self.parsed.lines, self.ordinals);
+        self.records.push(Record::new(&parsed.bytes, amount, place));
+        self.ordinals += 1;
     }
 
     fn finish(mut self) -> Parsed {
-        self.parsed.ordinals = self.parsed.records.len() as u64;
         let wrong = self.checksums.wrong();
         for (ordinal, spelled) in &wrong {
-            let record = self.parsed.records[*ordinal as usize];
-            let value = shown(spelled.as_bytes());
+            // Ordinals are places among the records, as none has been taken out yet.
+            let row = self.records[*ordinal as usize].place.line();
             let column = self.options.columns.address.clone();
             let reason = AddressError::Checksum.into();
-            self.parsed.bad.add(RowError { row: u64::from(record.line), column, value, reason });
+            self.parsed.bad.add(RowError { row, column, value: shown(spelled.as_bytes()), reason });
         }
         if !wrong.is_empty() {
             // Each bad row is counted once, so it does not take part in the search for duplicates.
-            self.parsed.records.retain(|record| {
-                wrong.binary_search_by_key(&record.ordinal, |(ordinal, _)| *ordinal).is_err()
+            let ordinal = |record: &Record| record.place.ordinal() as u64;
+            self.records.retain(|record| {
+                wrong.binary_search_by_key(&ordinal(record), |(wrong, _)| u64::from(*wrong)).is_err()
             });
         }
         self.parsed

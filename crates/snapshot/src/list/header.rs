@@ -47,6 +47,11 @@ pub(crate) struct Header {
 }
 
 impl Header {
+    /// Whether every row is an address and an amount, in this order.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.fields == 2 && self.address == 0 && self.person.is_none()
+    }
+
     /// Reads a header line that has no line end and no byte order mark any more.
     pub(crate) fn parse(line: &[u8], columns: &Columns) -> Result<Self, HeaderError> {
         let mut names: Vec<Vec<u8>> = Vec::new();

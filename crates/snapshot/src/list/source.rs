@@ -4,7 +4,7 @@ use super::Input;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -103,6 +103,8 @@ pub(super) struct Source {
     pub length: Option<u64>,
     /// Bytes of the file consumed, for progress.
     pub consumed: Arc<AtomicU64>,
+    /// The file, when it is one that can be read anywhere.
+    path: Option<PathBuf>,
 }
 
 /// Bytes read from the file at once.
@@ -135,7 +137,24 @@ impl Source {
             Some(Compression::Zstd) => Box::new(zstd::stream::read::Decoder::with_buffer(bytes).map_err(io)?),
         };
         let length = metadata.is_file().then_some(metadata.len());
-        Ok(Self { reader, name, compression: found, length, consumed })
+        let path = match input {
+            Input::File(path) if metadata.is_file() => Some(path.clone()),
+            _ => None,
+        };
+        Ok(Self { reader, name, compression: found, length, consumed, path })
+    }
+
+    /// The file and its length, when it is a file that can be read in ranges: plain, and not empty (a file of the
+    /// `/proc` kind says it is).
+    pub(super) fn plain_file(&self) -> Result<Option<(File, u64)>, SourceError> {
+        match (&self.path, self.compression, self.length) {
+            (Some(path), None, Some(length @ 1..)) => {
+                let file =
+                    File::open(path).map_err(|source| SourceError::Io { name: self.name.clone(), source })?;
+                Ok(Some((file, length)))
+            }
+            _ => Ok(None),
+        }
     }
 
     /// Appends up to `limit` bytes to `buffer`; fewer only at the end.

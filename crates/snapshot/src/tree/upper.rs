@@ -23,24 +23,33 @@ impl Hasher for Positional {
 }
 
 /// The tree over the shard roots of one snapshot. A snapshot of one shard has one leaf here, which is its root.
-pub(crate) struct Upper(MerkleTree<Positional>);
+pub(crate) struct Upper {
+    tree: MerkleTree<Positional>,
+    /// Its leaves, padding included.
+    roots: Vec<Hash>,
+}
 
 impl Upper {
     /// The tree of `depth` levels in all over `roots`, filled up with the roots of zero shards.
     pub(crate) fn new(roots: &[Hash], depth: u8) -> Self {
         let mut leaves = roots.to_vec();
         leaves.resize(1 << levels(depth), zero(SHARD_LEVELS));
-        Self(MerkleTree::from_leaves(&leaves))
+        Self { tree: MerkleTree::from_leaves(&leaves), roots: leaves }
+    }
+
+    /// The root of a shard.
+    pub(crate) fn shard_root(&self, shard: u64) -> Option<&Hash> {
+        self.roots.get(usize::try_from(shard).ok()?)
     }
 
     pub(crate) fn root(&self) -> Hash {
-        self.0.root().expect("a tree has at least one shard")
+        self.tree.root().expect("a tree has at least one shard")
     }
 
     /// The siblings between a shard's root and the root.
     pub(crate) fn path(&self, shard: u64) -> Vec<B256> {
         let shard = usize::try_from(shard).expect("a mapped file's shards fit usize");
-        self.0.proof(&[shard]).proof_hashes().iter().map(|&hash| B256::new(hash)).collect()
+        self.tree.proof(&[shard]).proof_hashes().iter().map(|&hash| B256::new(hash)).collect()
     }
 
     /// The siblings between the node that lies `above` levels over the shards and covers `shard`, and the root.
@@ -68,6 +77,6 @@ pub(crate) fn stands(root: &Hash, depth: u8, shard: u64, shard_root: Hash, path:
 
 impl std::fmt::Debug for Upper {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Upper({} shards)", self.0.leaves_len())
+        write!(f, "Upper({} shards)", self.roots.len())
     }
 }
