@@ -481,6 +481,7 @@ fn gate_config(prepared: &Prepared) -> anyhow::Result<GateSignerConfig> {
         chains: BTreeMap::from([(prepared.chain.id(), (prepared.chain.clone(), prepared.charter))]),
         home: prepared.chain.id(),
         key: cast::key("gate")?,
+        seal_secret: dev::seal_secret(),
         interval: GATE_STEP,
     })
 }
