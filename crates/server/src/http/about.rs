@@ -1,14 +1,16 @@
-//! Entries in short: what happened, and what it is about. Nothing personal without a key.
+//! Entries in short: what happened, and what it is about. Nothing personal without a mandate to read it.
 
 use alloy_primitives::B256;
 use serde::Serialize;
-use sluice_core::command::{Command, Subject};
-use sluice_core::ids::{BatchNo, CampaignId, DemandId, Epoch, Millis, RoundNo, Seq};
+use sluice_core::command::{Action, AppealAbout, Command, HoldTarget, Subject};
+use sluice_core::ids::{BatchNo, CampaignId, DemandId, EntitlementId, Epoch, Millis, RoundNo, Seq};
 use sluice_core::log::entry::{Body, ChainEvent, Due, Entry, Outcome};
+use sluice_gate::mandate::Subject as About;
 use utoipa::ToSchema;
 
-use super::auth::Caller;
-use super::hidden::Hidden;
+use super::hidden::{Hidden, person};
+use super::reader::Sight;
+use super::sealed::entitlement;
 
 /// An entry in short. Only what applies is there.
 #[derive(Debug, Serialize, ToSchema)]
@@ -42,10 +44,11 @@ pub(crate) struct Change {
     entitlements: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     batch: Option<BatchNo>,
-    /// The id of the claim or command it answers.
+    /// The id of the claim or command it answers. A claim's opens what its claimant is told, so others are shown the
+    /// SHA-256 of its 16 bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<uuid::Uuid>)]
-    id: Option<DemandId>,
+    #[schema(value_type = Option<Object>)]
+    id: Option<Hidden<DemandId>>,
     /// Why it was refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<&'static str>,
@@ -75,7 +78,7 @@ pub(crate) struct Ordered {
     mandate: B256,
     /// When it is meant to hold in the real world, milliseconds.
     valid_at: Millis,
-    /// Why, in its authors' words; its hash without a key.
+    /// Why, in its authors' words; others are shown the SHA-256 of the command's canonical bytes, as the entry holds them.
     #[schema(value_type = Object)]
     reason: Hidden<String>,
 }
@@ -86,18 +89,26 @@ pub(crate) struct SubjectView {
     /// `new`, `authority`, `mandate`, `delegation`, `rule_set`, `campaign`, `round`, `person`, `hold`, `appeal` or
     /// `attestation`.
     kind: &'static str,
-    /// Its id; a person's only with a key, else its hash.
+    /// Its id; of a person the SHA-256, for those who may not read it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
-    id: Option<Hidden<String>>,
+    id: Option<Named>,
     /// Of a round.
     #[serde(skip_serializing_if = "Option::is_none")]
     round: Option<RoundNo>,
 }
 
+/// An id.
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
+enum Named {
+    Id(String),
+    Person(Hidden<B256>),
+}
+
 impl SubjectView {
-    pub(crate) fn new(caller: Caller, subject: &Subject) -> Self {
-        let shown = |kind, id: String| Self { kind, id: Some(Hidden::Shown(id)), round: None };
+    pub(crate) fn new(sight: &Sight, subject: &Subject) -> Self {
+        let shown = |kind, id: String| Self { kind, id: Some(Named::Id(id)), round: None };
         match subject {
             Subject::New => Self { kind: "new", id: None, round: None },
             Subject::Authority(id) => shown("authority", id.to_string()),
@@ -106,7 +117,9 @@ impl SubjectView {
             Subject::Rules(id) => shown("rule_set", id.to_string()),
             Subject::Campaign(id) => shown("campaign", id.to_string()),
             Subject::Round(id, round) => Self { round: Some(*round), ..shown("round", id.to_string()) },
-            Subject::Person(id) => Self { kind: "person", id: Some(person(caller, *id)), round: None },
+            Subject::Person(id) => {
+                Self { kind: "person", id: Some(Named::Person(person(sight, *id, []))), round: None }
+            }
             Subject::Hold(at) => shown("hold", at.to_string()),
             Subject::Appeal(at) => shown("appeal", at.to_string()),
             Subject::Attestation(id) => shown("attestation", id.to_string()),
@@ -114,16 +127,8 @@ impl SubjectView {
     }
 }
 
-/// A person's id, or the SHA-256 of its 32 bytes.
-pub(crate) fn person(caller: Caller, id: B256) -> Hidden<String> {
-    match Hidden::from(caller, id) {
-        Hidden::Shown(id) => Hidden::Shown(id.to_string()),
-        Hidden::Hash(hash) => Hidden::Hash(hash),
-    }
-}
-
 impl Change {
-    pub(crate) fn new(caller: Caller, entry: &Entry, leaf: Option<B256>) -> Self {
+    pub(crate) fn new(sight: &Sight, entry: &Entry, leaf: Option<B256>) -> Self {
         let mut change = Self {
             seq: entry.seq,
             kind: kind(&entry.body),
@@ -138,11 +143,11 @@ impl Change {
             batch: None,
             id: None,
             code: None,
-            command: command(&entry.body).map(|c| Ordered::new(caller, c)),
+            command: command(&entry.body).map(|c| Ordered::new(sight, c)),
             events: Vec::new(),
             about: None,
         };
-        change.describe(caller, &entry.body);
+        change.describe(sight, &entry.body);
         change
     }
 
@@ -169,40 +174,39 @@ impl Change {
         self.campaign
     }
 
-    fn describe(&mut self, caller: Caller, body: &Body) {
+    fn describe(&mut self, sight: &Sight, body: &Body) {
+        let open = |id: DemandId| Some(Hidden::open(sight, id));
         match body {
             Body::ClaimDecided(claim) => {
-                (self.id, self.round, self.index) =
-                    (Some(claim.id), Some(claim.entitlement.round), Some(claim.entitlement.index));
+                self.claimed(sight, claim.intake.campaign, claim.id, claim.entitlement);
             }
             Body::ClaimRefused(claim) => {
-                (self.id, self.round, self.index) =
-                    (Some(claim.id), Some(claim.entitlement.round), Some(claim.entitlement.index));
+                self.claimed(sight, claim.intake.campaign, claim.id, claim.entitlement);
                 self.code = Some(claim.code.as_str());
             }
-            Body::CampaignCreated(c) => self.id = Some(c.id),
+            Body::CampaignCreated(c) => self.id = open(c.id),
             Body::RoundPublished(published) => {
-                (self.id, self.round) = (Some(published.command.id), Some(published.terms.round));
+                (self.id, self.round) = (open(published.command.id), Some(published.terms.round));
                 self.entitlements = Some(published.terms.count);
             }
             Body::Pushed(pushed) => {
-                self.id = Some(pushed.command.id);
+                self.id = open(pushed.command.id);
                 self.entitlements = Some(pushed.decided.iter().map(|(_, count, _)| u64::from(*count)).sum());
             }
             Body::Voided(voided) => {
-                (self.id, self.entitlements) = (Some(voided.command.id), Some(voided.items.len() as u64));
+                (self.id, self.entitlements) = (open(voided.command.id), Some(voided.items.len() as u64));
             }
             Body::Ordered(ordered) => {
-                self.id = Some(ordered.id);
+                self.id = open(ordered.id);
                 if let Outcome::Held(placed) = &ordered.outcome {
                     self.entitlements = Some(placed.covers.len() as u64);
                 }
             }
             Body::CommandRefused(refused) => {
-                (self.id, self.code) = (Some(refused.id), Some(refused.code.as_str()));
+                (self.id, self.code) = (open(refused.id), Some(refused.code.as_str()));
             }
             Body::GateSigned(gate) => {
-                self.id = Some(gate.id);
+                self.id = open(gate.id);
                 self.entitlements = Some(
                     gate.signed
                         .words
@@ -228,23 +232,58 @@ impl Change {
                 if let Some(Subject::Round(_, round)) = about {
                     self.round = Some(round);
                 }
-                self.about = about.map(|subject| SubjectView::new(caller, &subject));
+                self.about = about.map(|subject| SubjectView::new(sight, &subject));
             }
             _ => {}
         }
     }
+
+    fn claimed(&mut self, sight: &Sight, campaign: CampaignId, id: DemandId, claimed: EntitlementId) {
+        let hidden = Hidden::new(sight, entitlement(campaign, claimed), id);
+        self.id = Some(hidden.as_hash_of(id.0.as_bytes()));
+        (self.round, self.index) = (Some(claimed.round), Some(claimed.index));
+    }
+}
+
+/// Why a command was given, for its authors and those who may read it. The hash is over the whole command: its signatures
+/// cannot be guessed, a reason can.
+pub(crate) fn reason(sight: &Sight, command: &Command) -> Hidden<String> {
+    let bytes = borsh::to_vec(command).expect("writing to memory cannot fail");
+    let reason = Hidden::new(sight, [subject_of(&command.action)], command.reason.clone());
+    reason.as_hash_of(&bytes).written_by(command.approvals.iter().map(|approval| approval.authority))
 }
 
 impl Ordered {
-    fn new(caller: Caller, command: &Command) -> Self {
+    fn new(sight: &Sight, command: &Command) -> Self {
         Self {
             action: command.action.name(),
-            subject: SubjectView::new(caller, &command.action.subject()),
+            subject: SubjectView::new(sight, &command.action.subject()),
             authority: command.approvals.first().map_or(B256::ZERO, |a| a.authority),
             mandate: command.mandate,
             valid_at: command.valid_at,
-            reason: Hidden::from(caller, command.reason.clone()),
+            reason: reason(sight, command),
         }
+    }
+}
+
+/// What a command is about, as mandates to read it know it.
+pub(crate) fn subject_of(action: &Action) -> About {
+    match action {
+        Action::Hold { target: HoldTarget::Person { person } } => About::Person { person: *person },
+        Action::Hold { target: HoldTarget::Campaign { campaign } } => About::Campaign { campaign: *campaign },
+        Action::Hold { target: HoldTarget::Entitlements { campaign, round, .. } } => {
+            About::Round { campaign: *campaign, round: *round }
+        }
+        Action::FileAppeal {
+            about:
+                AppealAbout::Void { campaign, entitlement } | AppealAbout::Refusal { campaign, entitlement },
+        } => About::Entitlement { campaign: *campaign, round: entitlement.round, index: entitlement.index },
+        _ => match action.subject() {
+            Subject::Campaign(campaign) => About::Campaign { campaign },
+            Subject::Round(campaign, round) => About::Round { campaign, round },
+            Subject::Person(person) => About::Person { person },
+            _ => About::Stream,
+        },
     }
 }
 

@@ -13,15 +13,18 @@ use serde_json::Value;
 use sluice_core::ids::{Millis, Seq};
 use sluice_core::state::State as Log;
 use sluice_engine::attestations::{AttestationError, Kept};
-use sluice_gate::attestation::{Accepts, Attestation, AttestationCode, Source};
+use sluice_gate::attestation::{Accepts, Attestation, AttestationCode};
+use sluice_gate::mandate::Subject;
 use utoipa::ToSchema;
 
 use super::Api;
 use super::auth::Caller;
 use super::client::Network;
 use super::extract::Path;
+use super::hidden::Hidden;
 use super::problem::{self, Problem};
 use super::read;
+use super::reader::Reader;
 
 pub(crate) use bulk::Bulks;
 
@@ -41,14 +44,18 @@ pub(crate) struct KeptView {
     known: bool,
 }
 
+fn unseen(value: &Option<Hidden<Value>>) -> bool {
+    value.as_ref().is_none_or(Hidden::is_hidden)
+}
+
 impl From<Kept> for KeptView {
     fn from(kept: Kept) -> Self {
         Self { id: kept.id, uid: kept.uid, known: kept.known }
     }
 }
 
-/// What is told of an attestation. Whom it is about and what it says is told only to a key whose project has a gate
-/// that accepts it.
+/// What is told of an attestation. Whom it is about and what it says takes a mandate to read everything, or a campaign
+/// with a gate that accepts it.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct AttestationView {
     /// What tells it apart.
@@ -70,13 +77,13 @@ pub(crate) struct AttestationView {
     #[serde(skip_serializing_if = "Option::is_none")]
     revoked_at: Option<Seq>,
     /// Its canonical bytes.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Hidden::is_hidden")]
     #[schema(value_type = Option<String>)]
-    body: Option<Bytes>,
+    body: Hidden<Bytes>,
     /// The same in EAS' own JSON, if it is of that kind.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "unseen")]
     #[schema(value_type = Option<Object>)]
-    eas: Option<Value>,
+    eas: Option<Hidden<Value>>,
 }
 
 /// Hand in attestations: one, or many as NDJSON.
@@ -139,22 +146,26 @@ fn refused(error: &AttestationError) -> Problem {
     responses((status = 200, body = AttestationView), (status = 404, body = Problem)))]
 pub(crate) async fn show(
     State(api): State<Api>,
-    caller: Caller,
+    reader: Reader,
     Path(id): Path<B256>,
 ) -> Result<Response, Problem> {
     let stored = api.node.store().attestation(id.0).await.map_err(super::from_store)?;
     let stored = stored.ok_or(problem::UNKNOWN_ATTESTATION)?;
     let attestation = Attestation::decode(&stored.body).map_err(Problem::internal)?;
-    let view = read::read(api.node.follower(), |log| AttestationView {
-        id,
-        uid: attestation.uid(),
-        kind: kind(&attestation),
-        schema: attestation.schema(),
-        issuer: attestation.issuer,
-        received_at: stored.received_at,
-        revoked_at: log.revoked.get(&id).copied(),
-        body: may_read(log, caller, &attestation).then(|| stored.body.clone().into()),
-        eas: may_read(log, caller, &attestation).then(|| attestation.eas_json()).flatten(),
+    let eas = attestation.eas_json();
+    let view = read::read(api.node.follower(), |log| {
+        let (sight, about) = (reader.at(log), accepted_by(log, &attestation));
+        AttestationView {
+            id,
+            uid: attestation.uid(),
+            kind: kind(&attestation),
+            schema: attestation.schema(),
+            issuer: attestation.issuer,
+            received_at: stored.received_at,
+            revoked_at: log.revoked.get(&id).copied(),
+            body: Hidden::new(&sight, about.clone(), stored.body.clone().into()),
+            eas: eas.map(|eas| Hidden::new(&sight, about, eas)),
+        }
     });
     Ok(view.answer())
 }
@@ -168,19 +179,20 @@ const fn kind(attestation: &Attestation) -> &'static str {
     }
 }
 
-/// The operator may, and whoever pays people by such attestations: a project with a gate that accepts schema and issuer.
-fn may_read(log: &Log, caller: Caller, attestation: &Attestation) -> bool {
-    let Caller::Project(project) = caller else { return caller == Caller::Operator };
-    let own = log.campaigns.values().filter(|campaign| campaign.terms.project == project);
-    let mut accepted = own.flat_map(|c| c.gates.values()).flat_map(|gate| &gate.terms.attestations);
-    accepted.any(|kind| {
-        borsh::from_slice::<Accepts>(&kind.accepts).is_ok_and(|accepts| {
+/// What an attestation is about, as mandates know it: everything, and the campaigns with a gate that accepts it.
+fn accepted_by(log: &Log, attestation: &Attestation) -> Vec<Subject> {
+    let gates = log.campaigns.iter().flat_map(|(id, c)| c.gates.values().map(move |gate| (*id, gate)));
+    let accepting = gates.filter(|(_, gate)| {
+        let kinds = gate.terms.attestations.iter();
+        let mut accepts = kinds.filter_map(|kind| borsh::from_slice::<Accepts>(&kind.accepts).ok());
+        accepts.any(|accepts| {
             let mut issuers = accepts.issuers.iter().chain(&accepts.contract_issuers);
-            same_schema(&accepts.source, attestation) && issuers.any(|known| *known == attestation.issuer)
+            accepts.source.schema() == attestation.schema()
+                && issuers.any(|known| *known == attestation.issuer)
         })
-    })
-}
-
-fn same_schema(source: &Source, attestation: &Attestation) -> bool {
-    source.schema() == attestation.schema()
+    });
+    let mut campaigns: Vec<_> = accepting.map(|(campaign, _)| campaign).collect();
+    campaigns.dedup();
+    let campaigns = campaigns.into_iter().map(|campaign| Subject::Campaign { campaign });
+    [Subject::Stream].into_iter().chain(campaigns).collect()
 }

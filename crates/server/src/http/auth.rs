@@ -53,7 +53,7 @@ impl Caller {
         }
     }
 
-    /// Whether a key was shown: personal data are for those who hold one, and for nobody else.
+    /// Whether a key was shown. It opens no personal data: those take a mandate (`super::reader`).
     pub(crate) const fn has_key(self) -> bool {
         !matches!(self, Self::Anyone)
     }

@@ -48,6 +48,12 @@ pub(crate) const KEY_KNOWN_FOR: Duration = Duration::from_secs(30);
 /// API keys a node remembers between look-ups.
 pub(crate) const KEYS_KNOWN_MAX: usize = 10_000;
 
+/// The longest an office's statement may be good for: whoever takes one from the wire reads no longer than this, and a
+/// program signs anew without asking anybody.
+pub(crate) const READING_FOR_MAX: Duration = Duration::from_secs(600);
+/// Compiled mandates of readers that a node remembers: some tens of KiB each.
+pub(crate) const MANDATES_COMPILED_MAX: usize = 1_000;
+
 /// Attestations of one bulk delivery under way: the queue behind is shared, and a few keep a core busy.
 pub(crate) const BULK_IN_FLIGHT_MAX: usize = 256;
 /// Lines of one bulk delivery; the rest is sent again in another.

@@ -9,7 +9,7 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use sluice_core::amount::Total;
 use sluice_core::command::{RoundMode, RoundTerms};
-use sluice_core::ids::{BatchNo, BlockRef, CampaignId, ChainId, ProjectId, RoundNo, Seq};
+use sluice_core::ids::{BatchNo, BlockRef, CampaignId, ChainId, Millis, ProjectId, RoundNo, Seq};
 use sluice_core::limits::PAGE_ITEMS_MAX;
 use sluice_core::refusal::Code;
 use sluice_core::state::batch::{Batch, BatchStage};
@@ -47,13 +47,28 @@ pub(crate) struct CampaignHead {
     token: Address,
     /// The token's decimals.
     decimals: u8,
+    /// Who may look its lists up: `public`, or `private`.
+    visibility: &'static str,
     /// The position at which it last changed: what a command must have seen.
     version: Seq,
-    /// Why nothing is decided now.
+    /// Why nothing is decided now: `paused` by an institution, or `insufficient_funds`.
     #[serde(skip_serializing_if = "Option::is_none")]
     paused: Option<&'static str>,
+    /// The institution's pause.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pause: Option<PauseView>,
     /// How many rounds there are.
     round_count: usize,
+}
+
+/// A pause.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct PauseView {
+    /// Who paused it.
+    #[schema(value_type = String)]
+    by: B256,
+    /// It ends by itself then, milliseconds.
+    until: Millis,
 }
 
 /// A page of campaigns.
@@ -256,8 +271,10 @@ impl CampaignHead {
             distributor: terms.distributor.address,
             token: terms.token,
             decimals: terms.decimals,
+            visibility: terms.visibility.as_str(),
             version: campaign.version,
-            paused: campaign.paused.map(Code::as_str),
+            paused: campaign.stopped().map(Code::as_str),
+            pause: campaign.pause.map(|pause| PauseView { by: pause.by, until: pause.until }),
             round_count: campaign.rounds.len(),
         }
     }

@@ -17,6 +17,7 @@ use super::bounds::{FEED_WAIT_MAX, STALE_CHANGES_MAX, STALE_LOOK_BACK};
 use super::extract::Query;
 use super::problem::Problem;
 use super::read::AsOf;
+use super::reader::{Reader, Sight};
 use super::{Api, from_store};
 
 /// A page of the change feed.
@@ -44,13 +45,14 @@ pub(crate) struct From {
 
 /// Follow what happens: entries in short, from any position on.
 ///
-/// Persons and reasons are shown to those with a key; others see their SHA-256. A project's key sees of other projects'
+/// Persons, reasons and claims' ids are shown under a mandate to read them; others see SHA-256 hashes. A project's key sees of other projects'
 /// entries their leaves alone. An empty page says that nothing has happened since: ask again with the same `after`.
 #[utoipa::path(get, path = "/v1/changes", operation_id = "changes", tag = "evidence", params(From),
     responses((status = 200, body = ChangePage), (status = 503, body = Problem)))]
 pub(crate) async fn list(
     State(api): State<Api>,
     caller: Caller,
+    reader: Reader,
     Query(from): Query<From>,
 ) -> Result<Response, Problem> {
     let follower = api.node.follower();
@@ -59,12 +61,13 @@ pub(crate) async fn list(
         // Whether it came in time or not, what is there now is answered.
         let _came = follower.reached(from.after.saturating_add(1), wait).await;
     }
-    let seq = follower.seq();
+    // What may be seen is settled after the wait: nobody reads on under a mandate that ended meanwhile.
+    let (seq, sight) = follower.read(|log| (log.seq, reader.at(log)));
     let limit = from.limit.unwrap_or(PAGE_ITEMS_MAX).clamp(1, PAGE_ITEMS_MAX);
     let entries = if from.after < seq { entries(&api, from.after, limit, seq).await? } else { Vec::new() };
     let changes: Vec<Change> = entries
         .into_iter()
-        .map(|(entry, leaf)| seen_by(&api, caller, Change::new(caller, &entry, Some(leaf.into()))))
+        .map(|(entry, leaf)| seen_by(&api, caller, Change::new(&sight, &entry, Some(leaf.into()))))
         .collect();
     let next = from.after + changes.len() as u64;
     Ok(AsOf { seq, value: ChangePage { changes, next } }.answer())
@@ -91,7 +94,7 @@ fn seen_by(api: &Api, caller: Caller, change: Change) -> Change {
 /// What changed a command's subject since its authors saw it: the latest entries about it, ascending.
 pub(crate) async fn since(
     api: &Api,
-    caller: Caller,
+    (caller, sight): (Caller, &Sight),
     subject: &Subject,
     seen: Seq,
     changed_at: Seq,
@@ -103,6 +106,6 @@ pub(crate) async fn since(
     let from = entries.len().saturating_sub(STALE_CHANGES_MAX);
     Ok(entries[from..]
         .iter()
-        .map(|(entry, _)| seen_by(api, caller, Change::new(caller, entry, None)))
+        .map(|(entry, _)| seen_by(api, caller, Change::new(sight, entry, None)))
         .collect())
 }

@@ -10,7 +10,7 @@ use axum::http::header::RETRY_AFTER;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use sluice_core::amount::Amount;
-use sluice_core::command::ClaimDemand;
+use sluice_core::command::{ClaimDemand, Visibility};
 use sluice_core::ids::{CampaignId, DemandId, EntitlementId, RoundNo, Seq};
 use sluice_core::log::entry::{Body, Entry};
 use sluice_core::log::receipt::{Receipt, Ticket};
@@ -25,9 +25,12 @@ use super::Api;
 use super::address::Typed;
 use super::auth::Caller;
 use super::extract::{Json, Path};
+use super::hidden::Hidden;
 use super::money::Money;
 use super::problem::{self, Problem};
 use super::read::{self, AsOf};
+use super::reader::Reader;
+use super::sealed;
 use super::standing::{self, Condition, StandingView};
 use super::states::StateView;
 
@@ -74,9 +77,10 @@ pub(crate) struct ClaimView {
     /// Of a claim that rules refused: which condition it failed, in their words.
     #[serde(skip_serializing_if = "Option::is_none")]
     condition: Option<Condition>,
-    /// The same for a key of the project: the cause, where the rules mask it, too.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cause: Option<Condition>,
+    /// What it failed, where the rules mask that for claimants; only for those who may read it.
+    #[serde(skip_serializing_if = "unseen")]
+    #[schema(value_type = Option<Condition>)]
+    cause: Option<Hidden<Condition>>,
     /// The position of its decision.
     #[serde(skip_serializing_if = "Option::is_none")]
     seq: Option<Seq>,
@@ -91,6 +95,10 @@ pub(crate) struct ClaimView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     ticket: Option<Ticket>,
+}
+
+fn unseen(cause: &Option<Hidden<Condition>>) -> bool {
+    cause.as_ref().is_none_or(Hidden::is_hidden)
 }
 
 /// The entitlement of a claim.
@@ -125,24 +133,33 @@ pub(crate) struct Claimed {
 pub(crate) async fn hand_in(
     State(api): State<Api>,
     caller: Caller,
+    reader: Reader,
     Path(campaign): Path<CampaignId>,
     Json(body): Json<ClaimBody>,
 ) -> Result<Response, Problem> {
     let terms = api.node.follower().read(|state| {
         let (campaign, round) = read::round(state, campaign, body.round)?;
-        Ok::<_, Code>((campaign.terms.project, round.terms.list_hash))
+        let private = campaign.terms.visibility == Visibility::Private;
+        Ok::<_, Code>((campaign.terms.project, round.terms.list_hash, private))
     });
-    let (project, list_hash) = terms?;
+    let (project, list_hash, private) = terms?;
     caller.may_see(project)?;
     let id = body.id;
     let claim = match (body.index, body.amount) {
         // What is signed is given in full: the list is looked at when the signature is.
         (Some(index), Some(amount)) => demand(body, index, amount),
+        // Filling them in would tell who is listed.
+        _ if private => {
+            let problem = Problem::from(problem::MALFORMED_BODY).field("index");
+            return Err(problem.detail("this list is private: name index and amount, as you were shown them"));
+        }
         _ => complete(body, api.snapshot(list_hash).await?).await?,
     };
-    let submitted = api.node.submit_claim(campaign, id, claim).await.map_err(from_submit)?;
+    let submitted = api.node.submit_claim(campaign, id, claim).await;
+    let submitted =
+        submitted.map_err(|error| if private { without_list(error) } else { from_submit(error) })?;
     match api.node.outcome(submitted).await.map_err(super::from_engine)? {
-        Ok(outcome) => decided(&api, caller, campaign, id, &outcome.entry, outcome.receipt).await,
+        Ok(outcome) => decided(&api, &reader, campaign, id, &outcome.entry, outcome.receipt).await,
         Err(ticket) => Ok(waiting(campaign, id, ticket, StatusCode::ACCEPTED)),
     }
 }
@@ -157,6 +174,17 @@ fn demand(body: ClaimBody, index: u64, amount: Amount) -> ClaimDemand {
         amount,
         deadline: body.deadline,
         signature: body.signature,
+    }
+}
+
+/// Why a claim on a private list was not accepted, without telling whether the list or the signature is against it.
+fn without_list(error: SubmitError) -> Problem {
+    match error {
+        SubmitError::Refused(Code::NotListed | Code::WrongEntitlement | Code::BadSignature) => {
+            Problem::from(problem::PRIVATE_LIST)
+                .detail("this is no entitlement of the list, or its recipient did not sign this claim")
+        }
+        other => from_submit(other),
     }
 }
 
@@ -193,30 +221,34 @@ async fn complete(body: ClaimBody, snapshot: Arc<Snapshot>) -> Result<ClaimDeman
 pub(crate) async fn show(
     State(api): State<Api>,
     caller: Caller,
+    reader: Reader,
     Path((campaign, id)): Path<(CampaignId, DemandId)>,
 ) -> Result<Response, Problem> {
     match find(&api, caller, campaign, id).await? {
         DemandStatus::Waiting(ticket) => Ok(waiting(campaign, id, *ticket, StatusCode::OK)),
         DemandStatus::Decided { entry, .. } => {
-            Ok(view(&api, caller, campaign, id, &entry, None).await?.answer())
+            Ok(view(&api, &reader, campaign, id, &entry, None).await?.answer())
         }
     }
 }
 
 /// Get the receipt of a decided claim.
+///
+/// Where its evidence says something about a person (whose it is, what attestations and rules said), others than those
+/// who may read that get it sealed: the entry's leaf stands in place of its bytes. Its claimant gets the whole one by
+/// handing the same claim in again.
 #[utoipa::path(get, path = "/v1/campaigns/{campaign}/claims/{id}/receipt", operation_id = "claimReceipt", tag = "claims",
     params(("campaign" = uuid::Uuid, Path), ("id" = uuid::Uuid, Path)),
     responses((status = 200, body = Object), (status = 404, body = Problem)))]
 pub(crate) async fn receipt(
     State(api): State<Api>,
     caller: Caller,
+    reader: Reader,
     Path((campaign, id)): Path<(CampaignId, DemandId)>,
-) -> Result<axum::Json<Receipt>, Problem> {
+) -> Result<Response, Problem> {
     match find(&api, caller, campaign, id).await? {
         DemandStatus::Waiting(ticket) => Err(not_decided(&ticket)),
-        DemandStatus::Decided { entry, .. } => {
-            Ok(axum::Json(api.node.receipt(entry.seq).await.map_err(super::from_engine)?))
-        }
+        DemandStatus::Decided { entry, .. } => sealed::answer(&api, &reader, entry.seq).await,
     }
 }
 
@@ -264,7 +296,7 @@ fn waiting(campaign: CampaignId, id: DemandId, ticket: Ticket, status: StatusCod
 
 async fn decided(
     api: &Api,
-    caller: Caller,
+    reader: &Reader,
     campaign: CampaignId,
     id: DemandId,
     entry: &Entry,
@@ -272,21 +304,22 @@ async fn decided(
 ) -> Result<Response, Problem> {
     if let Body::ClaimRefused(refused) = &entry.body {
         let problem = Problem::from(refused.code).with("id", &id).with("campaign", &campaign);
-        let problem = match standing::condition(api, entry.seq, refused).await? {
+        let failed = standing::condition(api, entry.seq, refused).await?;
+        let problem = match &failed {
             Some(failed) => problem.with("condition", &failed.condition),
             None => problem,
         };
         let problem = problem.with("state", &"refused").with("seq", &entry.seq).with("receipt", &receipt);
         return Ok(problem.into_response());
     }
-    let AsOf { seq, value } = view(api, caller, campaign, id, entry, Some(receipt)).await?;
+    let AsOf { seq, value } = view(api, reader, campaign, id, entry, Some(receipt)).await?;
     Ok(read::marked((StatusCode::CREATED, axum::Json(value)).into_response(), seq))
 }
 
 /// A decided claim as it stands now.
 async fn view(
     api: &Api,
-    caller: Caller,
+    reader: &Reader,
     campaign: CampaignId,
     id: DemandId,
     entry: &Entry,
@@ -304,11 +337,11 @@ async fn view(
     let person = (!person.is_zero()).then_some(person);
     let read = read::read(api.node.follower(), |state| {
         let campaign = read::campaign(state, campaign)?;
-        let standing = StandingView::new(state, campaign, asked, person, caller);
-        let is_office = caller.has_key() && caller.sees(campaign.terms.project);
-        Ok::<_, Code>((campaign.terms.decimals, campaign.status(asked), standing, is_office))
+        let sight = reader.at(state);
+        let standing = StandingView::new(state, campaign, asked, person, &sight);
+        Ok::<_, Code>((campaign.terms.decimals, campaign.status(asked), standing, sight))
     });
-    Ok(read.transpose()?.map(|(decimals, status, standing, is_office)| {
+    Ok(read.transpose()?.map(|(decimals, status, standing, sight)| {
         // The entry is applied before it is answered, so a decided claim has a state.
         let refused = refused.map(|claim| ClaimState::Refused(claim.code));
         let status = refused.or(status).unwrap_or(ClaimState::Decided);
@@ -318,7 +351,9 @@ async fn view(
             state: (&status).into(),
             standing,
             condition: failed.as_ref().map(|failed| failed.condition.clone()),
-            cause: failed.filter(|_| is_office).map(|failed| failed.cause),
+            cause: failed
+                .filter(standing::Failed::is_masked)
+                .map(|failed| Hidden::new(&sight, sealed::entitlement(campaign, asked), failed.cause)),
             seq: Some(entry.seq),
             entitlement: Some(Claimed::new(asked, &entry.body, decimals)),
             receipt,

@@ -15,14 +15,17 @@ use std::time::Duration;
 use utoipa::ToSchema;
 
 use super::Api;
-use super::about::Change;
+use super::about::{self, Change};
 use super::auth::Caller;
 use super::changes;
 use super::claims::{from_submit, not_decided};
 use super::extract::{Json, Path};
+use super::hidden::Hidden;
 use super::outcome::{self, OutcomeView};
 use super::problem::{self, Problem};
 use super::read;
+use super::reader::{Reader, Sight};
+use super::sealed;
 
 /// A command as it is handed in.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -67,6 +70,11 @@ pub(crate) struct CommandView {
     /// What it did beyond its own words, and how far the chain has followed by now.
     #[serde(skip_serializing_if = "Option::is_none")]
     outcome: Option<OutcomeView>,
+    /// Why it was given: an order's grounds, an appeal's text. Others than its authors and those who may read it are shown
+    /// the SHA-256 of the command's canonical bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    reason: Option<Hidden<String>>,
     /// Entitlements it decided or annulled.
     #[serde(skip_serializing_if = "Option::is_none")]
     entitlements: Option<u64>,
@@ -89,13 +97,17 @@ pub(crate) struct CommandView {
 pub(crate) async fn hand_in(
     State(api): State<Api>,
     caller: Caller,
+    reader: Reader,
     Json(body): Json<CommandBody>,
 ) -> Result<Response, Problem> {
     let CommandBody { id, command } = body;
     let (campaign, seen) = (command.action.queue(), Seen::by(&command));
     let submitted = api.node.submit(id, Demand::Command(command)).await.map_err(from_submit)?;
     match api.node.outcome(submitted).await.map_err(super::from_engine)? {
-        Ok(outcome) => decided(&api, caller, campaign, id, &outcome.entry, &seen, outcome.receipt).await,
+        Ok(outcome) => {
+            let sight = api.node.follower().read(|log| reader.at(log));
+            decided(&api, (caller, &sight), campaign, id, &outcome.entry, &seen, outcome.receipt).await
+        }
         Err(ticket) => Ok(waiting(campaign, id, ticket, StatusCode::ACCEPTED)),
     }
 }
@@ -107,18 +119,21 @@ pub(crate) async fn hand_in(
 pub(crate) async fn show(
     State(api): State<Api>,
     caller: Caller,
+    reader: Reader,
     Path((campaign, id)): Path<(CampaignId, DemandId)>,
 ) -> Result<Response, Problem> {
     match find(&api, campaign, id).await? {
         DemandStatus::Waiting(ticket) => Ok(waiting(campaign, id, *ticket, StatusCode::OK)),
         DemandStatus::Decided { entry, .. } => {
-            let read = read::read(api.node.follower(), |state| outcome::of(state, &entry));
+            let read = read::read(api.node.follower(), |log| (reader.at(log), outcome::of(log, &entry)));
+            let (sight, outcome) = read.value;
             let mut view = CommandView::decided(campaign, id, &entry, None).ok_or(problem::UNKNOWN_DEMAND)?;
-            view.outcome = read.value;
+            view.outcome = outcome;
+            view.reason = about::command(&entry.body).map(|command| about::reason(&sight, command));
             if view.changed_at.is_some() {
                 let row = api.node.store().intake_by_id(campaign, id).await.map_err(super::from_store)?;
                 if let Some(Demand::Command(command)) = row.and_then(|row| Demand::decode(&row.body).ok()) {
-                    view.changed = changed(&api, caller, &Seen::by(&command), &entry).await?;
+                    view.changed = changed(&api, (caller, &sight), &Seen::by(&command), &entry).await?;
                 }
             }
             Ok(read::marked(axum::Json(view).into_response(), read.seq))
@@ -127,18 +142,22 @@ pub(crate) async fn show(
 }
 
 /// Get the receipt of a decided command.
+///
+/// The whole one for its authors and for those who may read it, each proving it in `Office`; for others it is sealed: the
+/// entry's leaf stands in place of its bytes. Handing the command in again gives the whole one, too.
 #[utoipa::path(get, path = "/v1/commands/{campaign}/{id}/receipt", operation_id = "commandReceipt", tag = "commands",
     params(("campaign" = uuid::Uuid, Path), ("id" = uuid::Uuid, Path)),
     responses((status = 200, body = Object), (status = 404, body = Problem)))]
 pub(crate) async fn receipt(
     State(api): State<Api>,
+    reader: Reader,
     Path((campaign, id)): Path<(CampaignId, DemandId)>,
-) -> Result<axum::Json<Receipt>, Problem> {
+) -> Result<Response, Problem> {
     match find(&api, campaign, id).await? {
         DemandStatus::Waiting(ticket) => Err(not_decided(&ticket)),
         DemandStatus::Decided { entry, .. } => {
             CommandView::decided(campaign, id, &entry, None).ok_or(problem::UNKNOWN_DEMAND)?;
-            Ok(axum::Json(api.node.receipt(entry.seq).await.map_err(super::from_engine)?))
+            sealed::answer(&api, &reader, entry.seq).await
         }
     }
 }
@@ -167,7 +186,12 @@ impl Seen {
 }
 
 /// Of a stale command: what happened to its subject since.
-async fn changed(api: &Api, caller: Caller, seen: &Seen, entry: &Entry) -> Result<Vec<Change>, Problem> {
+async fn changed(
+    api: &Api,
+    caller: (Caller, &Sight),
+    seen: &Seen,
+    entry: &Entry,
+) -> Result<Vec<Change>, Problem> {
     let Body::CommandRefused(refused) = &entry.body else { return Ok(Vec::new()) };
     let Some(changed_at) = refused.changed_at.filter(|_| refused.code == Code::Stale) else {
         return Ok(Vec::new());
@@ -177,7 +201,7 @@ async fn changed(api: &Api, caller: Caller, seen: &Seen, entry: &Entry) -> Resul
 
 async fn decided(
     api: &Api,
-    caller: Caller,
+    caller: (Caller, &Sight),
     campaign: CampaignId,
     id: DemandId,
     entry: &Entry,
@@ -216,6 +240,7 @@ impl CommandView {
             changed: Vec::new(),
             policies: Vec::new(),
             outcome: None,
+            reason: None,
             entitlements: None,
             receipt: None,
             ticket: None,

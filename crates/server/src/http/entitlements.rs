@@ -6,23 +6,26 @@ use alloy_primitives::{Address, B256};
 use axum::extract::State;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
-use sluice_core::command::RoundMode;
+use sluice_core::command::{RoundMode, Visibility};
 use sluice_core::entitlement::{Entitlement, Word};
 use sluice_core::ids::{CampaignId, ChainId, EntitlementId, ProjectId, RoundNo};
 use sluice_core::refusal::Code;
 use sluice_core::state::campaign::Campaign;
 use sluice_core::state::round::{Round, RoundPhase};
 use sluice_core::state::status::ClaimState;
+use sluice_gate::mandate::{ActionKind, Subject};
 use sluice_snapshot::{Absence, Proof, Snapshot, SnapshotError};
 use utoipa::{IntoParams, ToSchema};
 
 use super::Api;
 use super::address::Typed;
 use super::auth::Caller;
+use super::claimant::Claimant;
 use super::extract::{Path, Query};
 use super::money::Money;
-use super::problem::Problem;
+use super::problem::{self, Problem};
 use super::read::{self, AsOf};
+use super::reader::Reader;
 use super::standing::{StandingView, gate_closed};
 use super::states::StateView;
 
@@ -112,6 +115,7 @@ pub(crate) struct Begin {
 /// What State says of a round, as far as its entitlements need it.
 struct Terms {
     project: ProjectId,
+    visibility: Visibility,
     list_hash: B256,
     root: B256,
     depth: u8,
@@ -120,22 +124,33 @@ struct Terms {
 }
 
 /// See what an address receives, with the proof; or, as a problem with a proof of absence, that it receives nothing.
+///
+/// Of a private list only who signed the `Claimant` header with this address, the project, the operator and offices with
+/// a mandate see it; everybody else gets 403 `private_list`, whether the address is listed or not.
 #[utoipa::path(get, path = "/v1/campaigns/{campaign}/rounds/{round}/entitlements/{address}", operation_id = "entitlementsOfAddress", tag = "entitlements",
     params(("campaign" = uuid::Uuid, Path), ("round" = u64, Path), ("address" = String, Path), Begin),
-    responses((status = 200, body = Listed), (status = 404, body = Problem)))]
+    responses((status = 200, body = Listed), (status = 403, body = Problem), (status = 404, body = Problem)))]
 pub(crate) async fn of_address(
     State(api): State<Api>,
     caller: Caller,
+    reader: Reader,
+    claimant: Claimant,
     Path((campaign, round, address)): Path<(CampaignId, RoundNo, Typed)>,
     Query(begin): Query<Begin>,
 ) -> Result<Response, Problem> {
     let terms = terms(&api, caller, campaign, round)?;
+    let sees = terms.seen_by(&api, caller, &reader, claimant, campaign)?;
+    if !sees.may_see(address.0) {
+        return Err(private());
+    }
     let snapshot = api.snapshot(terms.list_hash).await?;
     let found = super::blocking(move || find(&snapshot, address.0, begin.from)).await?;
     match found.map_err(Problem::internal)? {
         Found::Listed(proofs, next) => {
-            Ok(answer(&api, caller, campaign, round, terms, proofs, next)?.answer())
+            Ok(answer(&api, &reader, campaign, round, terms, proofs, next)?.answer())
         }
+        // The proof of absence names two neighbours, who are other people.
+        Found::Absent(_) if sees != Sees::All => Err(Problem::not_listed().field("address")),
         Found::Absent(absence) => Err(not_listed(&absence)),
     }
 }
@@ -143,22 +158,73 @@ pub(crate) async fn of_address(
 /// See one entitlement by its index.
 #[utoipa::path(get, path = "/v1/campaigns/{campaign}/rounds/{round}/indexes/{index}", operation_id = "entitlementOfIndex", tag = "entitlements",
     params(("campaign" = uuid::Uuid, Path), ("round" = u64, Path), ("index" = u64, Path)),
-    responses((status = 200, body = Listed), (status = 404, body = Problem)))]
+    responses((status = 200, body = Listed), (status = 403, body = Problem), (status = 404, body = Problem)))]
 pub(crate) async fn of_index(
     State(api): State<Api>,
     caller: Caller,
+    reader: Reader,
+    claimant: Claimant,
     Path((campaign, round, index)): Path<(CampaignId, RoundNo, u64)>,
 ) -> Result<Response, Problem> {
     let terms = terms(&api, caller, campaign, round)?;
+    let sees = terms.seen_by(&api, caller, &reader, claimant, campaign)?;
     let snapshot = api.snapshot(terms.list_hash).await?;
     let found = super::blocking(move || snapshot.proof(index).map(|proof| owned(&snapshot, proof))).await?;
     match found {
-        Ok(proof) => Ok(answer(&api, caller, campaign, round, terms, vec![proof], None)?.answer()),
+        Ok((proof, _)) if !sees.may_see(proof.entitlement().recipient) => Err(private()),
+        Err(SnapshotError::OutOfRange { .. }) if sees != Sees::All => Err(private()),
+        Ok(proof) => Ok(answer(&api, &reader, campaign, round, terms, vec![proof], None)?.answer()),
         Err(error @ SnapshotError::OutOfRange { .. }) => {
             Err(Problem::not_listed().field("index").detail(error.to_string()))
         }
         Err(error) => Err(Problem::internal(error)),
     }
+}
+
+/// What a caller may see of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sees {
+    /// All of it.
+    All,
+    /// What is listed for an address whose key signed.
+    Own(Address),
+}
+
+impl Sees {
+    fn may_see(self, recipient: Address) -> bool {
+        self == Self::All || self == Self::Own(recipient)
+    }
+}
+
+impl Terms {
+    /// What this caller may see. Whoever may not is refused before the list is opened: the answer is the same, and takes
+    /// the same time, for who is listed and who is not.
+    fn seen_by(
+        &self,
+        api: &Api,
+        caller: Caller,
+        reader: &Reader,
+        claimant: Claimant,
+        campaign: CampaignId,
+    ) -> Result<Sees, Problem> {
+        let own_list = caller == Caller::Operator || caller == Caller::Project(self.project);
+        if self.visibility == Visibility::Public || own_list {
+            return Ok(Sees::All);
+        }
+        let about = [Subject::Campaign { campaign }];
+        let office = api.node.follower().read(|log| reader.at(log));
+        if office.may(ActionKind::ReadPrivate, &about) || office.may(ActionKind::Audit, &about) {
+            return Ok(Sees::All);
+        }
+        claimant.of(campaign).map(Sees::Own).ok_or_else(private)
+    }
+}
+
+/// The one refusal of private lists: it does not depend on what is listed.
+pub(crate) fn private() -> Problem {
+    Problem::from(problem::PRIVATE_LIST).detail(
+        "send the Claimant header, signed by the address you ask about, or ask as an office with a mandate for the campaign",
+    )
 }
 
 /// A proof, and whose entitlement it is.
@@ -200,6 +266,7 @@ fn terms(api: &Api, caller: Caller, campaign: CampaignId, round: RoundNo) -> Res
         let distributor = campaign.terms.distributor;
         Ok::<_, Code>(Terms {
             project: campaign.terms.project,
+            visibility: campaign.terms.visibility,
             list_hash: round.terms.list_hash,
             root: round.terms.root,
             depth: round.terms.depth,
@@ -217,7 +284,7 @@ fn terms(api: &Api, caller: Caller, campaign: CampaignId, round: RoundNo) -> Res
 
 fn answer(
     api: &Api,
-    caller: Caller,
+    reader: &Reader,
     campaign: CampaignId,
     round: RoundNo,
     terms: Terms,
@@ -226,11 +293,12 @@ fn answer(
 ) -> Result<AsOf<Listed>, Problem> {
     let standing = read::read(api.node.follower(), |state| {
         let (campaign, terms) = read::round(state, campaign, round)?;
+        let sight = reader.at(state);
         let of = |(proof, person): &Owned| {
             let id = EntitlementId { round, index: proof.index };
             let status = campaign.status(id);
             let why = why_not(state, campaign, terms, status.as_ref());
-            (why, status, StandingView::new(state, campaign, id, *person, caller))
+            (why, status, StandingView::new(state, campaign, id, *person, &sight))
         };
         Ok::<_, Code>(proofs.iter().map(of).collect())
     });

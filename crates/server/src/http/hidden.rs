@@ -1,53 +1,97 @@
-//! What is personal and shown only to those with a key. Others see its hash: what they were not shown can be proved to
-//! them later.
+//! What is personal, and shown only under a mandate to read it. Others see a hash that it can be proved against later, or
+//! nothing where the position beside it names the entry that holds it.
 
 use alloy_primitives::B256;
 use serde::{Serialize, Serializer};
 use sha2::{Digest, Sha256};
+use sluice_gate::mandate::{ActionKind, Subject};
 
-use super::auth::Caller;
+use super::reader::Sight;
 
-/// Something that not everybody is shown. For everybody else it is `{"sha256": …}` over its bytes.
+/// Something that not everybody is shown. For everybody else it is `{"sha256": …}`, or left out.
+///
+/// Whether it is shown is asked when the answer is written, after State was let go: asking a mandate takes microseconds,
+/// and a page has a thousand of them. What may be seen was settled at the answer's position, in its [`Sight`].
 #[derive(Clone, Debug)]
-pub(crate) enum Hidden<T> {
-    /// Shown.
-    Shown(T),
-    /// The SHA-256 of its bytes.
-    Hash(B256),
+pub(crate) struct Hidden<T> {
+    value: T,
+    sight: Sight,
+    about: Vec<Subject>,
+    /// It is public, or the reader wrote it.
+    own: bool,
+    hash: Option<B256>,
 }
 
-impl<T: AsRef<[u8]>> Hidden<T> {
-    /// Shown to those with a key.
-    pub(crate) fn from(caller: Caller, value: T) -> Self {
-        Self::unless(caller.has_key(), value)
+impl<T> Hidden<T> {
+    /// Shown to those who may read what is private about one of these; else left out (with
+    /// `skip_serializing_if = "Hidden::is_hidden"`).
+    pub(crate) fn new(sight: &Sight, about: impl Into<Vec<Subject>>, value: T) -> Self {
+        Self { value, sight: sight.clone(), about: about.into(), own: false, hash: None }
     }
 
-    /// Shown if this holds.
-    pub(crate) fn unless(shown: bool, value: T) -> Self {
-        if shown { Self::Shown(value) } else { Self::Hash(B256::from_slice(&Sha256::digest(value.as_ref()))) }
+    /// Shown to everybody.
+    pub(crate) fn open(sight: &Sight, value: T) -> Self {
+        Self { value, sight: sight.clone(), about: Vec::new(), own: true, hash: None }
     }
+
+    /// Others are shown the SHA-256 of these bytes. They must be more than anybody can guess: names and amounts are found
+    /// by trying.
+    pub(crate) fn as_hash_of(self, bytes: &[u8]) -> Self {
+        Self { hash: Some(sha256(bytes)), ..self }
+    }
+
+    /// Its author is shown it, too.
+    pub(crate) fn written_by(self, authorities: impl IntoIterator<Item = B256>) -> Self {
+        let own = authorities.into_iter().any(|authority| self.sight.is(authority));
+        Self { own, ..self }
+    }
+
+    /// Whether it is not shown.
+    pub(crate) fn is_hidden(&self) -> bool {
+        !self.own && !self.sight.may(ActionKind::ReadPrivate, &self.about)
+    }
+}
+
+/// SHA-256, as hidden fields and the names of rule sets use it.
+pub(crate) fn sha256(bytes: &[u8]) -> B256 {
+    B256::from_slice(&Sha256::digest(bytes))
 }
 
 impl<T: Serialize> Serialize for Hidden<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Shown(value) => value.serialize(serializer),
-            Self::Hash(hash) => serializer.collect_map([("sha256", hash)]),
+        if !self.is_hidden() {
+            return self.value.serialize(serializer);
+        }
+        match self.hash {
+            Some(hash) => serializer.collect_map([("sha256", hash)]),
+            None => serializer.serialize_none(),
         }
     }
 }
 
+/// A person's id; for others the SHA-256 of its 32 bytes, which registrars draw at random.
+pub(crate) fn person(sight: &Sight, id: B256, among: impl IntoIterator<Item = Subject>) -> Hidden<B256> {
+    let about: Vec<Subject> = among.into_iter().chain([Subject::Person { person: id }]).collect();
+    Hidden::new(sight, about, id).as_hash_of(id.as_slice())
+}
+
 #[cfg(test)]
 mod tests {
-    use sluice_core::ids::ProjectId;
-
     use super::*;
 
     #[test]
-    fn a_stranger_is_shown_the_hash_and_a_key_the_thing() {
-        let json = |caller| serde_json::to_string(&Hidden::from(caller, "flood")).unwrap();
-        assert_eq!(json(Caller::Project(ProjectId::default())), "\"flood\"");
-        let hash = hex::encode(Sha256::digest("flood"));
-        assert_eq!(json(Caller::Anyone), format!("{{\"sha256\":\"0x{hash}\"}}"));
+    fn nobody_is_shown_more_than_a_hash() {
+        let hidden = Hidden::new(&Sight::default(), [Subject::Stream], "flood");
+        assert!(hidden.is_hidden());
+        assert_eq!(serde_json::to_string(&hidden).unwrap(), "null");
+        let hash = hex::encode(Sha256::digest("a command"));
+        let json = serde_json::to_string(&hidden.as_hash_of(b"a command")).unwrap();
+        assert_eq!(json, format!("{{\"sha256\":\"0x{hash}\"}}"));
+    }
+
+    #[test]
+    fn nobody_is_the_author_of_what_nobody_signed() {
+        let hidden = Hidden::new(&Sight::default(), [Subject::Stream], "flood").written_by([B256::ZERO]);
+        assert!(hidden.is_hidden());
     }
 }

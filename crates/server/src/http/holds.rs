@@ -9,14 +9,15 @@ use sluice_core::ids::{CampaignId, DemandId, Millis, RoundNo, Seq};
 use sluice_core::refusal::Code;
 use sluice_core::state::State as Log;
 use sluice_core::state::hold::{Appeal, Hold};
+use sluice_gate::mandate::Subject;
 use utoipa::ToSchema;
 
-use super::about::person;
 use super::auth::Caller;
 use super::extract::{Path, Query};
-use super::hidden::Hidden;
+use super::hidden::{Hidden, person};
 use super::page::{ByPosition, Page, Which};
 use super::problem::Problem;
+use super::reader::{Reader, Sight};
 use super::{Api, read};
 
 /// Entitlements of one hold that are listed with it; `covered` counts all.
@@ -32,10 +33,10 @@ pub(crate) struct HoldView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<uuid::Uuid>)]
     campaign: Option<CampaignId>,
-    /// The person, with a key; else the SHA-256 of the id.
+    /// The person; for those who may not read it the SHA-256 of the id.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
-    person: Option<Hidden<String>>,
+    person: Option<Hidden<B256>>,
     /// Who placed it.
     #[schema(value_type = String)]
     placed_by: B256,
@@ -47,14 +48,16 @@ pub(crate) struct HoldView {
     until: Millis,
     /// How many entitlements it covers; a hold on a campaign covers all of them.
     covered: usize,
-    /// The first hundred of them. Of a hold on a person only with a key.
-    entitlements: Vec<CoveredView>,
+    /// The first hundred of them. Of a hold on a person only for those who may read the person: they say who it is.
+    #[serde(skip_serializing_if = "Hidden::is_hidden")]
+    #[schema(value_type = Vec<CoveredView>)]
+    entitlements: Hidden<Vec<CoveredView>>,
     /// What a command about it must have seen.
     version: Seq,
 }
 
 /// An entitlement under a hold.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct CoveredView {
     #[schema(value_type = uuid::Uuid)]
     campaign: CampaignId,
@@ -62,23 +65,25 @@ pub(crate) struct CoveredView {
     index: u64,
 }
 
-/// A person. Without a key it is told that the person is known, not where the person is paid.
+/// A person. Without a mandate to read it, it is told that the person is known, not where the person is paid: the entry at
+/// `version` proves it.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct PersonView {
     /// The registrar's id.
     #[schema(value_type = String)]
     person: B256,
     /// Where the person is paid.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Hidden::is_hidden")]
     #[schema(value_type = Option<String>)]
-    payee: Option<Address>,
+    payee: Hidden<Address>,
     /// Addresses that a registrar bound: attestations about them are the person's.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Hidden::is_hidden")]
     #[schema(value_type = Option<Vec<String>>)]
-    vouched: Option<Vec<Address>>,
+    vouched: Hidden<Vec<Address>>,
     /// The jurisdiction the person belongs to; empty for none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    jurisdiction: Option<String>,
+    #[serde(skip_serializing_if = "Hidden::is_hidden")]
+    #[schema(value_type = Option<String>)]
+    jurisdiction: Hidden<String>,
     /// The institution that made the person known.
     #[schema(value_type = String)]
     registrar: B256,
@@ -114,11 +119,13 @@ pub(crate) struct AppealView {
 pub(crate) async fn holds(
     State(api): State<Api>,
     caller: Caller,
+    reader: Reader,
     Query(which): Query<ByPosition>,
 ) -> Result<Response, Problem> {
     let which = Which::<Seq>::from(which);
     let page = read::read(api.node.follower(), |log| {
-        which.of(&log.holds, |at, hold| HoldView::new(log, caller, at, hold))
+        let sight = reader.at(log);
+        which.of(&log.holds, |at, hold| HoldView::new(log, caller, &sight, at, hold))
     });
     Ok(page.answer())
 }
@@ -129,18 +136,20 @@ pub(crate) async fn holds(
     responses((status = 200, body = PersonView), (status = 404, body = Problem)))]
 pub(crate) async fn show_person(
     State(api): State<Api>,
-    caller: Caller,
+    reader: Reader,
     Path(id): Path<B256>,
 ) -> Result<Response, Problem> {
     let read = read::read(api.node.follower(), |log| {
+        let sight = reader.at(log);
+        let about = || [Subject::Person { person: id }];
         let known = log.persons.get(&id)?;
         let on_person = |hold: &Hold| matches!(&hold.target, HoldTarget::Person { person } if *person == id);
         Some(PersonView {
             person: id,
-            payee: caller.has_key().then_some(known.payee),
-            vouched: caller.has_key().then(|| known.vouched.iter().copied().collect()),
+            payee: Hidden::new(&sight, about(), known.payee),
+            vouched: Hidden::new(&sight, about(), known.vouched.iter().copied().collect()),
             registrar: known.registrar,
-            jurisdiction: caller.has_key().then(|| known.jurisdiction.clone()),
+            jurisdiction: Hidden::new(&sight, about(), known.jurisdiction.clone()),
             holds: log.holds.iter().filter(|(_, hold)| on_person(hold)).map(|(at, _)| *at).collect(),
             version: known.version,
         })
@@ -193,19 +202,18 @@ const fn campaign_of(target: &HoldTarget) -> Option<CampaignId> {
 
 impl HoldView {
     /// `None` for another project's.
-    fn new(log: &Log, caller: Caller, at: Seq, hold: &Hold) -> Option<Self> {
+    fn new(log: &Log, caller: Caller, sight: &Sight, at: Seq, hold: &Hold) -> Option<Self> {
         let campaign = campaign_of(&hold.target);
         if campaign.is_some_and(|campaign| !sees(log, caller, campaign)) {
             return None;
         }
         let (kind, held) = match &hold.target {
             HoldTarget::Entitlements { .. } => ("entitlements", None),
-            HoldTarget::Person { person: held } => ("person", Some(person(caller, *held))),
+            HoldTarget::Person { person: held } => ("person", Some(person(sight, *held, []))),
             HoldTarget::Campaign { .. } => ("campaign", None),
         };
-        // What a hold on a person covers says who the person is to whoever reads the list.
-        let listed = if held.is_some() && !caller.has_key() { 0 } else { COVERS_LISTED_MAX };
-        let covers = hold.covers.iter().filter(|covered| sees(log, caller, covered.campaign)).take(listed);
+        let covers = hold.covers.iter().filter(|covered| sees(log, caller, covered.campaign));
+        let covers = covers.take(COVERS_LISTED_MAX);
         let entitlements = covers.map(|covered| CoveredView {
             campaign: covered.campaign,
             round: covered.entitlement.round,
@@ -220,7 +228,13 @@ impl HoldView {
             confirmed_by: hold.confirmed_by,
             until: hold.until,
             covered: hold.covers.len(),
-            entitlements: entitlements.collect(),
+            // What a hold on a person covers says who the person is to whoever reads the list.
+            entitlements: match &hold.target {
+                HoldTarget::Person { person } => {
+                    Hidden::new(sight, [Subject::Person { person: *person }], entitlements.collect())
+                }
+                _ => Hidden::open(sight, entitlements.collect()),
+            },
             version: hold.version,
         })
     }

@@ -10,10 +10,12 @@ mod auth;
 mod bounds;
 mod campaigns;
 mod changes;
+pub mod claimant;
 mod claims;
 mod client;
 mod commands;
 mod entitlements;
+mod erasures;
 mod extract;
 mod front;
 mod gate_words;
@@ -30,8 +32,11 @@ mod page;
 mod problem;
 mod projects;
 mod read;
+mod reader;
+pub mod reading;
 mod ready;
 mod rule_sets;
+mod sealed;
 mod standing;
 mod states;
 mod trace;
@@ -67,6 +72,7 @@ struct Api {
     front: Arc<Front>,
     ready: ready::Ready,
     bulks: attestations::Bulks,
+    mandates: Arc<reader::Mandates>,
 }
 
 /// The API of a node, and the task that keeps its limiters small; the task ends with the last clone of the API.
@@ -85,6 +91,7 @@ pub fn app(node: Node, options: Options, figures: PrometheusHandle) -> Router {
         node,
         front: Arc::clone(&front),
         bulks: attestations::Bulks::default(),
+        mandates: Arc::default(),
     };
     let (limited, description) = openapi::routes(&api);
     let open = node::probes(api, figures);

@@ -10,8 +10,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{
-    Api, attestations, bounds, campaigns, changes, claims, commands, entitlements, front, gate_words, holds,
-    node, offices, projects, rule_sets, trace,
+    Api, attestations, bounds, campaigns, changes, claims, commands, entitlements, erasures, front,
+    gate_words, holds, node, offices, projects, rule_sets, trace,
 };
 
 /// The routes of the API, and their description.
@@ -37,10 +37,12 @@ pub(super) fn routes(api: &Api) -> (Router, OpenApi) {
         .routes(routes!(attestations::show))
         .routes(routes!(trace::checkpoint))
         .routes(routes!(trace::proof))
+        .routes(routes!(trace::entry))
         .routes(routes!(claims::show))
         .routes(routes!(claims::receipt))
         .routes(routes!(commands::show))
         .routes(routes!(commands::receipt))
+        .routes(routes!(erasures::erase))
         .routes(routes!(projects::create, projects::list))
         .routes(routes!(projects::make_key, projects::list_keys))
         .routes(routes!(projects::revoke_key));

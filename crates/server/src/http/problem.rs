@@ -35,6 +35,9 @@ kinds! {
     MALFORMED_PARAMETER = BAD_REQUEST, "malformed_parameter", "A part of the address is not what belongs there.";
     MALFORMED_HEADER = BAD_REQUEST, "malformed_header", "A header is not what belongs there.";
     UNAUTHORIZED = UNAUTHORIZED, "unauthorized", "This key is not known.";
+    OFFICE_UNPROVED = UNAUTHORIZED, "office_unproved", "This statement does not prove which office asks.";
+    CLAIMANT_UNPROVED = UNAUTHORIZED, "claimant_unproved", "This statement does not prove whose entitlements are asked for.";
+    PRIVATE_LIST = FORBIDDEN, "private_list", "This list is private; each claimant sees their own entries.";
     FORBIDDEN = FORBIDDEN, "forbidden", "This key does not allow that.";
     NOT_FOUND = NOT_FOUND, "not_found", "There is nothing at this address.";
     UNKNOWN_DEMAND = NOT_FOUND, "unknown_id", "Nothing was accepted under this id.";

@@ -12,6 +12,7 @@ use sluice_core::state::State as Log;
 use sluice_core::state::campaign::Campaign;
 use sluice_core::state::rules::{Gate, RuleSet, RulesPhase};
 use sluice_gate::attestation::Accepts;
+use sluice_gate::mandate::{ActionKind, Subject};
 use sluice_gate::rules::{Compiled, explain};
 use utoipa::{IntoParams, ToSchema};
 
@@ -21,6 +22,7 @@ use super::offices::RuleView;
 use super::outcome::phase;
 use super::page::{Page, Which};
 use super::problem::Problem;
+use super::reader::{Reader, Sight};
 use super::{Api, read};
 
 /// Rule sets with their text and sentences in one page: each is up to 64 KiB and is compiled to be explained.
@@ -56,11 +58,11 @@ pub(crate) struct RuleSetView {
     /// While it is scheduled: when it comes into force, milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     starts_at: Option<Millis>,
-    /// Its canonical bytes, with a key and `?text=true`.
+    /// Its canonical bytes, with `?text=true` and a mandate to read everything or to audit.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     text: Option<Bytes>,
-    /// Its rules as sentences, with a key and `?explain=true`.
+    /// Its rules as sentences, with `?explain=true` and such a mandate.
     #[serde(skip_serializing_if = "Option::is_none")]
     rules: Option<Vec<RuleView>>,
     /// What a command about it must have seen.
@@ -84,26 +86,43 @@ pub(crate) struct Asked {
     explain: bool,
 }
 
-/// List rule sets. Their text may name people, so it and the sentences made from it take a key; the name is the text's
-/// SHA-256.
+/// List rule sets. Their text may name people and causes that claimants are not told, so it and the sentences made from it
+/// take a mandate to read everything or to audit, or are the owner's; the name is the text's SHA-256.
 #[utoipa::path(get, path = "/v1/rule-sets", operation_id = "listRuleSets", tag = "institutions", params(Asked),
     responses((status = 200, body = Page<RuleSetView, String>)))]
 pub(crate) async fn rule_sets(
     State(api): State<Api>,
-    caller: Caller,
+    reader: Reader,
     Query(asked): Query<Asked>,
 ) -> Result<Response, Problem> {
-    let (text, explain) = (asked.text && caller.has_key(), asked.explain && caller.has_key());
+    let (text, explain) = (asked.text, asked.explain);
     let most = if text || explain { TEXTS_MAX } else { PAGE_ITEMS_MAX };
     let which = Which { after: asked.after, limit: Some(asked.limit.unwrap_or(most).min(most)) };
     let page = read::read(api.node.follower(), |log| {
-        which.of(&log.rule_sets, |name, set| Some(RuleSetView::new(log, name, set, text || explain)))
+        let sight = reader.at(log);
+        let page = which.of(&log.rule_sets, |name, set| {
+            let text = (text || explain).then(|| set.terms.text.clone());
+            Some(RuleSetView { text, ..RuleSetView::new(log, name, set) })
+        });
+        (page, sight)
     });
+    // Which texts are shown is asked after State was let go.
+    let page = page.map(|(page, sight)| shown(page, &sight));
     if !explain {
         return Ok(page.answer());
     }
     let page = super::blocking(move || page.map(|page| explained(page, text))).await?;
     Ok(page.answer())
+}
+
+/// The same without the texts that this reader may not see.
+fn shown(mut page: Page<RuleSetView, B256>, sight: &Sight) -> Page<RuleSetView, B256> {
+    let all =
+        [ActionKind::Audit, ActionKind::ReadPrivate].iter().any(|kind| sight.may(*kind, &[Subject::Stream]));
+    for set in page.items.iter_mut().filter(|set| !all && !sight.is(set.owner)) {
+        set.text = None;
+    }
+    page
 }
 
 fn explained(mut page: Page<RuleSetView, B256>, text: bool) -> Page<RuleSetView, B256> {
@@ -118,7 +137,7 @@ fn explained(mut page: Page<RuleSetView, B256>, text: bool) -> Page<RuleSetView,
 }
 
 impl RuleSetView {
-    fn new(log: &Log, name: B256, set: &RuleSet, with_text: bool) -> Self {
+    fn new(log: &Log, name: B256, set: &RuleSet) -> Self {
         let (approvals, counted) = match &set.phase {
             RulesPhase::Proposed { approvals, set_version } => {
                 (approvals.iter().copied().collect(), Some(*set_version))
@@ -137,7 +156,7 @@ impl RuleSetView {
             approvals_lapsed: counted.map(|counted| counted != log.set_version()),
             threshold: log.threshold(),
             starts_at,
-            text: with_text.then(|| set.terms.text.clone()),
+            text: None,
             rules: None,
             version: set.version,
         }

@@ -9,22 +9,24 @@ use sluice_core::log::entry::ClaimRefused;
 use sluice_core::refusal::Code;
 use sluice_core::state::State;
 use sluice_core::state::campaign::Campaign;
+use sluice_engine::facts::unsalted;
 use sluice_gate::rules::{KeptClaim, RefusedClaim, Told};
+use sluice_store::KeptFacts;
 use utoipa::ToSchema;
 
 use super::Api;
-use super::about::person;
-use super::auth::Caller;
-use super::hidden::Hidden;
+use super::hidden::{Hidden, person};
 use super::problem::Problem;
+use super::reader::Sight;
+use super::sealed::entitlement;
 
 /// How an entitlement stands with institutions.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
 pub(crate) struct StandingView {
-    /// Whose it is, by the list; without a key the SHA-256 of the id.
+    /// Whose it is, by the list; for those who may not read it the SHA-256 of the id.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
-    person: Option<Hidden<String>>,
+    person: Option<Hidden<B256>>,
     /// Holds in force that cover it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     held_by: Vec<HeldBy>,
@@ -52,7 +54,7 @@ impl StandingView {
         campaign: &Campaign,
         id: EntitlementId,
         of: Option<B256>,
-        caller: Caller,
+        sight: &Sight,
     ) -> Self {
         let holds = campaign.held.get(&id).into_iter().flatten().chain(&campaign.campaign_holds);
         let held_by = holds.filter_map(|at| {
@@ -60,7 +62,7 @@ impl StandingView {
             Some(HeldBy { hold: *at, placed_by: hold.placed_by, until: hold.until })
         });
         Self {
-            person: of.map(|id| person(caller, id)),
+            person: of.map(|whose| person(sight, whose, entitlement(campaign.terms.campaign, id))),
             held_by: held_by.collect(),
             exit_cover: exit_cover(campaign, id),
         }
@@ -105,6 +107,13 @@ pub(crate) struct Failed {
     pub cause: Condition,
 }
 
+impl Failed {
+    /// Whether its claimant is told something else than the cause.
+    pub(crate) fn is_masked(&self) -> bool {
+        self.condition.code != self.cause.code
+    }
+}
+
 impl From<RefusedClaim> for Failed {
     fn from(kept: RefusedClaim) -> Self {
         let words = |told: Told| Condition { code: told.code, sentence: told.sentence };
@@ -123,10 +132,9 @@ pub(crate) async fn condition(
         return Ok(None);
     }
     let stream = api.node.follower().read(|state| state.stream);
-    let bytes = api.node.store().facts_of(stream, seq).await.map_err(super::from_store)?;
-    let Some(Ok(KeptClaim::Refused(kept))) = bytes.map(|bytes| KeptClaim::decode(&bytes)) else {
-        return Ok(None);
-    };
+    let kept = api.node.store().facts_of(stream, seq).await.map_err(super::from_store)?;
+    let Some(KeptFacts::Open(bytes)) = kept else { return Ok(None) };
+    let Ok(KeptClaim::Refused(kept)) = unsalted(&bytes) else { return Ok(None) };
     Ok(Some((*kept).into()))
 }
 

@@ -1,4 +1,7 @@
-//! Evidence over HTTP: a payment's story, the newest checkpoint, and the proof that one checkpoint continues another.
+//! Evidence over HTTP: a payment's story, the newest checkpoint, the proof that an entry stands in the log, and the proof
+//! that one checkpoint continues another.
+
+mod told;
 
 use std::collections::BTreeMap;
 
@@ -15,7 +18,8 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::extract::{Path, Query};
 use super::problem::{self, Problem};
-use super::{Api, from_store, read};
+use super::reader::Reader;
+use super::{Api, from_store, read, sealed};
 
 /// Entries of a log that is traced over HTTP: every story reads it all, some seconds for so many. Longer ones are traced by
 /// `sluice trace` from the database or an export.
@@ -42,10 +46,17 @@ pub(crate) struct ProofBody {
     proof: Vec<B256>,
 }
 
-/// See why a payment was right, by its transaction or its claim's id; what is about people is left out.
+/// See why a payment was right, by its transaction or its claim's id.
+///
+/// Under a mandate to audit its campaign all of it, with the facts that rules saw. Else what is about people stands there as
+/// hashes or is left out.
 #[utoipa::path(get, path = "/v1/trace/{id}", operation_id = "trace", tag = "evidence", params(("id" = String, Path)),
     responses((status = 200, body = Object), (status = 404, body = Problem), (status = 503, body = Problem)))]
-pub(crate) async fn show(State(api): State<Api>, Path(id): Path<String>) -> Result<Response, Problem> {
+pub(crate) async fn show(
+    State(api): State<Api>,
+    reader: Reader,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
     let target = match id.parse::<Target>() {
         Ok(target @ (Target::Transaction(_) | Target::Claim(_))) => target,
         Ok(Target::Entitlement(..)) | Err(_) => {
@@ -59,9 +70,11 @@ pub(crate) async fn show(State(api): State<Api>, Path(id): Path<String>) -> Resu
         return Err(Problem::from(problem::UNAVAILABLE).detail(detail));
     }
     let source = LogSource::Database { store: api.node.store().clone(), stream };
-    let told = trace(&source, target).await.map_err(from_evidence)?.without_personal_data();
-    let as_of = told.as_of;
-    Ok(read::marked(axum::Json(told).into_response(), as_of))
+    let story = trace(&source, target).await.map_err(from_evidence)?;
+    let as_of = story.as_of;
+    // Asked last: a mandate that ended while the log was read opens nothing.
+    let sight = api.node.follower().read(|log| reader.at(log));
+    Ok(read::marked(axum::Json(told::told(&api, &sight, story).await?).into_response(), as_of))
 }
 
 /// See the newest signed checkpoint, a C2SP signed note.
@@ -74,6 +87,25 @@ pub(crate) async fn checkpoint(State(api): State<Api>) -> Result<Response, Probl
         found.ok_or_else(|| Problem::from(problem::NOT_READY).detail("there is no checkpoint yet"))?;
     let answer = ([(CONTENT_TYPE, "text/plain; charset=utf-8")], found.note).into_response();
     Ok(read::marked(answer, found.size))
+}
+
+/// Prove that an entry stands at its position: a receipt of any entry.
+///
+/// Sealed (the entry's leaf stands in place of its bytes) where the entry says something about people, for others than
+/// those who may read it. What was hidden elsewhere is proved by it later.
+#[utoipa::path(get, path = "/v1/log/entries/{seq}", operation_id = "inclusion", tag = "evidence",
+    params(("seq" = u64, Path)),
+    responses((status = 200, body = Object), (status = 404, body = Problem)))]
+pub(crate) async fn entry(
+    State(api): State<Api>,
+    reader: Reader,
+    Path(seq): Path<Seq>,
+) -> Result<Response, Problem> {
+    if seq == 0 || seq > api.node.follower().seq() {
+        let detail = format!("positions are 1 to {}", api.node.follower().seq());
+        return Err(Problem::from(problem::NOT_FOUND).field("seq").detail(detail));
+    }
+    sealed::answer(&api, &reader, seq).await
 }
 
 /// Prove that the log of one size begins with the log of another.
