@@ -17,6 +17,7 @@ use sluice_core::ids::{CampaignId, DemandId, ProjectId, RoundNo};
 mod offices;
 mod views;
 
+use crate::http::claimant::{CLAIMANT, Looking};
 use offices::Page;
 pub use offices::{AuthorityInfo, DelegationInfo, GateInfo, MandateInfo, RuleInfo};
 pub use views::{
@@ -101,6 +102,7 @@ pub struct ApiClient {
     http: reqwest::Client,
     node: String,
     key: Option<String>,
+    claimant: Option<String>,
 }
 
 impl fmt::Debug for ApiClient {
@@ -116,7 +118,12 @@ impl ApiClient {
     /// When no HTTP client can be made on this machine.
     pub fn new(node: &str, key: Option<String>) -> anyhow::Result<Self> {
         let http = reqwest::Client::builder().timeout(REQUEST_WITHIN).build()?;
-        Ok(Self { http, node: node.trim_end_matches('/').to_owned(), key })
+        Ok(Self { http, node: node.trim_end_matches('/').to_owned(), key, claimant: None })
+    }
+
+    /// The same node, asked as a claimant who signed: private lists are looked up so.
+    pub fn as_claimant(&self, looking: &Looking) -> Self {
+        Self { claimant: Some(looking.encode()), ..self.clone() }
     }
 
     /// The node's URL.
@@ -162,6 +169,14 @@ impl ApiClient {
     /// See [`ApiError`].
     pub async fn create_project(&self, id: ProjectId, name: &str) -> Result<Value, ApiError> {
         self.post("/v1/projects", &json!({ "id": id, "name": name })).await
+    }
+
+    /// Erases what is kept about a person or a recipient. Takes the operator's key.
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn erase(&self, whom: &Value) -> Result<Value, ApiError> {
+        self.post("/v1/erasures", whom).await
     }
 
     /// All projects. Takes the operator's key.
@@ -382,6 +397,9 @@ impl ApiClient {
         let mut request = self.http.request(method.clone(), &url);
         if let Some(key) = &self.key {
             request = request.bearer_auth(key);
+        }
+        if let Some(claimant) = &self.claimant {
+            request = request.header(CLAIMANT, claimant);
         }
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body);

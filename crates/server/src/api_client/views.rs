@@ -112,6 +112,8 @@ pub struct CampaignHead {
     pub token: Address,
     /// The token's decimals.
     pub decimals: u8,
+    /// `public` or `private`.
+    pub visibility: String,
     /// What a command must have seen.
     pub version: Seq,
     /// Why nothing is decided now.
