@@ -7,7 +7,7 @@ use std::time::Duration;
 use alloy_primitives::{Address, Bytes};
 use sluice_chain::deploy::NewDistributor;
 use sluice_chain::signer::Account;
-use sluice_core::command::{Action, ClaimDemand, RoundMode};
+use sluice_core::command::{Action, ClaimDemand, RoundMode, Visibility};
 use sluice_core::ids::{CampaignId, ContractRef, ProjectId, RoundNo};
 use sluice_core::log::note::LogVerifier;
 use sluice_core::sample::wallet_key;
@@ -48,6 +48,14 @@ pub(crate) struct Ground {
     pub(crate) prepared: Prepared,
     _folder: tempfile::TempDir,
     _database: TestDatabase,
+}
+
+/// A campaign with private lists.
+pub(crate) struct Private {
+    pub(crate) campaign: CampaignId,
+    pub(crate) distributor: ContractRef,
+    pub(crate) round: RoundNo,
+    pub(crate) snapshot: Arc<Snapshot>,
 }
 
 /// A node with its API.
@@ -102,7 +110,7 @@ impl Ground {
         follower.until_ready().await;
         let api = ApiClient::new(&leader.client.base, None).unwrap();
         let project = project_id("http tests");
-        let (campaign, distributor) = take_in(&prepared, &api, project).await;
+        let (campaign, distributor) = take_in(&prepared, &api, project, Visibility::Public).await;
         let (round, snapshot) =
             open_round(&prepared, &api, campaign, distributor.address, folder.path()).await;
         Self {
@@ -118,6 +126,17 @@ impl Ground {
             _folder: folder,
             _database: database,
         }
+    }
+
+    /// Another campaign of the project, whose lists are private, with an open round of the same list.
+    pub(crate) async fn private(&self) -> Private {
+        let api = ApiClient::new(&self.leader.client.base, None).unwrap();
+        let (campaign, distributor) =
+            take_in(&self.prepared, &api, self.project, Visibility::Private).await;
+        let folder = tempfile::tempdir().unwrap();
+        let (round, snapshot) =
+            open_round(&self.prepared, &api, campaign, distributor.address, folder.path()).await;
+        Private { campaign, distributor, round, snapshot }
     }
 
     /// The account of a sample wallet.
@@ -171,7 +190,12 @@ impl Ground {
     }
 }
 
-async fn take_in(prepared: &Prepared, api: &ApiClient, project: ProjectId) -> (CampaignId, ContractRef) {
+async fn take_in(
+    prepared: &Prepared,
+    api: &ApiClient,
+    project: ProjectId,
+    visibility: Visibility,
+) -> (CampaignId, ContractRef) {
     let operator = &prepared.operator;
     let terms = NewDistributor {
         token: prepared.token,
@@ -188,6 +212,7 @@ async fn take_in(prepared: &Prepared, api: &ApiClient, project: ProjectId) -> (C
         name: "HTTP tests".to_owned(),
         distributor: deployed.address,
         deployed_at: deployed.receipt.block.number,
+        visibility,
         jurisdiction: String::new(),
     };
     let charter = api.charter().await.unwrap();
