@@ -113,6 +113,12 @@ pub(crate) fn cpu_seconds() -> (f64, f64) {
     (seconds(14), seconds(15))
 }
 
+/// Seconds of processor time this thread has used: what others take of the machine does not count.
+pub(crate) fn thread_seconds() -> f64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+}
+
 /// `sluice-load machine`.
 #[derive(Debug, Args)]
 pub(crate) struct MachineArgs {

@@ -57,10 +57,9 @@ impl Journal {
         step: &str,
         work: impl FnOnce() -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
-        if let Some(done) = self.steps.iter().find(|done| done.step == step) {
-            if let Ok(result) = T::deserialize(&done.result) {
-                return Ok(result);
-            }
+        let done = self.steps.iter().find(|done| done.step == step);
+        if let Some(Ok(result)) = done.map(|done| T::deserialize(&done.result)) {
+            return Ok(result);
         }
         let result = work()?;
         let done = Step { step: step.to_owned(), result: serde_json::to_value(&result)? };

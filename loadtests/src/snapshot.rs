@@ -172,6 +172,7 @@ impl SnapshotArgs {
         })?;
         let rate = rows as f64 / built.compute();
         report.add(Figure::new(&name, rate, "rows/s").goal(Goal::AtLeast(2e6)).note(built.stages()));
+        report.add(Figure::new(format!("{name}, by processor time"), built.by_processor_time(), "rows/s"));
         report.add(Figure::new(format!("{name}, peak memory"), built.peak as f64 / rows as f64, "B/wallet"));
         if self.npm_rows > 0 && others::has_npm() {
             let npm = journal.step(&format!("npm {}", self.npm_rows), || {

@@ -53,7 +53,8 @@ pub(crate) fn write(to: &mut Vec<u8>, amount: u128, decimals: u8) {
 
 /// Writes the digits of `value` so that they end before `end`, and returns where they begin.
 fn digits_before(digits: &mut [u8; 40], mut end: usize, value: u128) -> usize {
-    let (mut high, mut low) = (value / 10u128.pow(19), (value % 10u128.pow(19)) as u64);
+    let (mut high, mut low) =
+        (value / 10u128.pow(19), u64::try_from(value % 10u128.pow(19)).expect("19 digits"));
     let mut least = if high > 0 { end - 19 } else { end };
     while low > 0 {
         end -= 1;

@@ -96,7 +96,11 @@ mod tests {
     fn a_crowd_then_days_and_nights_and_nobody_twice() {
         let arrivals = Arrivals { seed: 5, claims: 90_000, wallets: 100_000, days: 10 };
         let mut all = Vec::new();
-        arrivals.each(|time, wallet| Ok::<_, Infallible>(all.push((time, wallet)))).unwrap();
+        let take = |time, wallet| {
+            all.push((time, wallet));
+            Ok::<_, Infallible>(())
+        };
+        arrivals.each(take).unwrap();
         assert_eq!(all.len(), 90_000);
         assert!(all.is_sorted_by_key(|&(time, _)| time));
         let hour = |n: u64| all.iter().filter(|(time, _)| time / 3_600_000 == n).count();

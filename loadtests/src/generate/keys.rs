@@ -6,6 +6,7 @@
 //! instead of the hundreds that a key of its own would; and whoever wants to sign gets the secret key from
 //! [`secret`], of any wallet, at once.
 
+use alloy_primitives::Address;
 use ark_ff::{Fp256, MontBackend, MontConfig, PrimeField, batch_inversion};
 use p3_keccak::Keccak256Hash;
 use p3_symmetric::CryptographicHasher;
@@ -63,28 +64,25 @@ pub(crate) fn secret(seed: u64, wallet: u64) -> SecretKey {
     block_secret(seed, wallet / BLOCK).add_tweak(&tweak).expect("a sum is zero once in 2^128 times")
 }
 
+/// The address of a key.
+pub(crate) fn address(secret: &SecretKey) -> Address {
+    let key = secret.public_key().serialize_uncompressed();
+    Address::from_slice(&alloy_primitives::keccak256(&key[1..])[12..])
+}
+
 /// The multiples 1·G to 8,191·G.
 fn multiples() -> &'static [Point] {
     static MULTIPLES: OnceLock<Vec<Point>> = OnceLock::new();
     MULTIPLES.get_or_init(|| {
-        let mut one = [0; 32];
-        one[31] = 1;
-        let generator = SecretKey::from_secret_bytes(one).expect("1 is a key").public_key();
-        let steps = std::iter::successors(Some(generator), |last| {
-            Some(match *last == generator {
-                true => last
-                    .mul_tweak(
-                        &Scalar::from_be_bytes({
-                            let mut two = one;
-                            two[31] = 2;
-                            two
-                        })
-                        .expect("2"),
-                    )
-                    .expect("2·G is a point"),
-                false => last.combine(&generator).expect("j·G is a point"),
-            })
-        });
+        let scalar = |number: u8| {
+            let mut bytes = [0; 32];
+            bytes[31] = number;
+            bytes
+        };
+        let generator = SecretKey::from_secret_bytes(scalar(1)).expect("1 is a key").public_key();
+        let double = SecretKey::from_secret_bytes(scalar(2)).expect("2 is a key").public_key();
+        let more = |last: &PublicKey| Some(last.combine(&generator).expect("j·G is a point"));
+        let steps = std::iter::once(generator).chain(std::iter::successors(Some(double), more));
         steps.take(PER_BLOCK - 1).map(|key| Point::of(&key)).collect()
     })
 }
@@ -117,11 +115,10 @@ mod tests {
         for (seed, block) in [(1, 0), (1, 6_103), (7, 3)] {
             let addresses = addresses(seed, block);
             for place in [0, 1, 2, 3, 4_095, 8_191] {
-                let key = secret(seed, block * BLOCK + place).public_key().serialize_uncompressed();
-                let hash = alloy_primitives::keccak256(&key[1..]);
+                let expected = address(&secret(seed, block * BLOCK + place));
                 assert_eq!(
-                    addresses[place as usize],
-                    hash[12..],
+                    addresses[usize::try_from(place).unwrap()],
+                    expected[..],
                     "seed {seed}, block {block}, wallet {place}"
                 );
             }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, sync_channel};
 
 /// Blocks made between two notes: about 40 MB of rows.
-const BLOCKS_A_NOTE: u64 = 64;
+const BLOCKS_A_NOTE: usize = 64;
 
 /// What was written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,9 +119,8 @@ pub(crate) fn write(plan: &Plan, out: &Path) -> anyhow::Result<Written> {
     let mut part = std::thread::scope(|scope| {
         let from = part.written.blocks;
         let writer = scope.spawn(move || append_all(part, plan, &made));
-        let steps = (from..last).step_by(BLOCKS_A_NOTE as usize);
-        for begin in steps {
-            let end = last.min(begin + BLOCKS_A_NOTE);
+        for begin in (from..last).step_by(BLOCKS_A_NOTE) {
+            let end = last.min(begin + BLOCKS_A_NOTE as u64);
             let blocks: Vec<_> = (begin..end).into_par_iter().map(|block| maker.block(block, None)).collect();
             if sender.send(blocks).is_err() {
                 // The writer failed, and says why.

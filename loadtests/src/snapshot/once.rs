@@ -2,7 +2,7 @@
 
 use super::limits::Limits;
 use super::{length, short};
-use crate::machine::{MemoryPeak, cpu_seconds};
+use crate::machine::{Machine, MemoryPeak, cpu_seconds};
 use crate::report::{Figure, Goal, Report};
 use anyhow::{Context, bail};
 use clap::Args;
@@ -110,6 +110,11 @@ impl Built {
         self.read + self.sort + self.hash
     }
 
+    /// Rows a second if all cores had worked for this build alone: what else a machine does shows less in it.
+    pub(super) fn by_processor_time(&self) -> f64 {
+        self.count as f64 * Machine::here().cores as f64 / (self.user + self.system)
+    }
+
     pub(super) fn stages(&self) -> String {
         let Self { read, sort, hash, sync, user, system, .. } = self;
         format!(
@@ -125,6 +130,8 @@ impl Built {
         let compute = rate("build, everything but the sync", self.compute());
         // The goal is for 50 M rows; smaller lists fit caches and are expected to reach it too.
         report.add(compute.goal(Goal::AtLeast(6e6)).note(self.stages()));
+        let figure = Figure::new(format!("  by processor time, {size}"), self.by_processor_time(), "rows/s");
+        report.add(figure.note("all cores busy, as on an idle machine; the sync's share of it included"));
         let gigabytes = self.list_bytes as f64 / self.read / 1e9;
         report.add(rate("  read, parse, share out", self.read).note(format!("{gigabytes:.2} GB/s")));
         report.add(rate("  sort, settle duplicates", self.sort));

@@ -48,6 +48,7 @@ const DUCKDB: &str = r#"
 import duckdb, json, sys, time
 connection = duckdb.connect(":memory:")
 connection.execute("set preserve_insertion_order = false")
+connection.execute("set enable_progress_bar = false")
 begin = time.monotonic()
 connection.execute("""create table sorted as select address, amount
     from read_csv(?, header = true, columns = {'address': 'varchar', 'amount': 'decimal(38, 18)'})
