@@ -7,9 +7,13 @@
 #![allow(clippy::float_arithmetic)]
 
 mod estimate;
+mod generate;
 mod machine;
+mod proofs;
 mod report;
 mod resume;
+mod snapshot;
+mod wallet;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -24,6 +28,17 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Write lists with realistic amounts, of wallets whose keys are known.
+    Generate(generate::GenerateArgs),
+    /// Print address and secret key of a wallet of generated lists.
+    Wallet(wallet::WalletArgs),
+    /// Lists to snapshots at several sizes: rows a second for each stage, memory, and what else could be used.
+    Snapshot(snapshot::SnapshotArgs),
+    /// One build, in a process of its own.
+    #[command(hide = true)]
+    SnapshotOnce(snapshot::OnceArgs),
+    /// Proofs a second, in process, cold and warm.
+    Proofs(proofs::ProofsArgs),
     /// Say what this machine is: cores, memory, and the disk under a folder.
     Machine(machine::MachineArgs),
 }
@@ -31,6 +46,11 @@ enum Command {
 impl Command {
     fn run(self) -> anyhow::Result<()> {
         match self {
+            Self::Generate(args) => args.run(),
+            Self::Wallet(args) => args.run(),
+            Self::Snapshot(args) => args.run(),
+            Self::SnapshotOnce(args) => args.run(),
+            Self::Proofs(args) => args.run(),
             Self::Machine(args) => args.run(),
         }
     }
