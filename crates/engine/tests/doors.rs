@@ -16,7 +16,7 @@ use sluice_engine::intake::SubmitError;
 use sluice_engine::node::{Node, NodeConfig};
 use sluice_engine::standby::ChainSettings;
 use sluice_snapshot::Snapshot;
-use support::institutions::{RESIDENCY, done, resident_of};
+use support::institutions::{REGISTRY, RESIDENCY, done, resident_of};
 use support::proxy::Proxy;
 use support::{FAR, World, account, decided, eventually, wallet};
 use uuid::Uuid;
@@ -180,6 +180,22 @@ async fn only_a_known_attestation_is_revoked_and_then_counts_no_more() {
     done(&world.command(&node, revoke(), 2).await);
     assert_eq!(code(&world.command(&node, revoke(), 2).await), Some(Code::AlreadyRevoked));
     assert_eq!(code(&claimed(&world, &node, &snapshot, 3).await), Some(Code::AttestationRefused));
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_no_registry_stands_a_claim_is_refused_and_waits_for_none() {
+    let world = World::new().await;
+    let node = world.node(0).await;
+    let (mut terms, snapshot) = world.snapshot(0..10);
+    let gated = world.open_gated(&node, &mut terms).await;
+    for i in [3, 4] {
+        world.attest_both(&node, &gated, wallet(i).address()).await;
+    }
+    assert_eq!(code(&claimed(&world, &node, &snapshot, 3).await), None);
+    world.anvil("anvil_setCode", serde_json::json!([REGISTRY, "0x"])).await;
+    world.mine(1).await;
+    assert_eq!(code(&claimed(&world, &node, &snapshot, 4).await), Some(Code::AttestationRefused));
     node.stop().await;
 }
 
