@@ -26,6 +26,15 @@ pub struct NewAttestation {
     pub body: Vec<u8>,
 }
 
+/// Whom attestations are looked for about, and what of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AboutWhom {
+    /// Addresses (20 bytes) and persons (32 bytes): one person in several spellings.
+    pub subjects: Vec<Vec<u8>>,
+    /// SHA-256 of schemas' text forms.
+    pub schemas: Vec<[u8; 32]>,
+}
+
 /// An attestation as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredAttestation {
@@ -116,26 +125,50 @@ impl Store {
         self.fetch_optional("read an attestation", query).await?.map(|row| self.opened(row)).transpose()
     }
 
-    /// Attestations of these schemas about any of these subjects, newest first, at most
+    /// For each of these, attestations of its schemas about any of its subjects, newest first, at most
     /// [`ATTESTATIONS_ABOUT_MAX`]: whoever floods a subject with attestations of an accepted issuer hides older ones.
     ///
     /// # Errors
-    /// [`Error::Unavailable`].
+    /// [`Error::Unavailable`]; for one of them, [`Error::NoSealKey`] or that what is kept cannot be read.
     pub async fn attestations_about(
         &self,
-        subjects: &[Vec<u8>],
-        schemas: &[[u8; 32]],
-    ) -> Result<Vec<StoredAttestation>> {
+        asked: &[AboutWhom],
+    ) -> Result<Vec<Result<Vec<StoredAttestation>>>> {
         let sql = "
-            SELECT a.id, a.body, millis(a.received_at), k.seal_key, k.wrapped
-            FROM attestation a JOIN attestation_key k ON k.attestation = a.id
-            WHERE a.id IN (SELECT attestation FROM attestation_subject
-                           WHERE subject = ANY($1::bytea[]) AND schema = ANY($2::bytea[]))
-            ORDER BY a.received_at DESC, a.id LIMIT $3";
-        let query = sqlx::query_as::<_, Row>(sql)
-            .bind(subjects)
-            .bind(schemas.iter().map(<[u8; 32]>::as_slice).collect::<Vec<_>>())
+            SELECT s.ord, t.id, t.body, t.received_at, t.seal_key, t.wrapped
+            FROM (SELECT ord, array_agg(subject) AS subjects FROM unnest($1::bigint[], $2::bytea[]) AS s(ord, subject)
+                  GROUP BY ord) s
+            JOIN (SELECT ord, array_agg(schema) AS schemas FROM unnest($3::bigint[], $4::bytea[]) AS s(ord, schema)
+                  GROUP BY ord) c ON c.ord = s.ord
+            CROSS JOIN LATERAL (
+                SELECT a.id, a.body, millis(a.received_at) AS received_at, k.seal_key, k.wrapped, a.received_at AS at
+                FROM attestation a JOIN attestation_key k ON k.attestation = a.id
+                WHERE a.id IN (SELECT attestation FROM attestation_subject
+                               WHERE subject = ANY(s.subjects) AND schema = ANY(c.schemas))
+                ORDER BY a.received_at DESC, a.id LIMIT $5) t
+            ORDER BY s.ord, t.at DESC, t.id";
+        let numbered = || (0_i64..).zip(asked);
+        let subjects = || numbered().flat_map(|(ord, a)| a.subjects.iter().map(move |s| (ord, s.as_slice())));
+        let schemas = || numbered().flat_map(|(ord, a)| a.schemas.iter().map(move |s| (ord, s.as_slice())));
+        let query = sqlx::query_as(sql)
+            .bind(subjects().map(|(ord, _)| ord).collect::<Vec<_>>())
+            .bind(subjects().map(|(_, subject)| subject).collect::<Vec<_>>())
+            .bind(schemas().map(|(ord, _)| ord).collect::<Vec<_>>())
+            .bind(schemas().map(|(_, schema)| schema).collect::<Vec<_>>())
             .bind(ATTESTATIONS_ABOUT_MAX);
-        self.fetch_all("find attestations", query).await?.into_iter().map(|row| self.opened(row)).collect()
+        let rows: Vec<(i64, Vec<u8>, Vec<u8>, i64, Vec<u8>, Vec<u8>)> =
+            self.fetch_all("find attestations", query).await?;
+        let mut found: Vec<_> = asked.iter().map(|_| Ok(Vec::new())).collect();
+        for (ord, id, body, received_at, name, wrapped) in rows {
+            let place = usize::try_from(ord).ok().and_then(|ord| found.get_mut(ord));
+            let place = place.expect("the statement numbers what it was asked");
+            match (place, self.opened((id, body, received_at, name, wrapped))) {
+                (Ok(found), Ok(attestation)) => found.push(attestation),
+                // One that cannot be read concerns only those who need it.
+                (place @ Ok(_), Err(error)) => *place = Err(error),
+                (Err(_), _) => {}
+            }
+        }
+        Ok(found)
     }
 }

@@ -24,7 +24,7 @@ mod snapshot;
 mod store;
 
 pub use attempt::Attempt;
-pub use attestation::{NewAttestation, StoredAttestation};
+pub use attestation::{AboutWhom, NewAttestation, StoredAttestation};
 pub use checkpoint::Checkpoint;
 pub use dump::Dump;
 pub use error::{AppendError, Class, Error, Result};

@@ -18,16 +18,20 @@ use sluice_gate::attestation::{
 use sluice_gate::rules::{
     AttestationFacts, ClaimFacts, Compiled, RefusedClaim, Rulebook, Value, Verdict as Said, evaluate,
 };
-use sluice_store::StoredAttestation;
+use sluice_store::{AboutWhom, StoredAttestation};
 
 use super::Verifier;
 use super::attested::{Answered, Asker};
 use super::mandates::Mandates;
 use crate::error::EngineError;
 use crate::facts::salted;
+use crate::together::Together;
 
 /// Gates kept ready to be asked; a stream has fewer.
 const GATES_KEPT_MAX: usize = 1_024;
+
+/// Claims whose attestations one statement reads.
+const ASKED_TOGETHER: usize = 256;
 
 /// What asking gates needs besides State: compiled rule sets, mandates and allow-lists, by hash.
 #[derive(Debug, Default)]
@@ -35,6 +39,7 @@ pub(crate) struct Gates {
     pub(super) rules: Rulebook,
     pub(super) mandates: Mandates,
     asked: Mutex<HashMap<B256, Arc<Asked>>>,
+    kept: Together<AboutWhom, Result<Vec<StoredAttestation>, sluice_store::Error>>,
 }
 
 /// Which attestations are looked at.
@@ -212,7 +217,7 @@ impl Verifier {
         subjects.extend(person.map(|person| person.to_vec()));
         let rows = match asked.schemas.is_empty() {
             true => Vec::new(),
-            false => self.store.attestations_about(&subjects, &asked.schemas).await?,
+            false => self.kept_about(AboutWhom { subjects, schemas: asked.schemas.clone() }).await?,
         };
         let mut found = Found::default();
         for row in rows.into_iter().filter(|row| self.admitted.admits(row)) {
@@ -232,6 +237,16 @@ impl Verifier {
             }
         }
         Ok(found)
+    }
+
+    /// Attestations kept, asked for together with everybody else's.
+    async fn kept_about(&self, whom: AboutWhom) -> Result<Vec<StoredAttestation>, EngineError> {
+        let store = self.store.clone();
+        let request = move |asked: Vec<AboutWhom>| {
+            let store = store.clone();
+            async move { Ok(store.attestations_about(&asked).await?) }
+        };
+        Ok(self.gates.kept.ask(whom, ASKED_TOGETHER, request).await??)
     }
 
     /// Judges an attestation for a claim, looking up what is missing.

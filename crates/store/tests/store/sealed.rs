@@ -5,8 +5,8 @@ use sluice_core::decide::About;
 use sluice_core::ids::{Seq, StreamId};
 use sluice_core::sequencer::Facts;
 use sluice_store::{
-    Append, AppendError, Class, Error, FACT_BYTES_MAX, KeptFacts, LeaderSession, NewAttestation, Options,
-    SealKey, Store,
+    AboutWhom, Append, AppendError, Class, Error, FACT_BYTES_MAX, KeptFacts, LeaderSession, NewAttestation,
+    Options, SealKey, Store,
 };
 
 use crate::support::{Db, LONG, SEAL_SECRET, STREAM, database, group};
@@ -82,9 +82,26 @@ async fn who_is_erased_is_erased_whole_and_alone_and_may_come_back() {
     let of_anna = attestation(1, &[ANNA.as_bytes(), &[0xc3; 20]], b"anna lives here");
     let of_bruno = attestation(2, &[BRUNO.as_bytes()], b"bruno lives there");
     db.store.add_attestations(&[of_anna.clone(), of_bruno]).await.unwrap();
-    let about =
-        async |who: About| db.store.attestations_about(&[who.as_bytes().to_vec()], &[[8; 32]]).await.unwrap();
+    let whom =
+        |who: About, schema| AboutWhom { subjects: vec![who.as_bytes().to_vec()], schemas: vec![schema] };
+    let about = async |who: About| {
+        db.store
+            .attestations_about(&[whom(who, [8; 32])])
+            .await
+            .unwrap()
+            .pop()
+            .expect("an answer for each")
+            .unwrap()
+    };
     assert_eq!(about(ANNA).await[0].body, b"anna lives here");
+    let both =
+        AboutWhom { subjects: vec![vec![0xc3; 20], BRUNO.as_bytes().to_vec()], schemas: vec![[8; 32]; 2] };
+    let asked = [whom(BRUNO, [8; 32]), whom(ANNA, [9; 32]), both, whom(ANNA, [8; 32])];
+    let found = db.store.attestations_about(&asked).await.unwrap();
+    let ids = |n: usize| {
+        found[n].as_ref().unwrap().iter().map(|a| a.id[0]).collect::<std::collections::BTreeSet<_>>()
+    };
+    assert_eq!([ids(0), ids(1), ids(2), ids(3)], [[2].into(), [].into(), [1, 2].into(), [1].into()]);
 
     let erased = db.store.erase(STREAM, ANNA, "asked for it on 2026-11-20").await.unwrap();
     assert_eq!((erased.facts, erased.attestations, erased.seq), (2, 1, 4));
