@@ -50,14 +50,14 @@ impl Check {
     }
 }
 
-/// Reads of State at one position agree, whichever node answered.
+/// Reads of State at one position agree, whichever node answered and whoever asked that may see the same.
 pub(super) fn reads_agree(heard: &[Heard]) -> Check {
     let mut check = Check::new("reads of the same thing at one position agree");
-    let mut first: HashMap<(&str, Seq), &Heard> = HashMap::new();
+    let mut first: HashMap<(&str, &str, Seq), &Heard> = HashMap::new();
     for read in heard.iter().filter(|h| h.asked == Asked::State) {
-        match first.get(&(read.path.as_str(), read.as_of)) {
+        match first.get(&read.question()) {
             None => {
-                first.insert((&read.path, read.as_of), read);
+                first.insert(read.question(), read);
             }
             Some(before) => check.that(before.status == read.status && before.body == read.body, || {
                 format!(
@@ -77,9 +77,9 @@ pub(super) fn reads_agree(heard: &[Heard]) -> Check {
 
 /// The same, counting only what two nodes answered.
 pub(super) fn across_nodes(heard: &[Heard]) -> u64 {
-    let mut nodes: BTreeMap<(&str, Seq), [bool; 2]> = BTreeMap::new();
+    let mut nodes: BTreeMap<(&str, &str, Seq), [bool; 2]> = BTreeMap::new();
     for read in heard.iter().filter(|h| h.asked == Asked::State) {
-        nodes.entry((&read.path, read.as_of)).or_default()[read.node] = true;
+        nodes.entry(read.question()).or_default()[read.node] = true;
     }
     nodes.values().filter(|nodes| **nodes == [true, true]).count() as u64
 }

@@ -14,7 +14,8 @@ use sluice_core::ids::{CampaignId, ContractRef, DemandId, Seq};
 use sluice_core::signing::{command_digest, command_hash, list_digest};
 
 use super::record::{Asked, Change, Heard, Record, Verdict};
-use crate::cli::reach::new_demand;
+use crate::cli::reach::{client_now, new_demand};
+use crate::http::reading::{OFFICE, OfficeKey};
 
 /// Attempts at a demand that waits or was put off: a node says a second or two each time, and a failover takes a few.
 const ATTEMPTS: u32 = 40;
@@ -22,6 +23,8 @@ const ATTEMPTS: u32 = 40;
 const WAIT_MAX: Duration = Duration::from_secs(1);
 /// One request with its answer; a node answers a demand within 1.5 s.
 const REQUEST_WITHIN: Duration = Duration::from_secs(20);
+/// How long a statement that one is an office is good, seconds: longer than the story, and less than nodes allow.
+const READS_FOR: u64 = 300;
 /// Lines of the change feed in one answer.
 const FEED_PAGE: u64 = 1_000;
 
@@ -32,6 +35,8 @@ pub(super) struct Client {
     http: reqwest::Client,
     nodes: Arc<[String; 2]>,
     key: String,
+    /// What proves to each node that an office reads under its mandate.
+    office: Option<Arc<[String; 2]>>,
     record: Arc<Record>,
 }
 
@@ -121,7 +126,18 @@ impl Client {
         record: Arc<Record>,
     ) -> anyhow::Result<Self> {
         let http = reqwest::Client::builder().timeout(REQUEST_WITHIN).build()?;
-        Ok(Self { who: who.to_owned(), http, nodes, key, record })
+        Ok(Self { who: who.to_owned(), http, nodes, key, office: None, record })
+    }
+
+    /// The same client, reading as an office under its mandate.
+    pub(super) fn reading(&self, office: &OfficeKey) -> anyhow::Result<Self> {
+        let until = (client_now() + READS_FOR) * 1_000;
+        let statement = |url: &String| {
+            let host = url.rsplit('/').next().unwrap_or_default();
+            anyhow::Ok(office.sign(host, until)?.encode())
+        };
+        let statements = [statement(&self.nodes[0])?, statement(&self.nodes[1])?];
+        Ok(Self { office: Some(Arc::new(statements)), ..self.clone() })
     }
 
     /// A reading of State at one node, at this position or later.
@@ -222,6 +238,9 @@ impl Client {
             if let Some(seq) = min_seq {
                 request = request.header("Min-Seq", seq);
             }
+            if let Some(statements) = self.office.as_ref().filter(|_| method == Method::GET) {
+                request = request.header(OFFICE, &statements[node]);
+            }
             let named = || format!("the {} asks node {} for {path}", self.who, node + 1);
             let answer = request.send().await.with_context(named)?;
             let status = answer.status().as_u16();
@@ -235,8 +254,9 @@ impl Client {
             }
             let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
             let as_of = as_of.with_context(|| format!("{path} was answered without a position: {body}"))?;
-            let who = self.who.clone();
-            let heard = Heard { who, node, asked, path: path.to_owned(), min_seq, status, as_of, body };
+            let (who, as_office) = (self.who.clone(), self.office.is_some());
+            let heard =
+                Heard { who, as_office, node, asked, path: path.to_owned(), min_seq, status, as_of, body };
             self.record.keep(heard.clone());
             return Ok(heard);
         }

@@ -15,7 +15,6 @@ use sluice_core::command::{Action, ClaimDemand, GateTerms, RoundMode, RoundTerms
 use sluice_core::ids::{CampaignId, ContractRef, RoundNo, Seq, StreamId};
 use sluice_core::log::note::LogVerifier;
 use sluice_core::signing::claim_digest;
-use sluice_engine::gate_signer::{GateSigner, GateSignerConfig};
 use sluice_engine::node::Node;
 use sluice_snapshot::list::Input;
 use sluice_snapshot::{BuildOptions, Snapshot, build};
@@ -26,12 +25,14 @@ use tokio::task::JoinHandle;
 use super::cast::{self, Office, Person, Role};
 use super::client::{Client, Draft, Law, Signed, sign_list};
 use super::draw::Draw;
+use super::gate;
 use super::record::Record;
 use crate::api_client::{ApiClient, CampaignInfo, CharterInfo};
 use crate::cli::campaign::{fund, publish};
 use crate::cli::reach::project_id;
 use crate::cli::sign::papers::{Deed, Papers};
 use crate::dev::{self, Prepared};
+use crate::http::reading::OfficeKey;
 use crate::keys::bearer::{self, Purpose};
 use crate::{demo, http, telemetry};
 
@@ -47,8 +48,6 @@ const GATE: u16 = 1;
 const GOOD_FOR: u64 = 7 * 86_400;
 /// How often conditions are looked at.
 pub(super) const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// How often the gate-signer reads the log.
-const GATE_STEP: Duration = Duration::from_millis(100);
 /// How long the servers may still answer at the end.
 const SERVER_END: Duration = Duration::from_secs(15);
 /// A node or a round that is not there after so long will not come.
@@ -292,7 +291,7 @@ pub(super) async fn set_up(
     for round in [PUSHED, GATED] {
         fund::wait_open(&api, campaign, round).await?;
     }
-    running.gate = Some(tokio::spawn(sign_gate(gate_config(prepared)?, scene.client("issuer").clone())));
+    running.gate = Some(gate::start(prepared, scene.client("issuer").clone())?);
     Ok(scene)
 }
 
@@ -320,6 +319,19 @@ impl Scene {
             mandates.insert(*role, terms.id(signed.id));
         }
         self.mandates = mandates;
+        // From now on they read under their mandates what others are not shown.
+        for role in [Role::Registrar, Role::Auditor] {
+            let office = self.office(role);
+            let key = OfficeKey {
+                account: office.key.clone(),
+                authority: office.id,
+                mandate: self.mandates[&role],
+                charter: self.law.charter,
+                stream: StreamId(0),
+            };
+            let client = self.client(role.name()).reading(&key)?;
+            self.clients.insert(role.name(), client);
+        }
         let agency = self.office(Role::Agency).id;
         let [old, new] = [cast::rules(agency, cast::CAP_OLD)?, cast::rules(agency, cast::CAP_NEW)?];
         self.rules = [old.hash(), new.hash()];
@@ -467,42 +479,5 @@ impl Scene {
         let nodes: Vec<usize> = items.iter().map(|_| draw.node()).collect();
         try_join_all(items.iter().zip(nodes).map(|(item, node)| client.done(node, item))).await?;
         Ok(())
-    }
-}
-
-/// A gate-signer beside the nodes: it may only read the database.
-fn gate_config(prepared: &Prepared) -> anyhow::Result<GateSignerConfig> {
-    let url = &prepared.database_url;
-    let and = if url.contains('?') { '&' } else { '?' };
-    Ok(GateSignerConfig {
-        stream: StreamId(0),
-        database_url: format!("{url}{and}options[default_transaction_read_only]=on"),
-        snapshots: prepared.snapshots(),
-        chains: BTreeMap::from([(prepared.chain.id(), (prepared.chain.clone(), prepared.charter))]),
-        home: prepared.chain.id(),
-        key: cast::key("gate")?,
-        seal_secret: dev::seal_secret(),
-        interval: GATE_STEP,
-    })
-}
-
-async fn sign_gate(config: GateSignerConfig, client: Client) {
-    let mut signer = match GateSigner::start(config).await {
-        Ok(signer) => signer,
-        Err(error) => return tracing::error!(%error, "the gate-signer did not start"),
-    };
-    loop {
-        match signer.tick().await {
-            Ok(due) => {
-                for words in due {
-                    let body = serde_json::to_value(&words).expect("masks are JSON");
-                    if let Err(error) = client.post(0, "/v1/gate-words", &body).await {
-                        tracing::warn!(error = format!("{error:#}"), "masks were not handed in");
-                    }
-                }
-            }
-            Err(error) => tracing::warn!(%error, "the gate-signer tries again"),
-        }
-        tokio::time::sleep(GATE_STEP).await;
     }
 }

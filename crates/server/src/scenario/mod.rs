@@ -8,6 +8,7 @@ mod checks;
 mod client;
 mod draw;
 mod explain;
+mod gate;
 mod ground;
 mod races;
 mod reader;

@@ -22,6 +22,8 @@ pub(super) enum Asked {
 pub(super) struct Heard {
     /// Who asked.
     pub(super) who: String,
+    /// Whether it was asked as an office, under a mandate to read: who may see more is told more.
+    pub(super) as_office: bool,
     /// Which node.
     pub(super) node: usize,
     pub(super) asked: Asked,
@@ -35,6 +37,11 @@ pub(super) struct Heard {
 }
 
 impl Heard {
+    /// The question, by whoever is told the same.
+    pub(super) fn question(&self) -> (&str, &str, Seq) {
+        (&self.path, if self.as_office { &self.who } else { "" }, self.as_of)
+    }
+
     /// Whether the question was answered, and not put off or refused.
     pub(super) const fn is_good(&self) -> bool {
         self.status >= 200 && self.status < 300

@@ -14,6 +14,7 @@ fn read(node: usize, as_of: Seq, state: Option<&str>) -> Heard {
     let body = json!({ "entitlements": [{ "index": 7, "state": state }] });
     Heard {
         who: "auditor".into(),
+        as_office: false,
         node,
         asked: Asked::State,
         path: PATH.into(),
@@ -57,6 +58,16 @@ fn two_answers_at_one_position_are_seen() {
     assert_eq!(across_nodes(&honest), 1);
     let check = reads_agree(&[read(0, 5, Some("decided")), read(1, 5, Some("sent"))]);
     assert!(!check.is_good() && check.wrong[0].contains("node 2 said"), "{check:?}");
+}
+
+#[test]
+fn who_may_see_more_is_told_more() {
+    let office = |who: &str, body| Heard { who: who.into(), as_office: true, body, ..read(0, 5, None) };
+    let (shown, hidden) = (json!({ "payee": "0xa" }), json!({}));
+    let anybody = Heard { body: hidden.clone(), ..read(1, 5, None) };
+    let honest = [anybody.clone(), office("registrar", shown.clone()), anybody];
+    assert!(reads_agree(&honest).is_good());
+    assert!(!reads_agree(&[office("registrar", shown), office("registrar", hidden)]).is_good());
 }
 
 #[test]
