@@ -1,7 +1,10 @@
 //! A plain client: it shows every answer as it is.
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::Value;
+use sluice_server::http::reading::{OFFICE, OfficeKey};
 
 /// An answer.
 #[derive(Debug)]
@@ -42,22 +45,40 @@ impl Answer {
 pub(crate) struct Client {
     pub(crate) base: String,
     pub(crate) key: Option<String>,
+    pub(crate) office: Option<OfficeKey>,
     http: reqwest::Client,
 }
 
 impl Client {
     pub(crate) fn new(base: String) -> Self {
-        Self { base, key: None, http: reqwest::Client::new() }
+        Self { base, key: None, office: None, http: reqwest::Client::new() }
     }
 
     pub(crate) fn with_key(&self, key: &str) -> Self {
         Self { key: Some(key.to_owned()), ..self.clone() }
     }
 
+    /// The same for an office, which proves itself with every request.
+    pub(crate) fn reading(&self, office: &OfficeKey) -> Self {
+        Self { office: Some(office.clone()), ..self.clone() }
+    }
+
+    /// The host as requests name it.
+    pub(crate) fn host(&self) -> &str {
+        self.base.trim_start_matches("http://")
+    }
+
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let request = self.http.request(method, format!("{}{path}", self.base));
-        match &self.key {
+        let request = match &self.key {
             Some(key) => request.bearer_auth(key),
+            None => request,
+        };
+        match &self.office {
+            Some(office) => {
+                let reading = office.sign(self.host(), in_seconds(60)).unwrap();
+                request.header(OFFICE, reading.encode())
+            }
             None => request,
         }
     }
@@ -84,6 +105,12 @@ impl Client {
     pub(crate) async fn delete(&self, path: &str) -> Answer {
         answer(self.request(Method::DELETE, path)).await
     }
+}
+
+/// Milliseconds since the Unix epoch, so many seconds from now.
+pub(crate) fn in_seconds(seconds: u64) -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + Duration::from_secs(seconds);
+    now.as_millis() as u64
 }
 
 pub(crate) async fn answer(request: RequestBuilder) -> Answer {

@@ -149,7 +149,9 @@ pub(crate) async fn a_claim_is_decided_once_proved_and_paid(ground: &Ground) {
     assert_eq!(second.status, 422, "{second:?}");
 
     let path = ground.path(&format!("/claims/{id}"));
-    verified(ground, &client.get(&format!("{path}/receipt")).await.is(200), seq).await;
+    // It says whose the entitlement is: its claimant has the whole receipt by handing the claim in again.
+    verified(ground, &hand_in(ground, &short).await.is(201)["receipt"], seq).await;
+    assert_eq!(client.get(&format!("{path}/receipt")).await.is(200)["kind"], "sealed_receipt");
     let paid = async {
         let mut last = 0;
         loop {

@@ -22,8 +22,9 @@ pub(crate) async fn are_done_refused_and_found_again(ground: &Ground) {
     let found = client.get(&path).await.is(200);
     assert_eq!((&found["seq"], &found["state"]), (&done["seq"], &done["state"]));
     client.get(&ground.path(&format!("/claims/{}", command.id))).await.refused(404, "unknown_id");
-    verified(ground, &client.get(&format!("{path}/receipt")).await.is(200), done["seq"].as_u64().unwrap())
-        .await;
+    verified(ground, &again["receipt"], done["seq"].as_u64().unwrap()).await;
+    let sealed = client.get(&format!("{path}/receipt")).await.is(200);
+    assert_eq!((&sealed["kind"], &sealed["seq"]), (&json!("sealed_receipt"), &done["seq"]));
 
     let mut other = body.clone();
     other["command"]["reason"] = json!("another");

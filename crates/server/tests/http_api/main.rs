@@ -5,10 +5,16 @@
 mod ask;
 mod claims;
 mod commands;
+mod evidence;
+mod gated;
 mod ground;
 mod institutions;
+mod intake;
+mod lists;
 mod manage;
 mod node;
+mod private;
+mod readers;
 
 use ground::Ground;
 
@@ -30,6 +36,19 @@ async fn the_api_over_real_nodes() {
     institutions::attestations_are_kept_once(&ground).await;
     institutions::attestations_come_in_bulk(&ground).await;
     institutions::changes_are_followed(&ground).await;
+    readers::offices_see_what_their_mandates_say(&ground).await;
+    readers::statements_prove_one_office_to_one_host_for_minutes(&ground).await;
+    readers::what_is_revoked_opens_nothing(&ground).await;
+    lists::many_orders_stand_under_one_signature(&ground).await;
+    lists::an_upheld_appeal_ends_its_hold(&ground).await;
+    lists::a_pause_is_told(&ground).await;
+    lists::strangers_are_turned_away_at_the_door(&ground).await;
+    evidence::a_payment_is_traced(&ground).await;
+    evidence::the_log_is_proved_to_whoever_asks(&ground).await;
+    gated::a_gated_claim_is_paid_from_attestation_to_settlement(&ground).await;
+    readers::nothing_hidden_stands_in_the_feed(&ground).await;
+    private::lists_are_seen_by_their_claimants_alone(&ground).await;
+    intake::a_full_attestation_intake_says_when_to_come_back(&ground).await;
     node::a_follower_answers_at_the_position_asked_for(&ground).await;
     node::a_stopping_node_finishes_what_it_began(ground).await;
 }

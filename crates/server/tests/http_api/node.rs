@@ -1,6 +1,7 @@
 //! Probes, the description, positions, and the end of a node.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
+use std::path::Path;
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -44,8 +45,45 @@ pub(crate) async fn answers_probes_and_describes_itself(ground: &Ground) {
             assert!(ids.insert(id.to_owned()), "{method} {path}: {id} is used twice");
         }
     }
-    assert_eq!(ids.len(), 34, "{ids:?}");
+    routes_are_served_described_and_documented(ground, paths).await;
     assert!(references_resolve(&description, &description) > 20);
+}
+
+/// What the router serves, what the description says, and what docs/API.md lists are one.
+async fn routes_are_served_described_and_documented(ground: &Ground, paths: &serde_json::Map<String, Value>) {
+    let described: BTreeSet<String> = paths
+        .iter()
+        .flat_map(|(path, methods)| methods.as_object().unwrap().keys().map(move |method| (method, path)))
+        .map(|(method, path)| format!("{} {path}", method.to_uppercase()))
+        .collect();
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/API.md");
+    let text = std::fs::read_to_string(file).unwrap();
+    let (_, listed) = text.split_once("## Every address").unwrap();
+    let rows = listed.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+    let documented: BTreeSet<String> = rows.map(|(route, _)| route.to_owned()).collect();
+    assert_eq!(described, documented);
+
+    let client = &ground.leader.client;
+    for route in &described {
+        let (method, path) = route.split_once(' ').unwrap();
+        // Nothing has these ids; what is asked is whether the address is served and takes the method.
+        let path: String = path
+            .split('/')
+            .map(
+                |part| {
+                    if part.starts_with('{') { if part == "{code}" { "behind" } else { "1" } } else { part }
+                },
+            )
+            .collect::<Vec<_>>()
+            .join("/");
+        let said = answer(client.request(method.parse().unwrap(), &path)).await;
+        let code = said.body["code"].as_str().unwrap_or_default();
+        assert!(!["not_found", "method_not_allowed"].contains(&code), "{route}: {said:?}");
+        // The other way about, a method that is not described is not taken.
+        if method == "GET" && !described.contains(&format!("DELETE {}", route.split_once(' ').unwrap().1)) {
+            client.delete(&path).await.refused(405, "method_not_allowed");
+        }
+    }
 }
 
 /// Counts the references of a description; each must point at something in it.
