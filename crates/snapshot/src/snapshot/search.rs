@@ -15,7 +15,7 @@ pub(super) fn first_at_least(words: &[Word], address: Address) -> usize {
         let Some(word) = words.get(guess) else { break };
         let off = i128::from(wanted) - i128::from(leading(&word.0));
         let count = i128::try_from(words.len()).expect("a count of entitlements");
-        let next = i128::try_from(guess).expect("likewise") + (off * count >> 64);
+        let next = i128::try_from(guess).expect("likewise") + ((off * count) >> 64);
         guess = usize::try_from(next.max(0)).expect("a guess is near the count").min(words.len() - 1);
     }
     let (low, high) = around(words.len(), guess, |place| words[place].0[..20] < address[..]);

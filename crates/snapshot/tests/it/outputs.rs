@@ -2,6 +2,7 @@
 
 use crate::common::{Built, Random, base_units, build_from, list};
 use alloy_primitives::{Address, B256};
+use futures::TryStreamExt as _;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};

@@ -130,3 +130,33 @@ fn outputs_that_cannot_be_written() {
     }
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left behind");
 }
+
+#[test]
+fn a_quote_far_into_a_list_changes_nothing() {
+    let rows = Random(6).rows(60_000);
+    let plain = list(&rows);
+    let (address, amount) = rows[55_000];
+    let quoted = plain.replace(&format!("{address:#x},{amount}\n"), &format!("{address:#x},\"{amount}\"\n"));
+    assert_eq!(quoted.len(), plain.len() + 2, "one row is quoted");
+    let [plain, quoted] = [plain, quoted].map(|list| build_from(list, &base_units()).unwrap().file);
+    assert!(plain == quoted, "the files differ");
+}
+
+/// All in one partition and one bucket of the sort.
+#[test]
+fn addresses_that_share_their_first_bytes() {
+    let mut random = Random(7);
+    let mut rows = random.rows(80_000);
+    rows.iter_mut().for_each(|(address, _)| address.0[..10].fill(0x77));
+    let files = [1, 3].map(|threads| {
+        random.shuffle(&mut rows);
+        let threads = std::num::NonZeroUsize::new(threads);
+        let built = build_from(list(&rows), &BuildOptions { threads, ..base_units() }).unwrap();
+        built.snapshot.verify(None, &|_| ()).unwrap();
+        let (address, amount) = rows[777];
+        let found = built.snapshot.find(address);
+        assert_eq!(built.snapshot.entitlement(found.start).unwrap().amount.get(), amount);
+        built.file
+    });
+    assert!(files[0] == files[1], "the files differ");
+}
