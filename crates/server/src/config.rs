@@ -13,11 +13,13 @@ use std::path::{Path, PathBuf};
 
 use alloy_primitives::{Address, B256};
 use ipnet::IpNet;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
 use sluice_chain::Finality;
 use sluice_core::ids::{ChainId, StreamId};
 use sluice_core::limits::LANES_MAX;
+
+use crate::cli::words;
 
 pub mod gate_signer;
 mod open;
@@ -158,6 +160,7 @@ pub struct ChainSection {
     #[serde(default)]
     pub rpc_files: Vec<PathBuf>,
     /// The stream's Charter there.
+    #[serde(deserialize_with = "contract")]
     pub charter: Address,
     /// When a block is final: `"finalized"`, `"safe"` or `{ confirmations = 12 }`.
     pub finality: Option<Finality>,
@@ -323,6 +326,10 @@ impl Database {
     fn is_postgres(&self) -> bool {
         ["postgres://", "postgresql://"].iter().any(|scheme| self.url.0.starts_with(scheme))
     }
+}
+
+fn contract<'de, D: Deserializer<'de>>(from: D) -> Result<Address, D::Error> {
+    words::address(&String::deserialize(from)?).map_err(D::Error::custom)
 }
 
 /// What is wrong about how a chain is reached.

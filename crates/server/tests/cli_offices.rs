@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
+use sluice_server::dev;
 
 mod cli_node;
 
@@ -31,6 +32,9 @@ fn institutions_work_from_the_command_line() {
     brakes(&node, &campaign);
     rules_and_gate(&node, &campaign);
     persons(&node);
+    campaign_as_a_whole(&node, &campaign);
+    keys_and_vendors(&node, &campaign);
+    repeated(&node, &campaign);
 }
 
 /// A campaign with an open round of thirty sample wallets.
@@ -186,7 +190,7 @@ fn rules_and_gate(node: &Node, campaign: &str) {
     assert!(told.contains("quorum_missing"), "{told}");
     node.done(&format!("rules approve {rules}"), &[node.keys(&["authority-1"])]);
     node.done(&format!("rules approve {name}"), &[node.keys(&["authority-2"])]);
-    assert_eq!(node.done(&activate, &[key])["rules"], proposed["rules"]);
+    assert_eq!(node.done(&activate, std::slice::from_ref(&key))["rules"], proposed["rules"]);
 
     let (_, signer) = wallet(node, 102);
     let gate = node.dir.join("gate.toml");
@@ -210,18 +214,16 @@ fn rules_and_gate(node: &Node, campaign: &str) {
     let installed = node.done(&install, &[node.gas(), two.clone()]);
     assert!(installed["transaction"].as_str().unwrap().starts_with("0x"), "{installed}");
     assert_eq!(node.done(&install, &[node.gas(), two.clone()])["transaction"], json!("before"));
-    // The log learns of the key from the chain; until then a gated round is refused as unknown.
-    let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
-    loop {
-        let output = node.sluice(&format!("{publish} --json"), &[node.gas(), two.clone()]);
-        if output.status.success() {
-            let told: Value = serde_json::from_slice(&output.stdout).unwrap();
-            assert_eq!(told["round"], json!(2));
-            break;
-        }
-        let told = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(std::time::Instant::now() < end, "never published: {told}");
-    }
+    // `gate install` came back when the log had read of the key, so that the round is taken at once.
+    assert_eq!(node.done(&publish, &[node.gas(), two])["round"], json!(2));
+
+    // Its owner alone takes a rule set out of force, once.
+    let (_, told) = node.refused(&format!("rules retire {name}"), &[node.keys(&["authority-1"])]);
+    assert!(told.contains("quorum_missing"), "{told}");
+    let retire = format!("rules retire {name} --authority {MINISTRY}");
+    assert_eq!(node.done(&retire, std::slice::from_ref(&key))["rules"], proposed["rules"]);
+    let (_, told) = node.refused(&retire, &[key]);
+    assert!(told.contains("rules_phase"), "{told}");
 }
 
 fn persons(node: &Node) {
@@ -235,4 +237,139 @@ fn persons(node: &Node) {
     node.done(&format!("person payee {person} {new}"), std::slice::from_ref(&old_key));
     let (_, told) = node.refused("appeal file hold 1", &[old_key]);
     assert!(told.contains("file_appeal is refused"), "{told}");
+    let (_, told) = node.refused(&format!("person bind {person} 0x12"), &[]);
+    assert!(told.contains("<PAYEE>") && told.contains("0x and 40 hexadecimal digits"), "{told}");
+}
+
+/// Holds and pauses of everything a Distributor pays, in the log and on chain, begun and ended.
+fn campaign_as_a_whole(node: &Node, campaign: &str) {
+    let two = node.keys(&["authority-1", "authority-2"]);
+    let all = node.keys(&["authority-1", "authority-2", "authority-3"]);
+    let sent = |told: &Value| told["transaction"].as_str().unwrap().starts_with("0x");
+    let hold = format!("hold campaign {campaign} --reason inquiry --on-chain");
+    let (_, told) = node.refused(&hold, &[node.gas(), node.keys(&["authority-1"])]);
+    assert!(told.contains("1 of 2 institutions signed"), "{told}");
+    let held = node.done(&hold, &[node.gas(), two.clone()]);
+    assert!(sent(&held), "{held}");
+    let seq = held["hold"].as_str().unwrap();
+    let (_, told) = node.refused(&format!("renew {seq}"), std::slice::from_ref(&two));
+    assert!(told.contains("2 of 3 institutions signed"), "{told}");
+    node.done(&format!("renew {seq}"), std::slice::from_ref(&all));
+    let (_, told) = node.refused(&format!("release {seq}"), &[node.keys(&["authority-1"])]);
+    assert!(told.contains("not_placer"), "{told}");
+    node.done(&format!("release {seq}"), std::slice::from_ref(&two));
+    let end = format!("hold campaign {campaign} --on-chain=only --until 1");
+    assert!(sent(&node.done(&end, &[node.gas(), two.clone()])));
+    assert_eq!(node.done(&end, &[node.gas(), two.clone()])["transaction"], json!("before"));
+
+    let pause = format!("pause {campaign} --hours 1 --reason check --on-chain");
+    let paused = node.done(&pause, &[node.gas(), node.keys(&["authority-3"])]);
+    assert!(sent(&paused), "{paused}");
+    let resume = format!("resume {campaign} --on-chain");
+    let (_, told) = node.refused(&resume, &[node.gas(), node.keys(&["authority-3"])]);
+    assert!(told.contains("1 of 2 institutions signed"), "{told}");
+    assert!(sent(&node.done(&resume, &[node.gas(), two.clone()])));
+    let again = format!("resume {campaign} --on-chain=only");
+    assert_eq!(node.done(&again, &[node.gas(), two])["transaction"], json!("before"));
+}
+
+/// Keys come and go; a vendor acts for an institution, within its terms, until it no longer may.
+fn keys_and_vendors(node: &Node, campaign: &str) {
+    let two = node.keys(&["authority-1", "authority-2"]);
+    let (clerk, address) = wallet(node, 105);
+    let (_, told) = node.refused("authority keys Office --add 0x12", &[]);
+    assert!(told.contains("--add <KEY>") && told.contains("0x and 40 hexadecimal digits"), "{told}");
+    let (_, told) = node.refused(&format!("authority keys {COMPLIANCE}"), std::slice::from_ref(&two));
+    assert!(told.contains("--add KEY and --revoke KEY"), "{told}");
+    let add = format!("authority keys {COMPLIANCE} --add {address}");
+    node.done(&add, std::slice::from_ref(&two));
+    let shown = node.done(&format!("authority show {COMPLIANCE}"), &[]);
+    let lower = address.to_lowercase();
+    assert!(shown["keys"].as_array().unwrap().contains(&json!(lower)), "{shown}");
+    assert_eq!((&shown["name"], &shown["chartered"]), (&json!("Compliance"), &json!(false)));
+    // A key that one institution has speaks for no other.
+    let other = format!("authority keys {MINISTRY} --add {address}");
+    let (_, told) = node.refused(&other, std::slice::from_ref(&two));
+    assert!(told.contains("authority_exists"), "{told}");
+    // The new key signs: here that it is revoked. Then it is nobody's, for good.
+    let clerk = [clerk, words(&format!("--authority {COMPLIANCE}"))].concat();
+    node.done(&format!("authority keys {COMPLIANCE} --revoke {address}"), std::slice::from_ref(&clerk));
+    let (_, told) = node.refused(&add, std::slice::from_ref(&two));
+    assert!(told.contains("authority_exists"), "{told}");
+    let (_, told) = node.refused(&format!("pause {campaign}"), &[clerk]);
+    assert!(told.contains("not_authorized") && told.contains("a key in force"), "{told}");
+    let shown = node.done(&format!("authority show {COMPLIANCE}"), &[]);
+    assert!(shown["revoked"][&lower].is_u64(), "{shown}");
+    vendor(node, campaign);
+
+    // A mandate ends; who acted under it no longer does.
+    let mandate = shown["mandates"][0]["mandate"].as_str().unwrap();
+    assert!(!shown["mandates"][0]["rules"].as_array().unwrap().is_empty(), "{shown}");
+    node.done(&format!("authority mandate revoke {mandate}"), &[two]);
+    let (key, _) = wallet(node, 100);
+    let hold = format!("hold entitlements {campaign} 1 20 --authority {COMPLIANCE} --mandate {mandate}");
+    let (_, told) = node.refused(&hold, &[key]);
+    assert!(told.contains("mandate_missing"), "{told}");
+}
+
+/// A vendor's key pushes for an institution of the Charter: so much, there, until it is told to stop.
+fn vendor(node: &Node, campaign: &str) {
+    let all = node.done("authority list", &[])["institutions"].as_array().unwrap().clone();
+    let chartered: Vec<&Value> = all.iter().filter(|i| i["chartered"] == json!(true)).collect();
+    assert_eq!((chartered.len(), all.len()), (3, 5), "registered ones are listed too");
+    let first = json!(dev::authority(0).unwrap().signer_bytes());
+    let speaks = |i: &&&Value| i["charter_keys"].as_array().unwrap().contains(&first);
+    let institution = chartered.iter().find(speaks).unwrap()["authority"].as_str().unwrap();
+    let (vendor, address) = wallet(node, 106);
+    let one = node.keys(&["authority-1"]);
+    let round = push_round(node, campaign);
+    let terms = format!("--may push --campaign {campaign} --count-max 5");
+    let delegate = format!("authority delegate {institution} {address} {terms}");
+    let (_, told) = node.refused(&delegate, std::slice::from_ref(&one));
+    assert!(told.contains("--expires-at"), "{told}");
+    let made = node.done(&format!("{delegate} --expires-at 4102444800"), std::slice::from_ref(&one));
+    let delegation = made["delegation"].as_str().unwrap();
+    let under = [vendor, words(&format!("--authority {institution} --delegation {delegation}"))].concat();
+    let push = |range: &str| format!("push {campaign} {round} {range}");
+    let denied = |command: &str| {
+        let (_, told) = node.refused(command, std::slice::from_ref(&under));
+        assert!(told.contains("delegation_denies"), "{told}");
+    };
+    denied(&push("--from 0 --to 6"));
+    assert!(node.done(&push("--from 0 --to 4"), std::slice::from_ref(&under))["seq"].is_u64());
+    assert_eq!(node.done(&push("--from 0 --to 4"), std::slice::from_ref(&under))["seq"], json!(null));
+    denied(&push("--from 4 --to 6"));
+    denied(&format!("pause {campaign}"));
+    let shown = node.done(&format!("authority show {institution}"), &[]);
+    assert_eq!(shown["delegations"][0]["spent"]["count"], json!(4), "{shown}");
+    node.done(&format!("authority undelegate {delegation}"), std::slice::from_ref(&one));
+    denied(&push("--from 4 --to 5"));
+    let (_, told) = node.refused(&format!("authority undelegate {delegation}"), &[one]);
+    assert!(told.contains("already_revoked"), "{told}");
+}
+
+/// The next round of the campaign: the same list, for pushing, open.
+fn push_round(node: &Node, campaign: &str) -> u64 {
+    let snapshot = node.dir.join("list.snapshot");
+    let publish = format!(
+        "campaign publish {campaign} {} --mode push --closes-at 4102444800 --again",
+        snapshot.display()
+    );
+    let two = node.keys(&["authority-1", "authority-2"]);
+    let round = node.done(&publish, &[node.gas(), two.clone()])["round"].as_u64().unwrap();
+    node.done(&format!("limit {campaign} none"), &[two]);
+    node.done(&format!("campaign fund {campaign} --mint"), &[node.gas()]);
+    node.done(&format!("campaign open {campaign} {round}"), &[node.gas()]);
+    round
+}
+
+/// A demand given again under its id is answered as the first time, although it is signed anew.
+fn repeated(node: &Node, campaign: &str) {
+    let one = node.keys(&["authority-2"]);
+    let hold = format!("hold entitlements {campaign} 1 21 --id 018f3a00-0000-7000-8000-00000000abcd");
+    let placed = node.done(&hold, std::slice::from_ref(&one));
+    let later = format!("{hold} --deadline 4102444800");
+    assert_eq!(node.done(&later, std::slice::from_ref(&one))["seq"], placed["seq"]);
+    let (_, told) = node.refused(&format!("hold entitlements {campaign} 1 21"), &[one]);
+    assert!(told.contains("hold_limit"), "held once by one alone: {told}");
 }

@@ -16,6 +16,7 @@ use sluice_core::command::Action;
 use super::block_on;
 use super::order::{Order, OrderArgs, listed_actions};
 use super::reach::{NodeArgs, answer};
+use super::words;
 
 /// One request with its answer.
 const REQUEST_WITHIN: Duration = Duration::from_secs(30);
@@ -59,7 +60,7 @@ struct Submit {
 #[derive(Debug, Args)]
 struct Revoke {
     /// The attestation's id, as `submit` or the API gives it.
-    #[arg(required_unless_present = "list")]
+    #[arg(required_unless_present = "list", value_parser = words::id)]
     uid: Option<B256>,
     /// Revoke many under one signature: a CSV file with the column uid.
     #[arg(long, value_name = "FILE", conflicts_with = "uid")]
@@ -121,8 +122,9 @@ impl Submit {
 impl Revoke {
     async fn run(self) -> anyhow::Result<ExitCode> {
         if let Some(list) = &self.list {
-            let actions =
-                listed_actions(list, &["uid"], |row| Ok(Action::RevokeAttestation { uid: row.get("uid")? }))?;
+            let actions = listed_actions(list, &["uid"], |row| {
+                Ok(Action::RevokeAttestation { uid: row.get("uid", words::id)? })
+            })?;
             return self.order.give_list(actions).await;
         }
         let uid = self.uid.context("UID, or --list FILE")?;

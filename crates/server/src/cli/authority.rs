@@ -14,6 +14,7 @@ use sluice_gate::mandate::{Mandate as Text, explain_mandate};
 use super::block_on;
 use super::order::{Given, Order, OrderArgs, authority_id};
 use super::reach::answer;
+use super::words;
 
 mod shown;
 
@@ -46,10 +47,10 @@ struct Register {
     /// Its name; its id is derived from it as the Charter derives ids, unless --id-of is given.
     name: String,
     /// A key, ERC-7913 signer bytes; an address for an account. May be repeated.
-    #[arg(long = "add", value_name = "KEY", required = true)]
+    #[arg(long = "add", value_name = "KEY", required = true, value_parser = words::signer)]
     keys: Vec<Bytes>,
     /// Its id, where it is not derived from the name.
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = words::id)]
     id_of: Option<B256>,
     #[command(flatten)]
     order: OrderArgs,
@@ -61,10 +62,10 @@ struct Keys {
     #[arg(value_parser = authority_id)]
     institution: B256,
     /// A key to add. May be repeated.
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, value_name = "KEY", value_parser = words::signer)]
     add: Vec<Bytes>,
     /// A key to revoke, for good. May be repeated.
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, value_name = "KEY", value_parser = words::signer)]
     revoke: Vec<Bytes>,
     #[command(flatten)]
     order: OrderArgs,
@@ -113,6 +114,7 @@ struct Explain {
 #[derive(Debug, Args)]
 struct Revoke {
     /// The mandate's id, as `grant` printed it.
+    #[arg(value_name = "MANDATE", value_parser = words::id)]
     id_of: B256,
     #[command(flatten)]
     order: OrderArgs,
@@ -124,6 +126,7 @@ struct Delegate {
     #[arg(value_parser = authority_id)]
     institution: B256,
     /// The vendor's key, ERC-7913 signer bytes; an address for an account.
+    #[arg(value_parser = words::signer)]
     vendor: Bytes,
     /// What it may do: names of actions as in mandates. May be repeated.
     #[arg(long = "may", value_name = "ACTION", required = true)]
@@ -132,7 +135,7 @@ struct Delegate {
     #[arg(long, value_name = "SECONDS")]
     expires_at: u64,
     /// Under which of the institution's mandates; by the Charter's power where none is named.
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = words::id)]
     under: Option<B256>,
     /// Only in this campaign.
     #[arg(long, value_name = "ID")]
@@ -150,6 +153,7 @@ struct Delegate {
 #[derive(Debug, Args)]
 struct Undelegate {
     /// The delegation's id, as `delegate` printed it.
+    #[arg(value_name = "DELEGATION", value_parser = words::id)]
     id_of: B256,
     #[command(flatten)]
     order: OrderArgs,

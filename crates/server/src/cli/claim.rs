@@ -17,6 +17,7 @@ use sluice_core::signing::claim_digest;
 
 use super::block_on;
 use super::reach::{ChainArgs, KeyArgs, NodeArgs, answer, client_now, new_demand};
+use super::words;
 use crate::api_client::{ApiClient, ClaimInfo, EntitlementInfo};
 use crate::http::claimant::Looking;
 
@@ -39,7 +40,7 @@ pub struct Claim {
     #[command(flatten)]
     keys: KeyArgs,
     /// Where the money goes; the wallet itself, unless said.
-    #[arg(long, value_name = "ADDRESS", conflicts_with = "self_paid")]
+    #[arg(long, value_name = "ADDRESS", value_parser = words::address, conflicts_with = "self_paid")]
     to: Option<Address>,
     /// Which entitlement, where the list names the address more than once.
     #[arg(long)]

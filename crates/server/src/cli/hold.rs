@@ -14,6 +14,7 @@ use super::block_on;
 use super::order::{Given, OnChain, OnChainArgs, Order, OrderArgs, distributor, listed_actions, nonce};
 use super::reach::client_now;
 use super::sign::papers::Deed;
+use super::words;
 
 /// Entitlements of one word, which one hold on chain covers.
 const WORD: u64 = 256;
@@ -58,7 +59,7 @@ struct Entitlements {
 #[derive(Debug, Args)]
 struct Person {
     /// The registrar's id of the person.
-    #[arg(required_unless_present = "list")]
+    #[arg(required_unless_present = "list", value_parser = words::id)]
     person: Option<B256>,
     /// Place many holds under one signature: a CSV file with the column person.
     #[arg(long, value_name = "FILE", conflicts_with = "person")]
@@ -101,7 +102,7 @@ impl Entitlements {
         if let Some(list) = &self.list {
             let campaign = self.campaign;
             let actions = listed_actions(list, &["round", "index"], |row| {
-                let (round, index) = (row.get("round")?, row.get("index")?);
+                let (round, index) = (row.get("round", words::number)?, row.get("index", words::number)?);
                 Ok(hold(HoldTarget::Entitlements { campaign, round, indexes: vec![index] }))
             })?;
             return self.order.give_list(actions).await;
@@ -141,7 +142,7 @@ impl Person {
     async fn run(self) -> anyhow::Result<ExitCode> {
         if let Some(list) = &self.list {
             let action = |row: &super::order::rows::Row<'_>| {
-                Ok(hold(HoldTarget::Person { person: row.get("person")? }))
+                Ok(hold(HoldTarget::Person { person: row.get("person", words::id)? }))
             };
             return self.order.give_list(listed_actions(list, &["person"], action)?).await;
         }
@@ -262,7 +263,8 @@ impl Placed {
     ) -> anyhow::Result<ExitCode> {
         block_on(async {
             if let Some(list) = &self.list {
-                let actions = listed_actions(list, &["hold"], |row| Ok(action(row.get("hold")?)))?;
+                let actions =
+                    listed_actions(list, &["hold"], |row| Ok(action(row.get("hold", words::number)?)))?;
                 return self.order.give_list(actions).await;
             }
             let only = self.on_chain.on_chain == Some(OnChain::Only);

@@ -37,6 +37,7 @@ pub mod snapshot;
 pub mod status;
 pub(crate) mod time;
 pub mod void;
+pub mod words;
 
 /// Token distribution with one ordered, provable sequence of decisions.
 #[derive(Debug, Parser)]

@@ -15,6 +15,7 @@ use sluice_core::ids::{CampaignId, ChainId, DemandId, Seq};
 use super::reach::{ChainArgs, NodeArgs, OperatorArgs, answer, client_now};
 use super::sign::papers::{Deed, OffChain, Papers, Signatory};
 use super::sign::{Collected, Signing, waiting};
+use super::words;
 use crate::api_client::{ApiClient, ApiError, CharterInfo};
 
 mod deeds;
@@ -30,13 +31,13 @@ pub struct OrderArgs {
     pub authority: Option<B256>,
     /// With --authority: the key that will sign in its name, where no --key is at hand (ERC-7913 bytes; an address for an
     /// account).
-    #[arg(long, value_name = "KEY", requires = "authority")]
+    #[arg(long, value_name = "KEY", requires = "authority", value_parser = words::signer)]
     pub signer: Option<Bytes>,
     /// The mandate under which it is given.
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = words::id)]
     pub mandate: Option<B256>,
     /// The delegation under which a vendor's key signs.
-    #[arg(long, value_name = "ID", requires = "authority")]
+    #[arg(long, value_name = "ID", requires = "authority", value_parser = words::id)]
     pub delegation: Option<B256>,
     /// Why, for the log.
     #[arg(long, default_value = "")]

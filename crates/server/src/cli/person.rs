@@ -10,6 +10,7 @@ use sluice_core::command::Action;
 
 use super::block_on;
 use super::order::{Order, OrderArgs, give_as_person, listed_actions};
+use super::words;
 
 /// Bind persons to the addresses that receive for them, and change those.
 #[derive(Debug, Args)]
@@ -29,9 +30,10 @@ enum What {
 #[derive(Debug, Args)]
 struct Bind {
     /// The registrar's id of the person.
-    #[arg(required_unless_present = "list", requires = "payee")]
+    #[arg(required_unless_present = "list", requires = "payee", value_parser = words::id)]
     person: Option<B256>,
     /// Where the person is paid.
+    #[arg(value_parser = words::address)]
     payee: Option<Address>,
     /// Bind many under one signature: a CSV file with the columns person and payee.
     #[arg(long, value_name = "FILE", conflicts_with = "person")]
@@ -46,8 +48,10 @@ struct Bind {
 #[derive(Debug, Args)]
 struct Payee {
     /// The person.
+    #[arg(value_parser = words::id)]
     person: B256,
     /// Where the person is paid from now on.
+    #[arg(value_parser = words::address)]
     payee: Address,
     #[command(flatten)]
     order: OrderArgs,
@@ -72,8 +76,8 @@ impl Bind {
     async fn run(self) -> anyhow::Result<ExitCode> {
         if let Some(list) = &self.list {
             let actions = listed_actions(list, &["person", "payee"], |row| {
-                let jurisdiction = self.jurisdiction.clone();
-                Ok(Action::BindPerson { person: row.get("person")?, payee: row.get("payee")?, jurisdiction })
+                let (person, payee) = (row.get("person", words::id)?, row.get("payee", words::address)?);
+                Ok(Action::BindPerson { person, payee, jurisdiction: self.jurisdiction.clone() })
             })?;
             return self.order.give_list(actions).await;
         }

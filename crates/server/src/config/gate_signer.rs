@@ -14,7 +14,9 @@ use sluice_chain::Finality;
 use sluice_core::ids::{ChainId, StreamId};
 use sluice_engine::gate_signer::GateSignerConfig;
 
-use super::{ConfigError, Database, Fault, KeyFile, Secret, by_chain_id, fault, open, parse, reach_faults};
+use super::{
+    ConfigError, Database, Fault, KeyFile, Secret, by_chain_id, contract, fault, open, parse, reach_faults,
+};
 
 /// A word may be signed as often as this, seconds: oftener would cost signatures, more rarely delay payments by an hour.
 const INTERVAL: RangeInclusive<u64> = 1..=3_600;
@@ -70,6 +72,7 @@ pub struct ChainSection {
     #[serde(default)]
     pub rpc_files: Vec<PathBuf>,
     /// The stream's Charter there.
+    #[serde(deserialize_with = "contract")]
     pub charter: Address,
     /// When a block is final.
     pub finality: Option<Finality>,
@@ -200,6 +203,62 @@ mod tests {
             faults("charter = \"0x1111111111111111111111111111111111111111\"", zero),
             ["chains.8453.charter"]
         );
+    }
+
+    #[test]
+    fn a_malformed_field_is_named_with_its_line_and_what_would_be_right() {
+        let error = |from: &str, to: &str| {
+            let error = load_text(&EXAMPLE.replacen(from, to, 1)).unwrap_err();
+            let ConfigError::Malformed { line, field, .. } = &error else { panic!("{error:?}") };
+            let at = EXAMPLE.lines().position(|l| l.starts_with(from)).unwrap() + 1;
+            assert!((at..=at + 1).contains(&line.unwrap()), "{field} at {line:?}, not {at}");
+            error.to_string()
+        };
+        let short = error("charter = \"0x1111111111111111111111111111111111111111\"", "charter = \"0x11\"");
+        assert!(short.contains("chains.8453.charter") && short.contains("40 hexadecimal digits"), "{short}");
+        let unknown = error("interval_seconds = 60", "intervall = 60");
+        assert!(
+            unknown.contains("gate_signer.intervall") && unknown.contains("`interval_seconds`"),
+            "{unknown}"
+        );
+        let soon = error("finality = \"finalized\"", "finality = \"soon\"");
+        assert!(soon.contains("chains.8453.finality") && soon.contains("`safe`"), "{soon}");
+    }
+
+    /// The example with key and password written where it says, in a folder of their own.
+    async fn open_with(password: Option<&str>, key: bool) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["keys", "secrets"] {
+            std::fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        let path = folder.path().join("gate-signer.toml");
+        std::fs::write(&path, EXAMPLE).unwrap();
+        let right = folder.path().join("right");
+        std::fs::write(&right, "the right password").unwrap();
+        if let Some(password) = password {
+            std::fs::write(folder.path().join("secrets/gate-password"), password).unwrap();
+        }
+        if key {
+            let password = crate::keys::Password::read(&right).unwrap();
+            crate::keys::new_account(&folder.path().join("keys/gate.json"), &password).unwrap();
+        }
+        let opened = load(&path, |_| None).unwrap().open().await;
+        format!("{:#}", opened.err().expect("something is missing"))
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_missing_or_wrong_is_named_with_its_field() {
+        let missing = open_with(None, true).await;
+        assert!(
+            missing.starts_with("gate_signer.key: ") && missing.contains("secrets/gate-password"),
+            "{missing}"
+        );
+        let no_key = open_with(Some("the right password"), false).await;
+        assert!(no_key.starts_with("gate_signer.key: ") && no_key.contains("keys/gate.json"), "{no_key}");
+        let wrong = open_with(Some("another password"), true).await;
+        assert!(wrong.starts_with("gate_signer.key: ") && wrong.contains("gate.json"), "{wrong}");
+        let next = open_with(Some("the right password"), true).await;
+        assert!(next.starts_with("database: ") && next.contains("secrets/database-password"), "{next}");
     }
 
     #[test]

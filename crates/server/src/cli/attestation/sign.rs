@@ -11,11 +11,13 @@ use sluice_gate::attestation::{
 };
 
 use crate::cli::reach::KeyArgs;
+use crate::cli::words;
 
 /// Sign an attestation as Sign Protocol's programs do, off chain, and print the line that `submit` takes.
 #[derive(Debug, Args)]
 pub(super) struct Sign {
     /// Whom it is about.
+    #[arg(value_parser = words::address)]
     recipient: Address,
     /// What it says: a JSON object with the schema's fields, numbers as text.
     #[arg(value_parser = object)]

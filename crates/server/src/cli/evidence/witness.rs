@@ -28,8 +28,8 @@ const ANSWER_BYTES_MAX: usize = 1 << 20;
 /// each checkpoint continues the one co-signed before.
 #[derive(Debug, Args)]
 pub struct Witness {
-    /// The database to replay; it is only read.
-    #[arg(long, value_name = "URL", env = "DATABASE_URL", hide_env_values = true, conflicts_with = "node")]
+    /// The database to replay; it is only read, and not at all with --node.
+    #[arg(long, value_name = "URL", env = "DATABASE_URL", hide_env_values = true)]
     database_url: Option<String>,
     /// A node to ask, without a database.
     #[arg(long, value_name = "URL", required_unless_present = "database_url")]
@@ -74,12 +74,12 @@ impl Witness {
     async fn follow(self, cosigner: Cosigner) -> anyhow::Result<ExitCode> {
         let keys = self.pin.verifiers(self.stream).await?;
         let mut last = last_seen(&self.out, &keys)?;
-        let mut replaying = match &self.database_url {
-            Some(url) => {
+        let mut replaying = match (&self.database_url, &self.node) {
+            (Some(url), None) => {
                 let store = open_store(url).await?;
                 Some(Replaying::new(store, StreamId(self.stream), keys.clone(), last.clone()))
             }
-            None => None,
+            _ => None,
         };
         loop {
             let newer = match (&mut replaying, &self.node) {

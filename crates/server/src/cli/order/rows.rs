@@ -1,7 +1,6 @@
 //! A list of orders as CSV: one in each row, under a header.
 
 use std::path::Path;
-use std::str::FromStr;
 
 use anyhow::{Context, ensure};
 use csv::StringRecord;
@@ -20,11 +19,10 @@ impl Row<'_> {
     ///
     /// # Errors
     /// Naming the column whose value is none.
-    pub fn get<T: FromStr>(&self, column: &str) -> anyhow::Result<T> {
+    pub fn get<T>(&self, column: &str, read: impl Fn(&str) -> Result<T, String>) -> anyhow::Result<T> {
         let at = self.header.iter().position(|name| name == column);
         let text = at.and_then(|at| self.record.get(at)).with_context(|| format!("no column {column}"))?;
-        let what = std::any::type_name::<T>().rsplit("::").next().unwrap_or_default();
-        text.parse().map_err(|_| anyhow::anyhow!("column {column}: {text:?} is no {what}"))
+        read(text).map_err(|why| anyhow::anyhow!("column {column}: {text:?}: {why}"))
     }
 }
 
