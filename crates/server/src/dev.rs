@@ -24,6 +24,8 @@ use sluice_embedded::{Anvil, AnvilOptions, Mining, Postgres, PostgresOptions};
 use sluice_engine::node::NodeConfig;
 use sluice_engine::standby::ChainSettings;
 
+use crate::keys::{self, Password};
+
 pub mod wallets;
 
 /// The chain id of a private anvil.
@@ -258,7 +260,7 @@ async fn founding(options: &Options, operator: &Operator) -> anyhow::Result<Foun
         institutions: (0..INSTITUTIONS).map(institution).collect::<anyhow::Result<_>>()?,
         publish_threshold: THRESHOLD,
         sequencers: (1..=options.sequencers).map(sequencer).collect::<anyhow::Result<_>>()?,
-        log_keys: vec![(crate::keys::public_half(&log_secret()), name)],
+        log_keys: vec![(keys::public_half(&log_secret()), name)],
         timers: Timers { w1: 3_600, w2: 3_600, finality: 60, beat_every: 0, take_epoch_every: 0 },
     })
 }
@@ -275,6 +277,10 @@ fn write_keys(folder: &Path, operator: &Account) -> anyhow::Result<()> {
         if !folder.join(&name).is_file() {
             account.write_keystore(folder, &name, PASSWORD)?;
         }
+    }
+    let seal = folder.join("seal");
+    if !seal.is_file() {
+        keys::write_seal_key(&seal, &Password::read(&folder.join("password"))?, &seal_secret())?;
     }
     Ok(())
 }

@@ -238,7 +238,7 @@ fn persons(node: &Node) {
     let (_, told) = node.refused("appeal file hold 1", &[old_key]);
     assert!(told.contains("file_appeal is refused"), "{told}");
     let (_, told) = node.refused(&format!("person bind {person} 0x12"), &[]);
-    assert!(told.contains("<PAYEE>") && told.contains("0x and 40 hexadecimal digits"), "{told}");
+    assert!(told.contains("[PAYEE]") && told.contains("0x and 40 hexadecimal digits"), "{told}");
 }
 
 /// Holds and pauses of everything a Distributor pays, in the log and on chain, begun and ended.

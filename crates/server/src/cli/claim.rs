@@ -81,7 +81,8 @@ impl Claim {
             let wallet = self.keys.open_one()?;
             let head = api.campaign(self.campaign).await?.head;
             let distributor = ContractRef { chain_id: head.chain_id, address: head.distributor };
-            let asked = if head.visibility == "private" { self.signed_in(&api, &wallet).await? } else { api.clone() };
+            let asked =
+                if head.visibility == "private" { self.signed_in(&api, &wallet).await? } else { api.clone() };
             let entitlement = self.entitlement(&asked, &wallet).await?;
             if self.self_paid {
                 return self.pay_itself(&wallet, distributor, &entitlement).await;

@@ -258,7 +258,7 @@ mod tests {
         let wrong = open_with(Some("another password"), true).await;
         assert!(wrong.starts_with("gate_signer.key: ") && wrong.contains("gate.json"), "{wrong}");
         let next = open_with(Some("the right password"), true).await;
-        assert!(next.starts_with("database: ") && next.contains("secrets/database-password"), "{next}");
+        assert!(next.starts_with("seal_key: ") && next.contains("secrets/seal-password"), "{next}");
     }
 
     #[test]

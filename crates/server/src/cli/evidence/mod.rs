@@ -49,7 +49,9 @@ pub struct SealArgs {
 impl SealArgs {
     /// The database, with the key if one was named.
     fn on(&self, store: Store) -> anyhow::Result<Store> {
-        let (Some(file), Some(password)) = (&self.seal_key, &self.seal_password_file) else { return Ok(store) };
+        let (Some(file), Some(password)) = (&self.seal_key, &self.seal_password_file) else {
+            return Ok(store);
+        };
         let secret = open_seal_key(file, &Password::read(password)?).context("--seal-key")?;
         Ok(store.with_seal_key(SealKey::new(&secret)))
     }
