@@ -343,7 +343,9 @@ fn vendor(node: &Node, campaign: &str) {
     let shown = node.done(&format!("authority show {institution}"), &[]);
     assert_eq!(shown["delegations"][0]["spent"]["count"], json!(4), "{shown}");
     node.done(&format!("authority undelegate {delegation}"), std::slice::from_ref(&one));
-    denied(&push("--from 4 --to 5"));
+    // Its key speaks for nobody any more.
+    let (_, told) = node.refused(&push("--from 4 --to 5"), std::slice::from_ref(&under));
+    assert!(told.contains("not_authorized"), "{told}");
     let (_, told) = node.refused(&format!("authority undelegate {delegation}"), &[one]);
     assert!(told.contains("already_revoked"), "{told}");
 }

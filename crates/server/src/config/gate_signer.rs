@@ -211,7 +211,7 @@ mod tests {
             let error = load_text(&EXAMPLE.replacen(from, to, 1)).unwrap_err();
             let ConfigError::Malformed { line, field, .. } = &error else { panic!("{error:?}") };
             let at = EXAMPLE.lines().position(|l| l.starts_with(from)).unwrap() + 1;
-            assert!((at..=at + 1).contains(&line.unwrap()), "{field} at {line:?}, not {at}");
+            assert!((at - 1..=at + 1).contains(&line.unwrap()), "{field} at {line:?}, not {at}");
             error.to_string()
         };
         let short = error("charter = \"0x1111111111111111111111111111111111111111\"", "charter = \"0x11\"");
