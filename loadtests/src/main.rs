@@ -6,12 +6,16 @@
 // Rates and ratios of measurements are floats. Money here is integers, as everywhere.
 #![allow(clippy::float_arithmetic)]
 
+mod claims;
 mod estimate;
+mod flood;
+mod gated;
 mod generate;
 mod machine;
 mod proofs;
 mod report;
 mod resume;
+mod sequence;
 mod snapshot;
 mod wallet;
 
@@ -39,6 +43,14 @@ enum Command {
     SnapshotOnce(snapshot::OnceArgs),
     /// Proofs a second, in process, cold and warm.
     Proofs(proofs::ProofsArgs),
+    /// Signed claims over HTTP in an open loop, compared with the log afterwards.
+    Claims(claims::ClaimsArgs),
+    /// Whether a flood of attestations slows claims, and the reverse.
+    Flood(flood::FloodArgs),
+    /// Durable decisions a second beside COPY of the same rows and pgbench.
+    Sequence(sequence::SequenceArgs),
+    /// Decisions a second with gates on beside gates off, and in a crowd of mandates and rule sets.
+    Gated(gated::GatedArgs),
     /// Say what this machine is: cores, memory, and the disk under a folder.
     Machine(machine::MachineArgs),
 }
@@ -51,6 +63,10 @@ impl Command {
             Self::Snapshot(args) => args.run(),
             Self::SnapshotOnce(args) => args.run(),
             Self::Proofs(args) => args.run(),
+            Self::Claims(args) => args.run(),
+            Self::Flood(args) => args.run(),
+            Self::Sequence(args) => args.run(),
+            Self::Gated(args) => args.run(),
             Self::Machine(args) => args.run(),
         }
     }

@@ -1,0 +1,337 @@
+//! What the measurements of decisions stand on: a private PostgreSQL with fsync, a private anvil, and on them any number
+//! of deployments, each with a Charter, a database and a node of its own, so that two of them are compared in turns.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use alloy_primitives::{B256, U256};
+use anyhow::{Context, bail, ensure};
+use serde_json::{Value, json};
+use sluice_chain::actions::ChainAction;
+use sluice_chain::deploy::NewDistributor;
+use sluice_chain::signer::Account;
+use sluice_core::command::{Action, Approval, CampaignTerms, Command, Demand, RoundMode, RoundTerms};
+use sluice_core::ids::{CampaignId, ContractRef, DemandId, ProjectId, RoundNo};
+use sluice_core::log::entry::{Body, CharterRead, Entry};
+use sluice_core::refusal::Code;
+use sluice_core::signing::command_digest;
+use sluice_embedded::{Anvil, AnvilOptions, Mining, Postgres, PostgresOptions};
+use sluice_engine::intake::{SubmitError, Submitted};
+use sluice_engine::node::{DemandStatus, Node};
+use sluice_engine::snapshots::{Snapshots, file_hash};
+use sluice_server::dev::{self, Prepared};
+use sluice_snapshot::list::Input;
+use sluice_snapshot::{BuildOptions, Snapshot};
+use uuid::Uuid;
+
+/// Until when what is signed here is good, Unix seconds: far.
+pub(crate) const FAR: u64 = 40_000_000_000;
+/// How long anything of the set-up may take.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Between two looks at something that nobody announces.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// Between blocks: about what a fast chain has; an idle chain then costs next to nothing.
+const BLOCK_EVERY: Duration = Duration::from_secs(1);
+/// A quarter of the time between blocks.
+const CHAIN_EVERY: Duration = Duration::from_millis(250);
+
+/// The servers that all deployments of a run share.
+pub(crate) struct Servers {
+    pub(crate) postgres: Postgres,
+    anvil: Anvil,
+    folder: tempfile::TempDir,
+    http: reqwest::Client,
+}
+
+impl Servers {
+    /// Starts both, in a folder that goes when they do.
+    pub(crate) async fn start() -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir().context("no folder for the servers")?;
+        let options = AnvilOptions {
+            chain_id: dev::CHAIN_ID,
+            mining: Mining::Mixed(BLOCK_EVERY),
+            balance_ether: 10_000_000,
+            arguments: ["--gas-limit", "60000000", "--prune-history", "16"].map(str::to_owned).to_vec(),
+            ..AnvilOptions::default()
+        };
+        let cluster = folder.path().join("postgres");
+        let (postgres, anvil) = tokio::join!(start_postgres(&cluster), Anvil::start(&options));
+        Ok(Self { postgres: postgres?, anvil: anvil?, folder, http: reqwest::Client::new() })
+    }
+
+    /// Asks the chain past everything.
+    pub(crate) async fn anvil(&self, method: &str, parameters: Value) -> anyhow::Result<Value> {
+        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": parameters });
+        let answer: Value = self.http.post(self.anvil.url()).json(&body).send().await?.json().await?;
+        ensure!(answer.get("error").is_none(), "{method}: {}", answer["error"]);
+        Ok(answer["result"].clone())
+    }
+
+    /// The folder that goes when the servers do.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Stops them and waits.
+    pub(crate) async fn stop(self) {
+        self.anvil.stop().await;
+        self.postgres.stop().await;
+    }
+}
+
+async fn start_postgres(dir: &Path) -> Result<Postgres, sluice_embedded::Error> {
+    Postgres::start(dir, &PostgresOptions::default()).await
+}
+
+/// A deployment with one node that leads and one campaign.
+pub(crate) struct Ground {
+    pub(crate) prepared: Prepared,
+    pub(crate) node: Node,
+    pub(crate) campaign: CampaignId,
+    pub(crate) distributor: ContractRef,
+}
+
+/// An open round.
+pub(crate) struct Round {
+    pub(crate) number: RoundNo,
+    pub(crate) snapshot: Arc<Snapshot>,
+}
+
+impl Ground {
+    /// Deploys, starts the node and creates the campaign. Settlement accounts are left without coin: what is measured
+    /// here ends with the decision, and a chain that executes transfers on the same cores would be measured with it.
+    pub(crate) async fn start(servers: &Servers, name: &str) -> anyhow::Result<Self> {
+        let options = dev::Options {
+            keep_chain: false,
+            sequencers: 1,
+            lanes: 1,
+            database_url: Some(servers.postgres.create_database(name).await?),
+            rpc: Some(servers.anvil.url()),
+            ..dev::Options::new(servers.folder.path().join(name))
+        };
+        let prepared = dev::prepare(&options).await?;
+        servers.anvil("anvil_setBalance", json!([dev::lane(1, 0)?.address(), "0x0"])).await?;
+        let mut config = prepared.node(1, &format!("load {name} {}", Uuid::now_v7()))?;
+        for chain in config.chains.values_mut() {
+            chain.every = CHAIN_EVERY;
+        }
+        let node = Node::start(config).await?;
+        let terms = NewDistributor {
+            token: prepared.token,
+            charter: prepared.charter,
+            refund: prepared.operator.account.address(),
+            exit_only: false,
+            grace: dev::GRACE,
+            opening_delay: dev::OPENING_DELAY,
+            transfer_gas: 200_000,
+        };
+        let deployed = prepared.operator.deploy_distributor(&terms).await?;
+        let distributor = ContractRef { chain_id: dev::CHAIN_ID, address: deployed.address };
+        let campaign = CampaignId(Uuid::now_v7());
+        let ground = Self { prepared, node, campaign, distributor };
+        let register = ChainAction::RegisterDistributor { distributor: deployed.address };
+        let approvals = ground.approve(&register)?;
+        let (operator, charter) = (&ground.prepared.operator, ground.prepared.charter);
+        operator.register_distributor(charter, deployed.address, &approvals).await?;
+        let create = CampaignTerms {
+            campaign,
+            project: ProjectId(Uuid::now_v7()),
+            name: name.to_owned(),
+            distributor,
+            token: ground.prepared.token,
+            decimals: dev::DECIMALS,
+            deployed_at: deployed.receipt.block.number,
+            visibility: Default::default(),
+            jurisdiction: String::new(),
+        };
+        let entry = ground.charter_command(Action::CreateCampaign(create), 1).await?;
+        ensure!(
+            matches!(entry.body, Body::CampaignCreated(_)),
+            "the campaign was not created: {:?}",
+            entry.body
+        );
+        Ok(ground)
+    }
+
+    /// As many institutions sign as the Charter asks for.
+    pub(crate) fn approve(&self, action: &ChainAction) -> anyhow::Result<sluice_chain::calls::Approvals> {
+        let signers = &self.prepared.authorities[..usize::from(dev::THRESHOLD)];
+        Ok(action.approve(self.prepared.home(), 1, FAR, signers)?)
+    }
+
+    /// A call of the Distributor, waited for.
+    pub(crate) async fn act(&self, name: &'static str, data: alloy_primitives::Bytes) -> anyhow::Result<()> {
+        self.prepared.operator.send(name, Some(self.distributor.address), data, U256::ZERO).await?;
+        Ok(())
+    }
+
+    async fn charter(&self) -> anyhow::Result<CharterRead> {
+        eventually("the Charter is read", || async { Ok(self.node.home_charter()) }).await
+    }
+
+    /// A command of the first institutions of the Charter, decided.
+    pub(crate) async fn charter_command(&self, action: Action, signers: usize) -> anyhow::Result<Entry> {
+        let charter = self.charter().await?;
+        let institution = |key: &Account| {
+            let id = charter.view.institution_of(&key.signer_bytes());
+            Ok((id.context("an institution of the Charter")?, key.clone()))
+        };
+        let signers = self.prepared.authorities[..signers].iter().map(institution);
+        let signers = signers.collect::<anyhow::Result<Vec<_>>>()?;
+        self.command(action, B256::ZERO, &signers).await
+    }
+
+    /// A command signed by these, decided; signed again while its subject was changed by another one under way.
+    pub(crate) async fn command(
+        &self,
+        action: Action,
+        mandate: B256,
+        signers: &[(B256, Account)],
+    ) -> anyhow::Result<Entry> {
+        let charter = self.charter().await?.charter;
+        eventually("a command that is not overtaken", || async {
+            let id = DemandId(Uuid::now_v7());
+            let mut command = Command {
+                action: action.clone(),
+                subject_version: self.node.follower().seq(),
+                reason: "set-up of a measurement".into(),
+                valid_at: 0,
+                deadline: FAR * 1_000,
+                mandate,
+                delegation: B256::ZERO,
+                listed_at: None,
+                approvals: Vec::new(),
+            };
+            for (authority, key) in signers {
+                let digest = command_digest(&command, id, *authority, charter).context("signed alone")?;
+                let (signer, signature) = (key.signer_bytes(), key.sign_digest(digest)?);
+                command.approvals.push(Approval { authority: *authority, signer, signature });
+            }
+            let queue = command.action.queue();
+            match self.node.submit(id, Demand::Command(command)).await {
+                Ok(submitted) => {
+                    let entry = self.decided(queue, id, submitted).await?;
+                    Ok(match &entry.body {
+                        Body::CommandRefused(refused) if refused.code == Code::Stale => None,
+                        _ => Some(entry),
+                    })
+                }
+                Err(SubmitError::Busy { .. } | SubmitError::Unavailable { .. }) => Ok(None),
+                Err(error) => Err(error.into()),
+            }
+        })
+        .await
+    }
+
+    async fn decided(&self, queue: CampaignId, id: DemandId, submitted: Submitted) -> anyhow::Result<Entry> {
+        if let Submitted::Decided(outcome) = submitted {
+            return Ok(outcome.entry);
+        }
+        eventually("a demand is decided", || async {
+            Ok(match self.node.demand(queue, id).await? {
+                Some(DemandStatus::Decided { entry, .. }) => Some(*entry),
+                _ => None,
+            })
+        })
+        .await
+    }
+
+    /// Builds the list's snapshot where the node looks for it.
+    pub(crate) async fn snapshot(&self, list: &Path) -> anyhow::Result<(Arc<Snapshot>, B256)> {
+        let (list, folder) = (list.to_owned(), self.prepared.snapshots());
+        tokio::task::spawn_blocking(move || {
+            let out = folder.join("new");
+            let options = BuildOptions { decimals: dev::DECIMALS, ..BuildOptions::default() };
+            sluice_snapshot::build(&options, &Input::File(list), &out, &|_| ())?;
+            let hash = file_hash(&out)?;
+            let stored = Snapshots::new(&folder).path(hash);
+            std::fs::rename(&out, &stored)?;
+            Ok((Arc::new(Snapshot::open(&stored)?), hash))
+        })
+        .await?
+    }
+
+    /// Publishes, funds and opens a round: `gate` is version and hash of a gate, for a GATED one.
+    pub(crate) async fn open_round(
+        &self,
+        number: RoundNo,
+        (snapshot, list_hash): (Arc<Snapshot>, B256),
+        gate: Option<(u16, B256)>,
+    ) -> anyhow::Result<Round> {
+        let terms = RoundTerms {
+            campaign: self.campaign,
+            round: number,
+            root: snapshot.root(),
+            depth: snapshot.depth(),
+            count: snapshot.count(),
+            total: snapshot.total(),
+            rules_hash: gate.map_or(B256::ZERO, |(_, hash)| hash),
+            opens_at: 0,
+            closes_at: FAR,
+            mode: if gate.is_some() { RoundMode::Gated } else { RoundMode::Push },
+            gate: gate.map_or(0, |(version, _)| version.into()),
+            supersedes: 0,
+            list_uri: "file:load".into(),
+            list_hash,
+        };
+        let entry = self.charter_command(Action::Publish(terms.clone()), dev::THRESHOLD.into()).await?;
+        ensure!(
+            matches!(entry.body, Body::RoundPublished(_)),
+            "the round was not published: {:?}",
+            entry.body
+        );
+        let (operator, at) = (&self.prepared.operator, self.distributor.address);
+        let action = ChainAction::Publish { distributor: at, terms: Box::new(terms.clone()) };
+        operator.publish(at, &terms, &self.approve(&action)?).await?;
+        operator.mint(self.prepared.token, at, terms.total).await?;
+        eventually("the round may be opened", || async { Ok(operator.open(at, number).await.ok()) }).await?;
+        eventually("the log knows that the round is open", || async {
+            let open = |s: &sluice_core::state::State| {
+                s.campaign(self.campaign)?.round(number)?.was_opened().then_some(())
+            };
+            Ok(self.node.follower().read(open))
+        })
+        .await?;
+        Ok(Round { number, snapshot })
+    }
+
+    /// Everything in the log, in order, through `each`.
+    pub(crate) async fn read_log(&self, mut each: impl FnMut(Entry)) -> anyhow::Result<()> {
+        let (stream, mut after) = (self.node.follower().read(|s| s.stream), 0);
+        loop {
+            let rows = self.node.store().read_log(stream, after, 10_000).await?;
+            let Some(last) = rows.last() else { return Ok(()) };
+            after = last.seq;
+            for row in &rows {
+                each(row.decode()?);
+            }
+        }
+    }
+
+    /// Stops the node; the servers go on.
+    pub(crate) async fn stop(self) {
+        self.node.stop().await;
+        self.prepared.stop().await;
+    }
+}
+
+/// Asks until there is an answer.
+///
+/// # Errors
+/// What asking failed with, or what was waited for in vain.
+pub(crate) async fn eventually<T, Answer>(what: &str, ask: impl Fn() -> Answer) -> anyhow::Result<T>
+where
+    Answer: Future<Output = anyhow::Result<Option<T>>>,
+{
+    let start = tokio::time::Instant::now();
+    loop {
+        if let Some(answer) = ask().await? {
+            return Ok(answer);
+        }
+        if start.elapsed() > PATIENCE {
+            bail!("waited {PATIENCE:?} in vain: {what}");
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}

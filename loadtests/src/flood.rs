@@ -1,0 +1,224 @@
+//! `sluice-load flood`: whether a flood of attestations slows claims, and the reverse. Claims come in an open loop, so that
+//! whoever would have come during a stall is counted; quiet and flooded stretches take turns on one node.
+
+mod bulk;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use clap::Args;
+
+use crate::claims::embedded::{Serving, field};
+use crate::claims::figures::{Counts, add_comparison, latencies, millis};
+use crate::claims::ground::Servers;
+use crate::claims::offer::{Offer, Pace, Prepared, Record, Seen, prepare};
+use crate::claims::reconcile::LogSide;
+use crate::claims::run;
+use crate::claims::stats::{median, spread};
+use crate::claims::wallets;
+use crate::estimate::Needs;
+use crate::report::{Figure, Goal, Report, Show};
+use bulk::{Flood, Kind};
+
+/// Connections over which claims come.
+const CLAIM_CONNECTIONS: usize = 512;
+/// Connections of a flood of claims.
+const FLOOD_CONNECTIONS: usize = 512;
+/// Every so many-th claim is before a gate.
+const GATED_EVERY: u32 = 3;
+
+/// `sluice-load flood`.
+#[derive(Debug, Args)]
+pub(crate) struct FloodArgs {
+    /// Claims a second, offered throughout.
+    #[arg(long, default_value_t = 500.0)]
+    rate: f64,
+    /// Length of each stretch, seconds.
+    #[arg(long, default_value_t = 6)]
+    seconds: u64,
+    /// Stretches of each kind.
+    #[arg(long, default_value_t = 4)]
+    turns: u32,
+    /// Attestations signed beforehand; a flood that outruns them hands them in again from the first.
+    #[arg(long, default_value_t = 200_000)]
+    attestations: u32,
+    #[command(flatten)]
+    show: Show,
+}
+
+/// The figures of the stretches.
+#[derive(Default)]
+struct Stretches {
+    quiet: Vec<Record>,
+    bulk: Vec<(Record, f64)>,
+    deaf: Vec<(Record, f64)>,
+    /// Attestations a second without claims, and under a flood of claims.
+    alone: Vec<f64>,
+    among_claims: Vec<f64>,
+    claims: Vec<Seen>,
+}
+
+impl FloodArgs {
+    /// Measures and prints.
+    pub(crate) fn run(&self) -> anyhow::Result<()> {
+        let wallets = self.wallets();
+        let time = u64::from(wallets) / 3_000 + self.seconds * u64::from(self.turns) * 5 + 60;
+        let needs = Needs {
+            time: Duration::from_secs(time),
+            disk: u64::from(wallets) * 8_000 + u64::from(self.attestations) * 4_000 + (1 << 30),
+            memory: u64::from(wallets) * 2_500 + u64::from(self.attestations) * 2_000 + (1 << 29),
+        };
+        needs.announce("flood", Path::new("/tmp"))?;
+        run::to_the_end(self.measure(wallets))
+    }
+
+    /// What three kinds of stretches offer, and what a flood of claims may take.
+    fn wallets(&self) -> u32 {
+        let offered = self.rate * (self.seconds * u64::from(self.turns) * 3) as f64;
+        let flood = 8_000 * self.seconds * u64::from(self.turns);
+        (offered as u64 + flood).try_into().unwrap_or(u32::MAX)
+    }
+
+    async fn measure(&self, count: u32) -> anyhow::Result<()> {
+        let servers = Servers::start().await?;
+        let wallets = tokio::task::spawn_blocking(move || wallets::wallets(count)).await??;
+        let (serving, claims) = field(&servers, &wallets, GATED_EVERY).await?;
+        let count = self.attestations;
+        let texts = tokio::task::spawn_blocking(move || bulk::texts(count)).await??;
+        let flood = Flood::new(serving.target.clone(), texts);
+        let mut left = prepare(claims);
+        let mut seen = Stretches::default();
+        for turn in 0..self.turns {
+            left = self.turn(&serving, &flood, left, &mut seen).await?;
+            eprintln!("flood: turn {} of {}", turn + 1, self.turns);
+        }
+        let mut log = LogSide::default();
+        serving.ground.read_log(|entry| log.take(&entry)).await?;
+        let mut report = seen.report()?;
+        add_comparison(&mut report, &log.compare(&seen.claims));
+        report.print(self.show)?;
+        serving.stop().await;
+        servers.stop().await;
+        Ok(())
+    }
+
+    /// One stretch of each kind.
+    async fn turn(
+        &self,
+        serving: &Serving,
+        flood: &Flood,
+        left: Vec<Prepared>,
+        seen: &mut Stretches,
+    ) -> anyhow::Result<Vec<Prepared>> {
+        let steady = || self.offer(serving, Pace::PerSecond(self.rate), CLAIM_CONNECTIONS);
+        let (record, left) = steady().make(left).await?;
+        seen.note(&record);
+        seen.quiet.push(record);
+        let (record, rate, left) = during(flood, Kind::Bulk, steady(), left).await?;
+        seen.note(&record);
+        seen.bulk.push((record, rate));
+        let (record, rate, left) = during(flood, Kind::Deaf, steady(), left).await?;
+        seen.note(&record);
+        seen.deaf.push((record, rate));
+        // The reverse: attestations alone, then under as many claims as the node takes.
+        let stop = Arc::new(AtomicBool::new(false));
+        let ends = Arc::clone(&stop);
+        let alone = flood.start(Kind::Bulk, stop);
+        tokio::time::sleep(Duration::from_secs(self.seconds)).await;
+        ends.store(true, Ordering::Relaxed);
+        seen.alone.push(alone.await??);
+        let pressed = self.offer(serving, Pace::AsTaken, FLOOD_CONNECTIONS);
+        let (record, rate, left) = during(flood, Kind::Bulk, pressed, left).await?;
+        seen.note(&record);
+        seen.among_claims.push(rate);
+        Ok(left)
+    }
+
+    fn offer(&self, serving: &Serving, pace: Pace, connections: usize) -> Offer {
+        Offer {
+            target: serving.target.clone(),
+            campaign: serving.ground.campaign,
+            pace,
+            connections,
+            at_most: Duration::from_secs(self.seconds),
+            stop: Arc::new(AtomicBool::new(false)),
+        }
+    }
+}
+
+/// Offers claims while a flood lasts; says how many attestations a second were kept.
+async fn during(
+    flood: &Flood,
+    kind: Kind,
+    offer: Offer,
+    left: Vec<Prepared>,
+) -> anyhow::Result<(Record, f64, Vec<Prepared>)> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let running = flood.start(kind, Arc::clone(&stop));
+    let made = offer.make(left).await;
+    stop.store(true, Ordering::Relaxed);
+    let rate = running.await??;
+    let (record, left) = made?;
+    Ok((record, rate, left))
+}
+
+impl Stretches {
+    fn note(&mut self, record: &Record) {
+        self.claims.extend(record.seen.iter().cloned());
+    }
+
+    fn report(&self) -> anyhow::Result<Report> {
+        let mut report = Report::new("flood");
+        let quiet = self.quiet.iter();
+        let base = add_claims(&mut report, "claims alone", quiet, None)?;
+        let bulk = self.bulk.iter().map(|(record, _)| record);
+        add_claims(&mut report, "claims in a bulk flood", bulk, Some(&base))?;
+        let rates: Vec<f64> = self.bulk.iter().map(|(_, rate)| *rate).collect();
+        report.add(Figure::new("that flood", median(&rates), "attestations/s").note(spread(&rates)));
+        let deaf = self.deaf.iter().map(|(record, _)| record);
+        add_claims(&mut report, "claims in a flood deaf to 429", deaf, Some(&base))?;
+        let rates: Vec<f64> = self.deaf.iter().map(|(_, rate)| *rate).collect();
+        report.add(Figure::new("that flood", median(&rates), "attestations/s").note(spread(&rates)));
+        let (alone, among) = (median(&self.alone), median(&self.among_claims));
+        report.add(Figure::new("attestations alone", alone, "/s").note(spread(&self.alone)));
+        report
+            .add(Figure::new("attestations in a claims flood", among, "/s").note(spread(&self.among_claims)));
+        report.add(Figure::new("with / without", among / alone, "×"));
+        Ok(report)
+    }
+}
+
+/// Adds the latencies of some stretches, each stretch's apart; returns the p99 of each.
+fn add_claims<'a>(
+    report: &mut Report,
+    name: &str,
+    records: impl Iterator<Item = &'a Record>,
+    base: Option<&[f64]>,
+) -> anyhow::Result<Vec<f64>> {
+    let (mut p50, mut p99, mut refused) = (Vec::new(), Vec::new(), 0);
+    for record in records {
+        let histogram = latencies([record])?;
+        p50.push(millis(&histogram, 0.5));
+        p99.push(millis(&histogram, 0.99));
+        let counts = Counts::of(record);
+        refused += counts.refused.values().sum::<u64>() + counts.unknown;
+    }
+    report.add(Figure::new(format!("{name}: p50"), median(&p50), "ms").note(spread(&p50)));
+    report.add(Figure::new(format!("{name}: p99"), median(&p99), "ms").note(spread(&p99)));
+    if let Some(base) = base {
+        let ratios: Vec<f64> = p99.iter().zip(base).map(|(with, without)| with / without).collect();
+        let figure = Figure::new("p99 with / p99 without", median(&ratios), "×").goal(Goal::AtMost(2.0));
+        report.add(figure.note(spread(&ratios)));
+    }
+    if refused > 0 {
+        report.add(Figure::new(format!("{name}: not accepted"), refused as f64, "claims"));
+    }
+    Ok(p99)
+}
+
+/// For how long something ran, at least a little.
+fn seconds_since(start: Instant) -> f64 {
+    start.elapsed().as_secs_f64().max(0.001)
+}
