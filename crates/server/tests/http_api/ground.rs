@@ -131,8 +131,7 @@ impl Ground {
     /// Another campaign of the project, whose lists are private, with an open round of the same list.
     pub(crate) async fn private(&self) -> Private {
         let api = ApiClient::new(&self.leader.client.base, None).unwrap();
-        let (campaign, distributor) =
-            take_in(&self.prepared, &api, self.project, Visibility::Private).await;
+        let (campaign, distributor) = take_in(&self.prepared, &api, self.project, Visibility::Private).await;
         let folder = tempfile::tempdir().unwrap();
         let (round, snapshot) =
             open_round(&self.prepared, &api, campaign, distributor.address, folder.path()).await;

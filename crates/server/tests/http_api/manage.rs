@@ -46,10 +46,14 @@ pub(crate) async fn projects_keys_and_what_they_open(ground: &Ground) {
     let erasure = json!({ "person": format!("0x{}", "a1".repeat(32)), "reason": "asked for it" });
     anyone.post("/v1/erasures", &erasure).await.refused(401, "unauthorized");
     ours.post("/v1/erasures", &erasure).await.refused(403, "forbidden");
-    let both = json!({ "person": erasure["person"], "recipient": format!("0x{}", "b2".repeat(20)), "reason": "x" });
+    let both =
+        json!({ "person": erasure["person"], "recipient": format!("0x{}", "b2".repeat(20)), "reason": "x" });
     operator.post("/v1/erasures", &both).await.refused(400, "malformed_body");
     let silent = json!({ "person": erasure["person"], "reason": "" });
-    assert_eq!(operator.post("/v1/erasures", &silent).await.refused(400, "malformed_body")["field"], "reason");
+    assert_eq!(
+        operator.post("/v1/erasures", &silent).await.refused(400, "malformed_body")["field"],
+        "reason"
+    );
     let erased = operator.post("/v1/erasures", &erasure).await.is(201);
     assert_eq!((&erased["facts"], &erased["attestations"]), (&json!(0), &json!(0)));
 
