@@ -1,9 +1,8 @@
 //! A plain client: it shows every answer as it is.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::Value;
+use sluice_server::cli::reach::client_now;
 use sluice_server::http::reading::{OFFICE, OfficeKey};
 
 /// An answer.
@@ -109,8 +108,7 @@ impl Client {
 
 /// Milliseconds since the Unix epoch, so many seconds from now.
 pub(crate) fn in_seconds(seconds: u64) -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + Duration::from_secs(seconds);
-    now.as_millis() as u64
+    (client_now() + seconds) * 1_000
 }
 
 pub(crate) async fn answer(request: RequestBuilder) -> Answer {

@@ -28,7 +28,7 @@ use crate::ground::Ground;
 use crate::institutions::{gate_key, stated};
 
 /// The gate version that the institutions' tests defined.
-const GATE: u64 = 1;
+const GATE: u16 = 1;
 /// Is paid.
 const PAID: u32 = 20;
 /// Is owed more than the rules permit.
@@ -42,12 +42,12 @@ async fn install(ground: &Ground) -> B256 {
     let api = ApiClient::new(&client.base, None).unwrap();
     let charter = api.charter().await.unwrap();
     let (distributor, signer) = (ground.distributor.address, gate_key().signer_bytes());
-    let deed = Deed::InstallGate { distributor, version: GATE as u16, signer: signer.clone(), rules_hash };
+    let deed = Deed::InstallGate { distributor, version: GATE, signer: signer.clone(), rules_hash };
     let now = ground.prepared.chain.timestamp().await.unwrap();
     let papers = Papers::new("a gate", &charter, charter.threshold, now, None, vec![deed]);
     let papers = signed_by(papers, &ground.prepared.authorities[..2]).unwrap();
     let approvals = papers.approvals(|deed| matches!(deed, Deed::InstallGate { .. })).unwrap();
-    let data = calls::install_gate(GATE, signer, rules_hash, &approvals).unwrap();
+    let data = calls::install_gate(GATE.into(), signer, rules_hash, &approvals).unwrap();
     ground.prepared.operator.send("installGate", Some(distributor), data, U256::ZERO).await.unwrap();
     until("the gate is installed, finally", async || {
         let gates = client.get(&ground.path("/gates")).await.is(200);
@@ -83,7 +83,7 @@ async fn round(ground: &Ground, rules_hash: B256) -> (u64, Snapshot) {
     };
     let (info, charter) = (api.campaign(ground.campaign).await.unwrap(), api.charter().await.unwrap());
     let mut terms = publish::terms(&api, &info, &wanted, &snapshot, hash).await.unwrap();
-    (terms.gate, terms.rules_hash) = (GATE, rules_hash);
+    (terms.gate, terms.rules_hash) = (GATE.into(), rules_hash);
     let papers = publish::papers(&api, operator, &charter, &info, &terms).await.unwrap();
     let papers = signed_by(papers, &ground.prepared.authorities[..2]).unwrap();
     publish::publish(&api, operator, &info, &papers).await.unwrap();
