@@ -3,6 +3,7 @@
 use crate::estimate::Needs;
 use crate::machine::Machine;
 use crate::report::{Figure, Report, Show};
+use crate::resume::Journal;
 use anyhow::{Context, ensure};
 use clap::Args;
 use serde::Serialize;
@@ -145,19 +146,21 @@ impl GenerateArgs {
         );
         let dollars = self.total.map_or(campaigns::DOLLARS, u128::from);
         let plans = campaigns::plans(self.seed, campaigns, self.rows, dollars, self.checksummed);
+        let journal = self.out.join("campaigns.journal");
+        let mut journal =
+            Journal::open(&journal, &(self.seed, self.rows, campaigns, dollars, self.checksummed))?;
         let (mut all, mut listed) = (Written::default(), Vec::new());
         for (number, plan) in plans.into_iter().enumerate() {
             check(&plan)?;
             let list = format!("campaign-{:03}.csv", number + 1);
             let out = self.out.join(&list);
-            // What a former run finished is recognised by its length only together with its seed, in the manifest.
-            let written = write(&plan, &out)?;
-            all.bytes += written.bytes;
+            all.bytes += journal.step(&list, || Ok(write(&plan, &out)?.bytes))?;
             listed.push(Campaign { list, plan });
         }
         let manifest = self.out.join("campaigns.json");
         std::fs::write(&manifest, serde_json::to_vec_pretty(&listed)?)
             .with_context(|| format!("cannot write {}", manifest.display()))?;
+        journal.finish()?;
         Ok(all)
     }
 }
