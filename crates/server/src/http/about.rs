@@ -240,7 +240,7 @@ impl Change {
 
     fn claimed(&mut self, sight: &Sight, campaign: CampaignId, id: DemandId, claimed: EntitlementId) {
         let hidden = Hidden::new(sight, entitlement(campaign, claimed), id);
-        self.id = Some(hidden.as_hash_of(id.0.as_bytes()));
+        self.id = Some(hidden.or_hash_of(id.0.as_bytes()));
         (self.round, self.index) = (Some(claimed.round), Some(claimed.index));
     }
 }
@@ -250,7 +250,7 @@ impl Change {
 pub(crate) fn reason(sight: &Sight, command: &Command) -> Hidden<String> {
     let bytes = borsh::to_vec(command).expect("writing to memory cannot fail");
     let reason = Hidden::new(sight, [subject_of(&command.action)], command.reason.clone());
-    reason.as_hash_of(&bytes).written_by(command.approvals.iter().map(|approval| approval.authority))
+    reason.or_hash_of(&bytes).written_by(command.approvals.iter().map(|approval| approval.authority))
 }
 
 impl Ordered {

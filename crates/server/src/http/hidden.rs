@@ -36,7 +36,7 @@ impl<T> Hidden<T> {
 
     /// Others are shown the SHA-256 of these bytes. They must be more than anybody can guess: names and amounts are found
     /// by trying.
-    pub(crate) fn as_hash_of(self, bytes: &[u8]) -> Self {
+    pub(crate) fn or_hash_of(self, bytes: &[u8]) -> Self {
         Self { hash: Some(sha256(bytes)), ..self }
     }
 
@@ -72,7 +72,7 @@ impl<T: Serialize> Serialize for Hidden<T> {
 /// A person's id; for others the SHA-256 of its 32 bytes, which registrars draw at random.
 pub(crate) fn person(sight: &Sight, id: B256, among: impl IntoIterator<Item = Subject>) -> Hidden<B256> {
     let about: Vec<Subject> = among.into_iter().chain([Subject::Person { person: id }]).collect();
-    Hidden::new(sight, about, id).as_hash_of(id.as_slice())
+    Hidden::new(sight, about, id).or_hash_of(id.as_slice())
 }
 
 #[cfg(test)]
@@ -85,7 +85,7 @@ mod tests {
         assert!(hidden.is_hidden());
         assert_eq!(serde_json::to_string(&hidden).unwrap(), "null");
         let hash = hex::encode(Sha256::digest("a command"));
-        let json = serde_json::to_string(&hidden.as_hash_of(b"a command")).unwrap();
+        let json = serde_json::to_string(&hidden.or_hash_of(b"a command")).unwrap();
         assert_eq!(json, format!("{{\"sha256\":\"0x{hash}\"}}"));
     }
 

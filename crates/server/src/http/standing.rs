@@ -163,7 +163,7 @@ mod tests {
             @id("cap") @reason("too_much") forbid(principal, action == Action::"pay", resource)
             when { context.amount_up.greaterThan(decimal("100.0")) };
             @id("watch") @reason("watched") forbid(principal, action == Action::"pay", resource)
-            when { !context.amount_up.greaterThan(decimal("100.0")) };
+            when { !context.amount_down.greaterThan(decimal("100.0")) };
         "#;
         let sources = Sources { manifest, policies: PolicySource::Cedar(policies), never: "" };
         let (_, rules) = RuleSet::build(&sources).unwrap();
@@ -187,10 +187,11 @@ mod tests {
     #[test]
     fn a_claimant_is_told_the_cause_unless_the_rules_mask_it() {
         let failed = |amount| Failed::from(kept(amount));
-        let said = |code: &str, sentence: &str| Condition { code: code.into(), sentence: sentence.into() };
         let told = failed(101).condition;
-        assert_eq!(told, said("too_much", "The amount is above what one payment may be."));
-        assert_eq!(failed(100).condition, said("ask_office", "Please ask the office."));
+        assert_eq!(told.code, "too_much");
+        assert!(told.sentence.starts_with("The amount is above what one payment may be."), "{told:?}");
+        let told = failed(100).condition;
+        assert_eq!((told.code.as_str(), told.sentence.as_str()), ("ask_office", "Please ask the office."));
         let cause = failed(100).cause;
         assert!(cause.code == "watched" && cause.sentence.contains("being watched"), "{cause:?}");
     }
