@@ -243,7 +243,7 @@ mod tests {
             crate::keys::new_account(&folder.path().join("keys/gate.json"), &password).unwrap();
         }
         let opened = load(&path, |_| None).unwrap().open().await;
-        format!("{:#}", opened.err().expect("something is missing"))
+        format!("{:#}", opened.expect_err("something is missing"))
     }
 
     #[tokio::test]
