@@ -51,12 +51,12 @@ pub(crate) fn wallets(count: u32) -> anyhow::Result<Vec<Wallet>> {
     (0..count).into_par_iter().map(|i| Wallet::new(wallet_key(i))).collect()
 }
 
-/// Writes the list of these wallets: amounts differ, all below 1,000 tokens, which the sample rules let through.
+/// Writes the list of these wallets: amounts differ, all below the 500 tokens that the sample rules let through.
 pub(crate) fn write_list(wallets: &[Wallet], path: &Path) -> anyhow::Result<()> {
     let mut out = BufWriter::new(std::fs::File::create(path).with_context(|| path.display().to_string())?);
     writeln!(out, "address,amount")?;
     for (i, wallet) in wallets.iter().enumerate() {
-        writeln!(out, "{},{}.{:06}", wallet.address, 1 + i % 900, i % 1_000_000)?;
+        writeln!(out, "{},{}.{:06}", wallet.address, 1 + i % 400, i % 1_000_000)?;
     }
     out.flush().context("the list could not be written")
 }
