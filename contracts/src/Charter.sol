@@ -41,7 +41,21 @@ contract Charter is Sequencers {
     mapping(bytes32 id => Change) private _changes;
     mapping(address distributor => bool) public isRegistered;
 
-    constructor(Founding memory f) {
+    /// @dev keccak256 of the ABI-encoded founding content. A transaction that deploys has room for 49,152 bytes (EIP-3860):
+    /// code that serves once, and a content without bound, would not fit beside the Notary's and the Warden's.
+    bytes32 private immutable FOUNDING;
+
+    constructor(bytes32 founding) {
+        FOUNDING = founding;
+    }
+
+    /// @dev Until then the set version is 0, there is nobody to count, and every quorum is refused.
+    function found(Founding calldata) external {
+        if (_head.setVersion != 0) revert AlreadyFounded();
+        // The very bytes that were promised; what they decode to follows.
+        bytes32 given = keccak256(msg.data[4:]);
+        if (given != FOUNDING) revert OtherFounding(given, FOUNDING);
+        Founding memory f = abi.decode(msg.data[4:], (Founding));
         _head.setVersion = 1;
         _setTimers(f.timers);
         _setInstitutions(f.institutions, f.publishThreshold);

@@ -7,7 +7,9 @@ import {
     Approval,
     AuthoritySignature,
     ChangeKind,
+    ClaimPolicy,
     Constitution,
+    DistributorTerms,
     Founding,
     Institution,
     LogKey,
@@ -83,7 +85,7 @@ contract CharterTest is Base {
         Founding memory f = founding();
         f.institutions[1].signers[0] = abi.encodePacked(address(safe));
         f.institutions[2].signers[0] = abi.encodePacked(address(verifier), uint256(77));
-        charter = ICharter(vm.deployCode("Charter.sol:Charter", abi.encode(f)));
+        charter = foundedBy(f);
         vm.etch(vm.addr(authorityKey(0, 0)), address(new ContractWallet()).code);
         bytes32 digest = digestOf(ACTION);
 
@@ -125,7 +127,7 @@ contract CharterTest is Base {
     }
 
     function _withInstitutions(uint256 n, uint256 threshold) private returns (ICharter) {
-        return ICharter(vm.deployCode("Charter.sol:Charter", abi.encode(_foundingOf(n, threshold))));
+        return foundedBy(_foundingOf(n, threshold));
     }
 
     function _foundingOf(uint256 n, uint256 threshold) private view returns (Founding memory f) {
@@ -140,12 +142,46 @@ contract CharterTest is Base {
     }
 
     function _refusedFounding(Founding memory f) private {
-        bytes memory code = bytes.concat(vm.getCode("Charter.sol:Charter"), abi.encode(f));
-        address made;
-        assembly ("memory-safe") {
-            made := create(0, add(code, 0x20), mload(code))
-        }
-        eq(made, address(0), "refused");
+        ICharter c = promised(keccak256(abi.encode(f)));
+        (bool made,) = address(c).call(abi.encodeCall(ICharter.found, (f)));
+        isTrue(!made, "refused");
+        eq(c.setVersion(), 0, "not founded");
+    }
+
+    function test_foundingIsAsPromisedAndOnce() public {
+        Founding memory f = founding();
+        ICharter c = promised(keccak256(abi.encode(f)));
+        f.publishThreshold += 1;
+        bytes32 other = keccak256(abi.encode(f));
+        f.publishThreshold -= 1;
+        bytes32 promise_ = keccak256(abi.encode(f));
+        f.publishThreshold += 1;
+        vm.expectRevert(abi.encodeWithSelector(ICharter.OtherFounding.selector, other, promise_));
+        c.found(f);
+        f.publishThreshold -= 1;
+        c.found(f);
+        eq(c.setVersion(), 1, "founded");
+        vm.expectRevert(abi.encodeWithSelector(ICharter.AlreadyFounded.selector));
+        c.found(f);
+    }
+
+    /// @notice Before the founding there is nobody to count, so nothing may pass by counting nobody.
+    function test_beforeTheFoundingNothingIsApproved() public {
+        ICharter c = promised(bytes32(uint256(1)));
+        vm.expectRevert(abi.encodeWithSelector(ICharter.StaleSetVersion.selector, 0, 0));
+        c.requireQuorum(Quorum.PUBLISH, ACTION, Approval(0, FAR, new AuthoritySignature[](0)));
+        vm.expectRevert(abi.encodeWithSelector(ICharter.StaleSetVersion.selector, 0, 0));
+        c.exit("", 0, 0, Approval(0, FAR, new AuthoritySignature[](0)));
+        DistributorTerms memory t = termsOf(ClaimPolicy.ALWAYS);
+        t.charter = address(c);
+        vm.expectRevert(abi.encodeWithSelector(IDistributor.BadTerms.selector, "the Charter is not founded yet"));
+        vm.deployCode("Distributor.sol:Distributor", abi.encode(t));
+    }
+
+    /// @notice Room for what a large constitution needs: the creation code does not grow with it (EIP-3860).
+    function test_creationFitsATransaction() public view {
+        bytes memory code = bytes.concat(vm.getCode("Charter.sol:Charter"), bytes32(0));
+        isTrue(code.length <= 49_152, "EIP-3860");
     }
 
     function test_foundingIsChecked() public {

@@ -24,7 +24,10 @@ abstract contract Institutions is Head {
         view
         returns (uint256 institutions)
     {
-        if (approval.setVersion != _head.setVersion) revert StaleSetVersion(approval.setVersion, _head.setVersion);
+        // Version 0 is a Charter not founded yet, where a quorum of nobody would be had for nothing.
+        if (approval.setVersion == 0 || approval.setVersion != _head.setVersion) {
+            revert StaleSetVersion(approval.setVersion, _head.setVersion);
+        }
         if (block.timestamp > approval.deadline) revert ApprovalExpired(approval.deadline);
         bytes32 digest = Domain.digest(address(this), structHash);
         uint256 count;

@@ -40,6 +40,7 @@ library TermsCheck {
         // A token without decimals is refused here, before any amount was scaled for it.
         IERC20Metadata(t.token).decimals();
         Timers memory timers = ICharter(t.charter).timers();
+        if (timers.w1 == 0) revert IDistributor.BadTerms("the Charter is not founded yet");
         if (t.grace < timers.w1 + timers.w2 + timers.finality) {
             revert IDistributor.BadTerms("grace must be at least w1 + w2 + finality of the Charter");
         }

@@ -5,6 +5,7 @@ import {
     Approval,
     ChangeKind,
     Constitution,
+    Founding,
     Institution,
     LogKey,
     Phase,
@@ -32,6 +33,10 @@ interface ICharter {
     error AlreadyUsed(bytes32 action);
     /// @notice The institutions, their signers or the threshold break a rule; `rule` names it.
     error BadConstitution(string rule);
+    /// @notice The Charter has its founding content.
+    error AlreadyFounded();
+    /// @notice Another founding content than the one the Charter was deployed for, each by its hash.
+    error OtherFounding(bytes32 given, bytes32 wanted);
     /// @notice The call is not possible in this phase.
     error WrongPhase(Phase phase);
     /// @notice A settlement under an epoch that is not the current one.
@@ -79,6 +84,10 @@ interface ICharter {
     event DistributorRegistered(address indexed distributor);
     /// @notice The phase changed.
     event PhaseChanged(Phase indexed phase, uint64 phaseCounter);
+
+    /// @notice Gives the Charter its founding content, which its constructor named by hash. Anyone, once; before it nothing
+    /// else can be done here.
+    function found(Founding calldata f) external;
 
     /// @notice Takes `epoch` for the calling control key's sequencer.
     /// @param epoch above the current epoch by at most 1,000: the number won in the database

@@ -57,7 +57,7 @@ abstract contract Base is Checks {
     function setUp() public virtual {
         vm.warp(START);
         token = new OddToken();
-        charter = ICharter(vm.deployCode("Charter.sol:Charter", abi.encode(founding())));
+        charter = foundedBy(founding());
         warden = IWarden(charter.warden());
         dist = deploy(ClaimPolicy.ALWAYS);
         vm.prank(control);
@@ -65,6 +65,16 @@ abstract contract Base is Checks {
     }
 
     // -- deployment ----------------------------------------------------------------------------------------------
+
+    /// @dev A Charter that waits for the founding content of this hash.
+    function promised(bytes32 hash) internal returns (ICharter) {
+        return ICharter(vm.deployCode("Charter.sol:Charter", abi.encode(hash)));
+    }
+
+    function foundedBy(Founding memory f) internal returns (ICharter c) {
+        c = promised(keccak256(abi.encode(f)));
+        c.found(f);
+    }
 
     /// @dev Key `k` of institution `i`; every institution has two.
     function authorityKey(uint256 i, uint256 k) internal pure returns (uint256) {

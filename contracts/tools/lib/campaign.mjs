@@ -82,15 +82,16 @@ export class Campaign {
     self.charterArtifact = artifact('Charter');
     self.abi = artifact('Distributor').abi;
     self.token = await chain.deploy(self.deployer, self.tokenArtifact, ['Bench', 'BNC', 18]);
-    self.charter = await chain.deploy(self.deployer, self.charterArtifact, [
-      {
-        institutions: [{ name: 'Bench', signers: [self.authority.address] }],
-        publishThreshold: 1,
-        sequencers: [{ control: self.control, lanes: [self.lane] }],
-        logKeys: [],
-        timers: { w1: 3600, w2: 3600, finality: 60, beatEvery: 0, takeEpochEvery: 0 },
-      },
-    ]);
+    const founding = {
+      institutions: [{ name: 'Bench', signers: [self.authority.address] }],
+      publishThreshold: 1,
+      sequencers: [{ control: self.control, lanes: [self.lane] }],
+      logKeys: [],
+      timers: { w1: 3600, w2: 3600, finality: 60, beatEvery: 0, takeEpochEvery: 0 },
+    };
+    const found = self.charterArtifact.abi.encodeFunctionData('found', [founding]);
+    self.charter = await chain.deploy(self.deployer, self.charterArtifact, [keccak256('0x' + found.slice(10))]);
+    await chain.send(self.deployer, self.charter, found);
     const terms = {
       token: self.token,
       charter: self.charter,

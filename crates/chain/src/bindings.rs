@@ -30,7 +30,7 @@ sol! {
     /// How the contracts are constructed.
     #[derive(Debug)]
     interface CharterCreation {
-        constructor(Founding f);
+        constructor(bytes32 founding);
     }
 
     #[derive(Debug)]

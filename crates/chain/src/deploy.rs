@@ -1,8 +1,8 @@
 //! An operator's own transactions: deployments, publications, openings, funding. Unlike a lane's, they are signed and
 //! sent at once, one after another, and waited for. What the contracts make idempotent is asked before it is done.
 
-use alloy_primitives::{Address, B256, Bytes, U256};
-use alloy_sol_types::SolConstructor;
+use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
+use alloy_sol_types::{SolCall as _, SolConstructor};
 use sluice_core::amount::Total;
 use sluice_core::command::RoundTerms;
 use sluice_core::fees::FeePolicy;
@@ -197,7 +197,8 @@ impl Operator {
         Ok(Deployed { address, receipt })
     }
 
-    /// Deploys a Charter.
+    /// Deploys a Charter for this founding content and gives it to it, in two transactions: one alone has no room for the
+    /// content beside the code. A Charter that was left without its content serves nobody, and anyone may still give it.
     ///
     /// # Errors
     /// As [`Self::send`]; `BadConstitution` names the rule that the founding content breaks.
@@ -224,7 +225,11 @@ impl Operator {
                 takeEpochEvery: founding.timers.take_epoch_every,
             },
         };
-        self.deploy("Charter", &artifacts::CHARTER, CharterCreation::constructorCall { f }.abi_encode()).await
+        let found = sol::Charter::foundCall { f }.abi_encode();
+        let promised = CharterCreation::constructorCall { founding: keccak256(&found[4..]) };
+        let charter = self.deploy("Charter", &artifacts::CHARTER, promised.abi_encode()).await?;
+        self.send("found", Some(charter.address), found.into(), U256::ZERO).await?;
+        Ok(charter)
     }
 
     /// Deploys a Distributor. It pays nothing until M of N registered it and published a round.

@@ -47,6 +47,8 @@ pub struct StoredAttestation {
 }
 
 type Row = (Vec<u8>, Vec<u8>, i64, Vec<u8>, Vec<u8>);
+/// The same behind the place of the question that it answers.
+type FoundRow = (i64, Vec<u8>, Vec<u8>, i64, Vec<u8>, Vec<u8>);
 
 const WHAT: &str = "attestations";
 
@@ -156,8 +158,7 @@ impl Store {
             .bind(schemas().map(|(ord, _)| ord).collect::<Vec<_>>())
             .bind(schemas().map(|(_, schema)| schema).collect::<Vec<_>>())
             .bind(ATTESTATIONS_ABOUT_MAX);
-        let rows: Vec<(i64, Vec<u8>, Vec<u8>, i64, Vec<u8>, Vec<u8>)> =
-            self.fetch_all("find attestations", query).await?;
+        let rows: Vec<FoundRow> = self.fetch_all("find attestations", query).await?;
         let mut found: Vec<_> = asked.iter().map(|_| Ok(Vec::new())).collect();
         for (ord, id, body, received_at, name, wrapped) in rows {
             let place = usize::try_from(ord).ok().and_then(|ord| found.get_mut(ord));

@@ -213,6 +213,8 @@ sol! {
         error QuorumMissed(uint256 institutions, uint256 needed);
         error AlreadyUsed(bytes32 action);
         error BadConstitution(string rule);
+        error AlreadyFounded();
+        error OtherFounding(bytes32 given, bytes32 wanted);
         error WrongPhase(Phase phase);
         error StaleEpoch(uint64 given, uint64 current);
         error EpochOutOfRange(uint64 given, uint64 current);
@@ -236,6 +238,7 @@ sol! {
         event LogKeyRevoked(bytes32 indexed key);
         event DistributorRegistered(address indexed distributor);
         event PhaseChanged(Phase indexed phase, uint64 phaseCounter);
+        function found(Founding calldata f) external;
         function takeEpoch(uint64 epoch) external;
         function registerDistributor(address distributor, Approval calldata approval) external;
         function removeSequencer(uint32 id, SequencerKeys[] calldata replacement, Approval calldata approval) external;
