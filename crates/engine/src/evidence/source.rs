@@ -31,7 +31,7 @@ pub enum LogSource {
     /// An exported file.
     Export(PathBuf),
     /// Either of them, telling how far each reading of it is.
-    Watched(Box<LogSource>, Watcher),
+    Watched(Box<Self>, Watcher),
 }
 
 /// Is told the last position of every page that was read. Reading a long log takes minutes.
