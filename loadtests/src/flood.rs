@@ -33,8 +33,8 @@ const GATED_EVERY: u32 = 3;
 #[derive(Debug, Args)]
 pub(crate) struct FloodArgs {
     /// Claims a second, offered throughout.
-    #[arg(long, default_value_t = 500.0)]
-    rate: f64,
+    #[arg(long, default_value_t = 500)]
+    rate: u32,
     /// Length of each stretch, seconds.
     #[arg(long, default_value_t = 6)]
     seconds: u64,
@@ -76,9 +76,9 @@ impl FloodArgs {
 
     /// What three kinds of stretches offer, and what a flood of claims may take.
     fn wallets(&self) -> u32 {
-        let offered = self.rate * (self.seconds * u64::from(self.turns) * 3) as f64;
+        let offered = u64::from(self.rate) * self.seconds * u64::from(self.turns) * 3;
         let flood = 8_000 * self.seconds * u64::from(self.turns);
-        (offered as u64 + flood).try_into().unwrap_or(u32::MAX)
+        (offered + flood).try_into().unwrap_or(u32::MAX)
     }
 
     async fn measure(&self, count: u32) -> anyhow::Result<()> {
@@ -112,7 +112,7 @@ impl FloodArgs {
         left: Vec<Prepared>,
         seen: &mut Stretches,
     ) -> anyhow::Result<Vec<Prepared>> {
-        let steady = || self.offer(serving, Pace::PerSecond(self.rate), CLAIM_CONNECTIONS);
+        let steady = || self.offer(serving, Pace::PerSecond(self.rate.into()), CLAIM_CONNECTIONS);
         let (record, left) = steady().make(left).await?;
         seen.note(&record);
         seen.quiet.push(record);

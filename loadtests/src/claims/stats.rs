@@ -2,16 +2,15 @@
 
 /// The median of some figures; 0 of none.
 pub(crate) fn median(figures: &[f64]) -> f64 {
-    quantile(figures, 0.5)
+    quantile(figures, 50)
 }
 
-/// The figure below which this share of them lies, by the nearest rank.
-pub(crate) fn quantile(figures: &[f64], share: f64) -> f64 {
+/// The figure below which so many in a hundred of them lie, by the nearest rank.
+pub(crate) fn quantile(figures: &[f64], percent: usize) -> f64 {
     let mut sorted = figures.to_vec();
     sorted.sort_by(f64::total_cmp);
     let last = sorted.len().saturating_sub(1);
-    let at = (last as f64 * share).round();
-    sorted.get(at as usize).copied().unwrap_or(0.0)
+    sorted.get((last * percent + 50) / 100).copied().unwrap_or(0.0)
 }
 
 /// `quartile to quartile`, as a note beside a median.
@@ -20,8 +19,8 @@ pub(crate) fn spread(figures: &[f64]) -> String {
     format!(
         "median of {}; quartiles {} to {}",
         figures.len(),
-        number(quantile(figures, 0.25)),
-        number(quantile(figures, 0.75))
+        number(quantile(figures, 25)),
+        number(quantile(figures, 75))
     )
 }
 
@@ -32,7 +31,7 @@ mod tests {
     #[test]
     fn the_median_is_in_the_middle_whatever_the_order() {
         assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
-        assert_eq!(quantile(&[5.0, 1.0, 2.0, 3.0, 4.0], 0.25), 2.0);
+        assert_eq!(quantile(&[5.0, 1.0, 2.0, 3.0, 4.0], 25), 2.0);
         assert_eq!(median(&[]), 0.0);
         assert_eq!(spread(&[1.0, 2.0, 3.0]), "median of 3; quartiles 2.00 to 3.00");
     }
