@@ -180,13 +180,17 @@ fn detach(folder: &Folder, mut shell: Command) -> Result<std::process::Child> {
 async fn drop_leftovers(folder: &Folder) -> Result<()> {
     let action = "drop what earlier tests left";
     let mut admin = connect(&folder.url("postgres")).await?;
-    let names: Vec<String> =
-        sqlx::query_scalar("SELECT datname::text FROM pg_database WHERE datname ~ '^(test|migrated)_'")
-            .fetch_all(&mut admin)
-            .await
-            .map_err(Error::sql(action))?;
-    for name in names {
-        run(&mut admin, format!("ALTER DATABASE {name} IS_TEMPLATE false"), action).await?;
+    let names: Vec<(String, bool)> = sqlx::query_as(
+        "SELECT datname::text, datistemplate FROM pg_database WHERE datname ~ '^(test|migrated)_'",
+    )
+    .fetch_all(&mut admin)
+    .await
+    .map_err(Error::sql(action))?;
+    for (name, is_template) in names {
+        // One whose own dropping was cut short can only be dropped, not altered.
+        if is_template {
+            run(&mut admin, format!("ALTER DATABASE {name} IS_TEMPLATE false"), action).await?;
+        }
         run(&mut admin, format!("DROP DATABASE {name} WITH (FORCE)"), action).await?;
     }
     Ok(())

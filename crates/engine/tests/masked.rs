@@ -58,7 +58,8 @@ async fn a_masked_cause_is_in_no_receipt_and_an_office_reads_it_beside_the_log()
 
     // Offices and auditors read it there.
     assert_eq!((told.cause.code.as_str(), told.told.code.as_str()), ("on_the_watch_list", "under_review"));
-    assert_eq!(told.policies, ["watch-the-nineties"].map(str::to_owned));
+    // The policy that refused, and the one by which the other institution's rules would have permitted.
+    assert_eq!(told.policies, ["watch-the-nineties", "single"].map(str::to_owned));
     assert!(told.attestations.contains(&alert.id()));
     let source = LogSource::Database { store: node.store().clone(), stream: STREAM };
     let mut again = Vec::new();
