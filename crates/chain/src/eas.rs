@@ -103,11 +103,33 @@ impl Chain {
             asked.iter().flat_map(|(issuer, uids)| uids.iter().map(|uid| (*issuer, *uid))).collect();
         let mut times = Vec::with_capacity(questions.len());
         for portion in questions.chunks(REVOCATIONS_ASKED_MAX) {
-            times.extend(self.revocation_times(registry, portion, At::Block(block)).await?);
+            times.extend(match self.revocation_times(registry, portion, At::Block(block)).await {
+                // That says nothing about the registry: only its answer to a plain question does.
+                Err(error) if is_of_the_node(&error) => {
+                    self.revocation_times_plainly(registry, portion, At::Block(block)).await?
+                }
+                answered => answered?,
+            });
         }
         let mut times = times.into_iter();
         let first = |uids: &[B256]| times.by_ref().take(uids.len()).fold(None, Option::or);
         Ok((asked.iter().map(|(_, uids)| uids.as_slice()).map(first).collect(), block))
+    }
+
+    /// The same, one question after the other, each put to the registry itself.
+    async fn revocation_times_plainly(
+        &self,
+        registry: Address,
+        questions: &[(Address, B256)],
+        at: At,
+    ) -> Result<Vec<Option<u64>>, ChainError> {
+        let mut times = Vec::with_capacity(questions.len());
+        for (issuer, uid) in questions {
+            let call = IEAS::getRevokeOffchainCall { revoker: *issuer, data: *uid };
+            let time = self.view(registry, call, at).await?;
+            times.push(Some(time).filter(|time| *time != 0));
+        }
+        Ok(times)
     }
 
     /// The time of each revocation; `None` for what was not revoked.
@@ -136,6 +158,15 @@ impl Chain {
         };
         words.iter().map(|word| Ok(Some(time(word)?).filter(|time| *time != 0))).collect()
     }
+}
+
+/// Codes under which nodes refuse calls that they do not make: an error of theirs, an invalid request, invalid parameters.
+const REFUSING: [i64; 3] = [-32_000, -32_600, -32_602];
+
+/// Whether a call without an address failed in a way that may be the node's own: some forbid such calls, or mangle them.
+fn is_of_the_node(error: &ChainError) -> bool {
+    let refused = error.response().is_some_and(|payload| REFUSING.contains(&payload.code));
+    refused || matches!(error, ChainError::Reverted { .. } | ChainError::Malformed { .. })
 }
 
 /// [`ASK_BEFORE_SELECTOR`] with its questions.

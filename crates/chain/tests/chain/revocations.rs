@@ -2,9 +2,10 @@
 
 use alloy_primitives::{Address, B256, U256};
 use serde_json::json;
-use sluice_chain::{ChainError, limits::REVOCATIONS_ASKED_MAX};
+use sluice_chain::{Chain, ChainError, limits::REVOCATIONS_ASKED_MAX};
 
-use crate::world::{World, ask};
+use crate::proxy::{Proxy, Reply};
+use crate::world::{World, ask, config};
 
 const REGISTRY: Address = Address::repeat_byte(0xea);
 /// `getRevokeOffchain(revoker, uid)` answers what its storage has under revoker XOR uid: sload(calldata[4] ^ calldata[36]).
@@ -51,4 +52,33 @@ async fn each_attestation_gets_its_own_answer_in_its_place() {
     ask(&world.raw, "anvil_setCode", json!([REGISTRY, "0x60006000fd"])).await;
     let refused = world.chain.eas_revoked_offchain(REGISTRY, &asked[..1]).await;
     assert!(matches!(refused, Err(ChainError::Reverted { .. })), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_forbids_the_shared_call_is_asked_plainly() {
+    let world = World::new().await;
+    ask(&world.raw, "anvil_setCode", json!([REGISTRY, CODE.replace(' ', "")])).await;
+    let issuer = Address::repeat_byte(1);
+    let slot = issuer.into_word() ^ uid(2);
+    ask(&world.raw, "anvil_setStorageAt", json!([REGISTRY, slot, B256::from(U256::from(7))])).await;
+    let asked = [(issuer, vec![uid(1)]), (issuer, vec![uid(3), uid(2)])];
+    let forbidden = [
+        json!({"jsonrpc": "2.0", "id": 0, "error": {"code": 3, "message": "execution reverted", "data": "0x"}}),
+        json!({"jsonrpc": "2.0", "id": 0, "error": {"code": -32602, "message": "no address"}}),
+        json!({"jsonrpc": "2.0", "id": 0, "result": "0x"}),
+    ];
+    for answer in forbidden {
+        let proxy = Proxy::start(world.anvil.url(), move |request, real| {
+            let shared = request["method"] == "eth_call" && request["params"][0]["to"].is_null();
+            let mut answer = if shared { answer.clone() } else { real };
+            answer["id"] = request["id"].clone();
+            Reply::Answer(answer)
+        })
+        .await;
+        let chain = Chain::connect(config(&proxy.url)).await.unwrap();
+        let (times, _) = chain.eas_revoked_offchain(REGISTRY, &asked).await.unwrap();
+        assert_eq!(times, [None, Some(7)]);
+        let nobody = chain.eas_revoked_offchain(Address::repeat_byte(9), &asked).await;
+        assert!(matches!(nobody, Err(ChainError::NoCode(_))), "{nobody:?}");
+    }
 }
