@@ -40,7 +40,8 @@ contract Warden is Counted, IWarden {
 
     mapping(address distributor => HoldView[]) private _holds;
     mapping(address distributor => mapping(uint256 roundNo => RoundHolds)) private _onRound;
-    /// @dev Holds that single institutions placed on a word; those that ended or were confirmed may still be among them.
+    /// @dev The standing holds of single institutions on a word, which nobody confirmed. Each has entitlements of its own,
+    /// so there are never more than a word has bits, whatever was held and released before.
     mapping(address distributor => mapping(uint256 roundNo => mapping(uint256 word => uint256[]))) private _alone;
     mapping(address distributor => mapping(uint16 gateVersion => GateView)) private _gates;
     mapping(bytes32 whose => Ration) private _rations;
@@ -190,17 +191,25 @@ contract Warden is Counted, IWarden {
         uint256[] storage ids = _alone[msg.sender][roundNo][word];
         for (uint256 i = ids.length; i > 0; --i) {
             HoldView storage v = _holds[msg.sender][ids[i - 1] - 1];
-            uint256 left = v.firm ? 0 : v.mask;
-            if (left & bits != 0) {
-                taken |= left & bits;
-                v.mask = left &= ~bits;
-                if (left == 0) _onRound[msg.sender][roundNo].standing -= 1;
-            }
+            uint256 left = v.mask;
+            if (left & bits == 0) continue;
+            taken |= left & bits;
+            v.mask = left &= ~bits;
             if (left == 0) {
+                _onRound[msg.sender][roundNo].standing -= 1;
                 ids[i - 1] = ids[ids.length - 1];
                 ids.pop();
             }
         }
+    }
+
+    /// @dev A hold of one that ends or is confirmed leaves its word's list: what stays there is walked by M's hold.
+    function _leave(HoldView storage v, uint256 id) private {
+        uint256[] storage ids = _alone[msg.sender][v.roundNo][v.word];
+        uint256 i;
+        while (ids[i] != id) ++i;
+        ids[i] = ids[ids.length - 1];
+        ids.pop();
     }
 
     function confirmHold(uint256 id, uint8 together, uint256 nonce, Approval calldata approval)
@@ -219,6 +228,7 @@ contract Warden is Counted, IWarden {
                 _requireSecond(v, h.institutions, together, approval.setVersion);
             }
             _rememberFirm(v.roundNo, v.word, v.mask, together);
+            _leave(v, id);
             v.firm = true;
             h.until = v.placedAt + STRETCH;
         }
@@ -233,13 +243,13 @@ contract Warden is Counted, IWarden {
         HoldView storage v = _standing(id);
         bool own = !v.firm && approval.setVersion == v.setVersion && h.institutions & v.placedBy != 0;
         if (!own) _requireQuorum(together, Quorum.PUBLISH);
-        _end(v, h);
+        _end(v, id, h);
     }
 
     function lapse(uint256 id) external returns (Ruling memory h) {
         HoldView storage v = _standing(id);
         if (block.timestamp < v.expiresAt) revert IDistributor.TooEarly(v.expiresAt);
-        _end(v, h);
+        _end(v, id, h);
     }
 
     function _standing(uint256 id) private view returns (HoldView storage v) {
@@ -249,7 +259,8 @@ contract Warden is Counted, IWarden {
         if (v.mask == 0) revert NoSuchHold(id);
     }
 
-    function _end(HoldView storage v, Ruling memory h) private {
+    function _end(HoldView storage v, uint256 id, Ruling memory h) private {
+        if (!v.firm) _leave(v, id);
         (h.roundNo, h.word, h.mask) = (v.roundNo, v.word, v.mask);
         v.mask = 0;
         RoundHolds storage on = _onRound[msg.sender][v.roundNo];
@@ -313,8 +324,9 @@ contract Warden is Counted, IWarden {
     }
 
     /// @dev Once a round's grace is over, a hold takes M: a sweep waits for holds and for the grace after them, and whoever
-    /// always finds somebody not held before would put it off for ever. Pauses and time outside ACTIVE do not give that
-    /// time back, for they move a closing no faster than they pass.
+    /// always finds somebody not held before would put it off for ever. A stop moves this moment by no more than it lasts,
+    /// so what is over stays over; but where stops overlap (a pause, a campaign-wide hold, time outside ACTIVE), each moves
+    /// it by its own length (`_outage` adds them up), and that can bring single holds back for as long as they overlapped.
     function _requireGrace(IDistributor d, uint256 roundNo, uint256 together) private view {
         uint256 sweepAt = uint256(d.closing(roundNo)) + d.terms().grace;
         if (block.timestamp >= sweepAt) _requireQuorum(together, Quorum.PUBLISH);

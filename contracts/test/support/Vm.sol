@@ -45,5 +45,6 @@ interface Vm {
     function store(address target, bytes32 slot, bytes32 value) external;
     function load(address target, bytes32 slot) external view returns (bytes32);
     function toString(uint256 value) external pure returns (string memory);
+    function cool(address target) external;
     function skip(bool skipTest) external;
 }
