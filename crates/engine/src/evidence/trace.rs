@@ -139,6 +139,9 @@ pub struct Step {
     /// The block that look-ups saw.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub looked_at: Option<BlockRef>,
+    /// Whether it is about a person: that it happened says something about whom the payment belongs to.
+    #[serde(skip)]
+    pub personal: bool,
 }
 
 /// Who signed a command.
@@ -209,18 +212,24 @@ pub async fn trace(source: &LogSource, target: Target) -> Result<Trace, Evidence
 }
 
 impl Trace {
-    /// The same without what is about people: their ids, what offices wrote about them, why rules refused them, and
-    /// addresses that the chain does not show for this payment.
+    /// The same without what is about people: their ids, what offices said and wrote about them, what attestations said of
+    /// a claim and why rules refused it, its id (which opens what its claimant is told), and addresses that the chain does
+    /// not show for this payment. Whoever shows more to somebody starts from this and adds.
     pub fn without_personal_data(mut self) -> Self {
-        // What the registrar says of a person is no step of a public story.
-        self.steps.retain(|step| !matches!(step.kind, "bind_person" | "change_payee"));
+        // What is said of a person is no step of a public story.
+        self.steps.retain(|step| !step.personal);
         for step in &mut self.steps {
             step.person = None;
             step.reason = None;
-            if step.kind == "claim_refused" {
-                step.cause = None;
-                step.policies.clear();
+            step.cause = None;
+            if step.is_claim() {
+                step.demand = None;
                 step.attestations.clear();
+                // Their text may name people and masked causes; its SHA-256 is the rule set's name.
+                step.rule_sets.iter_mut().for_each(|rules| rules.says.clear());
+            }
+            if step.kind == "claim_refused" {
+                step.policies.clear();
             }
         }
         for traced in &mut self.entitlements {
@@ -230,5 +239,12 @@ impl Trace {
             }
         }
         self
+    }
+}
+
+impl Step {
+    /// Whether it is the decision of a claim.
+    pub fn is_claim(&self) -> bool {
+        matches!(self.kind, "claim_decided" | "claim_refused")
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use alloy_primitives::{B256, Bytes, U256};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use sluice_chain::calls;
 use sluice_core::command::{ClaimDemand, RoundMode};
 use sluice_core::ids::StreamId;
@@ -22,7 +23,7 @@ use sluice_snapshot::list::Input;
 use sluice_snapshot::{BuildOptions, Snapshot, build};
 use uuid::Uuid;
 
-use crate::ask::{Answer, in_seconds};
+use crate::ask::{Answer, Client, in_seconds};
 use crate::evidence::until;
 use crate::ground::Ground;
 use crate::institutions::{gate_key, stated};
@@ -144,11 +145,13 @@ pub(crate) async fn a_gated_claim_is_paid_from_attestation_to_settlement(ground:
     // Without an attestation the rules do not permit it, and say so.
     let lonely = hand_in(ground, &claim(ground, round, &snapshot, PAID)).await;
     assert_eq!(lonely.status, 422, "{lonely:?}");
+    let mut attested = Vec::new();
     for number in [PAID, RICH] {
         let statement = stated(Ground::wallet(number).address(), number);
-        client.post("/v1/attestations", &statement).await.is(201);
+        let kept = client.post("/v1/attestations", &statement).await.is(201);
+        attested.push(serde_json::from_value(kept["id"].clone()).unwrap());
     }
-    masked(ground, round, &snapshot).await;
+    masked(ground, round, &snapshot, &attested).await;
 
     let body = claim(ground, round, &snapshot, PAID);
     let decided = hand_in(ground, &body).await.is(201);
@@ -202,7 +205,7 @@ pub(crate) async fn a_gated_claim_is_paid_from_attestation_to_settlement(ground:
 }
 
 /// A refusal whose cause the rules mask: its claimant is told something else, an office the cause.
-async fn masked(ground: &Ground, round: u64, snapshot: &Snapshot) {
+async fn masked(ground: &Ground, round: u64, snapshot: &Snapshot, attested: &[B256]) {
     let client = &ground.leader.client;
     let body = claim(ground, round, snapshot, RICH);
     let refused = hand_in(ground, &body).await.refused(422, "under_review");
@@ -217,6 +220,7 @@ async fn masked(ground: &Ground, round: u64, snapshot: &Snapshot) {
     let seen = case_worker.get(&path).await.is(200);
     assert_eq!(seen["cause"]["code"], "too_much");
     assert!(seen["cause"]["sentence"].as_str().unwrap().starts_with("Too much."), "{seen:#}");
+    masked_in_the_story(ground, &body, &case_worker, attested).await;
     let receipt = case_worker.get(&format!("{path}/receipt")).await.is(200);
     let receipt: Receipt = serde_json::from_value(receipt).unwrap();
     let Body::ClaimRefused(claim) = Entry::decode(&receipt.entry).unwrap().body else { panic!("a refusal") };
@@ -224,4 +228,31 @@ async fn masked(ground: &Ground, round: u64, snapshot: &Snapshot) {
     // It says whose the entitlement is: others prove that it was refused, and see no more.
     let sealed = client.get(&format!("{path}/receipt")).await.is(200);
     assert_eq!(sealed["leaf"], json!(B256::from(sluice_core::log::merkle::leaf_hash(&receipt.entry))));
+}
+
+/// The refusal's story: the cause and what stood behind it are told to offices, to nobody else, not even as hashes.
+async fn masked_in_the_story(ground: &Ground, claim: &Value, case_worker: &Client, attested: &[B256]) {
+    let client = &ground.leader.client;
+    let path = format!("/v1/trace/{}", claim["id"].as_str().unwrap());
+    let step = |story: &Value| {
+        let mut steps = story["steps"].as_array().unwrap().iter();
+        steps.find(|step| step["kind"] == "claim_refused").unwrap().clone()
+    };
+    let auditor = client.reading(&ground.office("auditor of gates", "audit", "").await);
+    for office in [case_worker, &auditor] {
+        let told = step(&office.get(&path).await.is(200));
+        assert_eq!((&told["cause"]["code"], &told["demand"]), (&json!("too_much"), &claim["id"]));
+        assert!(attested.iter().any(|id| told["attestations"] == json!([id])), "{told:#}");
+    }
+    let story = client.get(&path).await.is(200);
+    let told = step(&story);
+    for hidden in ["cause", "attestations", "policies", "person", "reason"] {
+        assert!(told.get(hidden).is_none(), "{hidden}: {told:#}");
+    }
+    let text = story.to_string();
+    assert!(!text.contains("too_much") && !text.contains("Too much."), "{story:#}");
+    for id in attested {
+        let hash = B256::from_slice(&Sha256::digest(id));
+        assert!(!text.contains(&hex::encode(id)) && !text.contains(&hex::encode(hash)), "{story:#}");
+    }
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use alloy_primitives::B256;
 use sluice_core::amount::Amount;
-use sluice_core::command::{Action, Command};
+use sluice_core::command::{Action, Command, HoldTarget};
 use sluice_core::ids::{BatchNo, DemandId, EntitlementId, RoundNo, Seq};
 use sluice_core::log::entry::{Body, ChainEvent, ClaimDecided, Due, Entry, Evidence, SignedBy, WordMask};
 use sluice_gate::rules::KeptClaim;
@@ -349,6 +349,7 @@ impl<'a> Story<'a> {
             delegation: self.delegations.get(&evidence.delegation).map(|known| known.shown.clone()),
             policies: evidence.policies.clone(),
             looked_at: evidence.looked_at,
+            personal: is_personal(&command.action),
             ..step(entry, command.action.name(), says).of(id)
         }
     }
@@ -419,6 +420,16 @@ impl<'a> Story<'a> {
             steps: self.steps,
         }
     }
+}
+
+/// Whether a command is about a person, not about what is paid.
+const fn is_personal(action: &Action) -> bool {
+    matches!(
+        action,
+        Action::BindPerson { .. }
+            | Action::ChangePayee { .. }
+            | Action::Hold { target: HoldTarget::Person { .. } }
+    )
 }
 
 fn note<T>(known: &mut BTreeMap<B256, Known<T>>, id: &B256, step: Step) -> Option<Step> {

@@ -1,8 +1,10 @@
 //! A payment's story as a reader may hear it. Who may audit its campaign hears all of it, with the facts that rules saw;
-//! others hear when and by whom, and of what is about people hashes.
+//! others hear what is left of it without personal data, and of that what their mandates let them read.
+
+use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use sluice_core::command::{Action, Command};
+use sluice_core::command::Command;
 use sluice_core::ids::Seq;
 use sluice_core::log::entry::Entry;
 use sluice_engine::evidence::trace::{Step, Trace};
@@ -10,7 +12,7 @@ use sluice_engine::facts::unsalted;
 use sluice_gate::mandate::{ActionKind, Subject};
 use sluice_store::KeptFacts;
 
-use super::super::hidden::{person, sha256};
+use super::super::hidden::sha256;
 use super::super::problem::Problem;
 use super::super::reader::Sight;
 use super::super::{Api, about, from_store};
@@ -31,74 +33,46 @@ pub(super) async fn told(api: &Api, sight: &Sight, trace: Trace) -> Result<Value
         }
         return Ok(json);
     }
+    // One redaction for everybody; what this reader may see beyond it is added.
     let private = sight.may(ActionKind::ReadPrivate, &campaign);
+    let public = trace.clone().without_personal_data();
+    json["entitlements"] = json!(if private { &trace.entitlements } else { &public.entitlements });
+    let mut public: BTreeMap<Seq, Step> = public.steps.into_iter().map(|step| (step.seq, step)).collect();
+    let mut steps = Vec::new();
     for step in &trace.steps {
-        let ordered = match step.reason {
-            Some(_) => command(api, step.seq).await?,
-            None => None,
-        };
-        let hidden = is_personal(step) && !ordered.as_ref().is_some_and(|command| reads(sight, command));
-        if hidden {
-            let steps = json["steps"].as_array_mut().into_iter();
-            steps.for_each(|steps| steps.retain(|told| told["seq"] != step.seq));
-            continue;
-        }
-        let told = of(&mut json["steps"], step.seq);
-        if let Some(command) = ordered {
-            told.insert("reason".to_owned(), json!(about::reason(sight, &command)));
-        }
-        if let (Some(id), false) = (step.person, private) {
-            told.insert("person".to_owned(), json!(person(sight, id, [])));
-        }
-        if !private {
-            claimed(step, told);
-        }
+        let public = public.remove(&step.seq);
+        let ordered = if step.reason.is_some() { command(api, step.seq).await? } else { None };
+        steps.extend(match ordered {
+            Some(command) => office(sight, &command, step, public),
+            None => public.map(|public| if private { json!(step) } else { stranger(step, &public) }),
+        });
     }
-    for traced in json["entitlements"].as_array_mut().into_iter().flatten() {
-        // Who is paid is public once the chain shows it.
-        if !private && traced["paid_by"].as_array().is_none_or(Vec::is_empty) {
-            let traced = traced.as_object_mut().expect("an entitlement is an object");
-            traced.remove("recipient");
-            traced.remove("amount");
-        }
-    }
+    json["steps"] = Value::Array(steps);
     Ok(json)
 }
 
-/// What the registrar says of a person is no step of a public story.
-fn is_personal(step: &Step) -> bool {
-    matches!(step.kind, "bind_person" | "change_payee")
-}
-
-fn reads(sight: &Sight, command: &Command) -> bool {
-    let own = command.approvals.iter().any(|approval| sight.is(approval.authority));
-    let person = match &command.action {
-        Action::BindPerson { person, .. } | Action::ChangePayee { person, .. } => *person,
-        _ => return own,
+/// An order, with its reason as this reader may see it; one about a person only for those who may read that person.
+fn office(sight: &Sight, command: &Command, step: &Step, public: Option<Step>) -> Option<Value> {
+    let reason = about::reason(sight, command);
+    let shown = match public {
+        Some(public) => json!(public),
+        None if reason.is_hidden() => return None,
+        None => json!(step),
     };
-    own || sight.may(ActionKind::ReadPrivate, &[Subject::Person { person }])
+    Some(with(shown, "reason", json!(reason)))
 }
 
-/// Leaves out of a claim's step what attestations and rules said of its claimant. A claim's id opens what its claimant is
-/// told.
-fn claimed(step: &Step, told: &mut serde_json::Map<String, Value>) {
-    if !matches!(step.kind, "claim_decided" | "claim_refused") {
-        return;
+/// What happened to a claim, for everybody: beyond the redaction no more than a hash of its id, as the feed has it.
+fn stranger(step: &Step, public: &Step) -> Value {
+    match step.demand.filter(|_| public.demand.is_none()) {
+        Some(id) => with(json!(public), "demand", json!({ "sha256": sha256(id.0.as_bytes()) })),
+        None => json!(public),
     }
-    if let Some(id) = step.demand {
-        told.insert("demand".to_owned(), json!({ "sha256": sha256(id.0.as_bytes()) }));
-    }
-    if !step.attestations.is_empty() {
-        let hashes = step.attestations.iter().map(|id| json!({ "sha256": sha256(id.as_slice()) }));
-        told.insert("attestations".to_owned(), hashes.collect());
-    }
-    if step.kind == "claim_refused" {
-        told.remove("policies");
-    }
-    for rules in told.get_mut("rule_sets").and_then(Value::as_array_mut).into_iter().flatten() {
-        // Their text may name people and masked causes; its SHA-256 is the rule set's name.
-        rules.as_object_mut().map(|rules| rules.remove("says"));
-    }
+}
+
+fn with(mut step: Value, name: &str, value: Value) -> Value {
+    step[name] = value;
+    step
 }
 
 fn of(steps: &mut Value, seq: Seq) -> &mut serde_json::Map<String, Value> {
