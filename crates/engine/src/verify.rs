@@ -178,7 +178,8 @@ impl Verifier {
             return Ok(ClaimCheck::Refused(Code::UnknownRound));
         };
         let snapshot = self.snapshots.get(ground.terms.list_hash)?;
-        if let Err(code) = listed(&snapshot, claim).and_then(|()| destination(claim, &ground)) {
+        // The destination first: what is said of it must not depend on what a private list names.
+        if let Err(code) = destination(claim, &ground).and_then(|()| listed(&snapshot, claim)) {
             return Ok(ClaimCheck::Refused(code));
         }
         if claim.signature.len() > SIGNATURE_BYTES_MAX {

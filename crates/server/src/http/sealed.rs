@@ -3,10 +3,12 @@
 use alloy_primitives::B256;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use sluice_core::command::Visibility;
 use sluice_core::ids::{CampaignId, EntitlementId, Seq};
 use sluice_core::log::entry::{Body, Entry, Evidence};
 use sluice_core::log::merkle::leaf_hash;
 use sluice_core::log::receipt::Receipt;
+use sluice_core::state::State as Log;
 use sluice_gate::mandate::{ActionKind, Subject};
 use utoipa::ToSchema;
 
@@ -48,8 +50,9 @@ pub(crate) struct Sealed {
 pub(crate) async fn answer(api: &Api, reader: &Reader, seq: Seq) -> Result<Response, Problem> {
     let receipt = api.node.receipt(seq).await.map_err(from_engine)?;
     let entry = Entry::decode(&receipt.entry).map_err(Problem::internal)?;
-    let (as_of, sight) = api.node.follower().read(|log| (log.seq, reader.at(log)));
-    let shown = Proved::unless_hidden(is_open_to(&sight, &entry), receipt);
+    let (as_of, sight, listed) =
+        api.node.follower().read(|log| (log.seq, reader.at(log), is_of_public_list(log, &entry)));
+    let shown = Proved::unless_hidden(is_open_to(&sight, &entry, listed), receipt);
     Ok(read::marked(axum::Json(shown).into_response(), as_of))
 }
 
@@ -73,8 +76,18 @@ impl From<Receipt> for Sealed {
     }
 }
 
-/// Whether this reader may see all of an entry.
-pub(crate) fn is_open_to(sight: &Sight, entry: &Entry) -> bool {
+/// Whether a claim's entry, which names its recipient, names somebody whom everybody may look up.
+fn is_of_public_list(log: &Log, entry: &Entry) -> bool {
+    let campaign = match &entry.body {
+        Body::ClaimDecided(claim) => claim.intake.campaign,
+        Body::ClaimRefused(claim) => claim.intake.campaign,
+        _ => return false,
+    };
+    log.campaign(campaign).is_some_and(|campaign| campaign.terms.visibility == Visibility::Public)
+}
+
+/// Whether this reader may see all of an entry; of a claim's it is said whether its list is public.
+fn is_open_to(sight: &Sight, entry: &Entry, public_list: bool) -> bool {
     let reads =
         |about: &[Subject]| sight.may(ActionKind::ReadPrivate, about) || sight.may(ActionKind::Audit, about);
     if let Some(command) = about::command(&entry.body) {
@@ -84,10 +97,10 @@ pub(crate) fn is_open_to(sight: &Sight, entry: &Entry) -> bool {
     }
     match &entry.body {
         Body::ClaimDecided(c) => {
-            is_public(&c.evidence) || reads(&entitlement(c.intake.campaign, c.entitlement))
+            (public_list && is_public(&c.evidence)) || reads(&entitlement(c.intake.campaign, c.entitlement))
         }
         Body::ClaimRefused(c) => {
-            is_public(&c.evidence) || reads(&entitlement(c.intake.campaign, c.entitlement))
+            (public_list && is_public(&c.evidence)) || reads(&entitlement(c.intake.campaign, c.entitlement))
         }
         // The rest says what was decided, moved and seen on chain.
         _ => true,
