@@ -374,6 +374,12 @@ impl Watcher {
             return Err(error);
         }
         let read = self.chain.constitution(self.charter, At::Block(finalized)).await?;
+        if read.view.set_version == 0 {
+            // Its deployment is final and its founding not yet: what it says is nobody's word (decision 0106).
+            tracing::warn!(chain = self.id(), charter = %self.charter, "the Charter is not founded as of the final block");
+            self.charter_read_at = finalized.number;
+            return Ok(0);
+        }
         let epoch = self.chain.epoch(self.charter, At::Block(finalized)).await?;
         let (known_view, known_epoch) = self.follower.read(|s| {
             let view = s.charters.get(&self.id()).map(|c| c.view.clone());
