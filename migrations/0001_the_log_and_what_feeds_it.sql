@@ -271,6 +271,8 @@ CREATE TABLE erasure (
     about        bytea       NOT NULL CHECK (octet_length(about) IN (20, 32)),
     facts        bigint      NOT NULL CHECK (facts >= 0),
     attestations bigint      NOT NULL CHECK (attestations >= 0),
+    -- How many of these named somebody else, too.
+    shared       bigint      NOT NULL CHECK (shared BETWEEN 0 AND attestations),
     seq          bigint      NOT NULL CHECK (seq >= 0),
     reason       text        NOT NULL CHECK (char_length(reason) BETWEEN 1 AND 500),
     at           timestamptz NOT NULL DEFAULT clock_millis()
@@ -293,14 +295,19 @@ CREATE TABLE attestation (
     received_at timestamptz NOT NULL DEFAULT clock_millis()
 );
 CREATE INDEX attestation_uid ON attestation (uid);
+CREATE INDEX attestation_received_at ON attestation (received_at);
 
--- Whom they are about: an address (20 bytes) or a person (32 bytes).
+-- Whom they are about: an address (20 bytes) or a person (32 bytes). The newest about somebody are read from the end of an
+-- index, whoever crowds them.
 CREATE TABLE attestation_subject (
     subject     bytea       NOT NULL CHECK (octet_length(subject) IN (20, 32)),
     schema      bytea       NOT NULL CHECK (octet_length(schema) = 32),
+    -- The attestation's own.
+    received_at timestamptz NOT NULL,
     attestation bytea       NOT NULL REFERENCES attestation ON DELETE CASCADE,
     PRIMARY KEY (subject, schema, attestation)
 );
+CREATE INDEX attestation_subject_newest ON attestation_subject (subject, schema, received_at DESC, attestation);
 CREATE INDEX attestation_subject_attestation ON attestation_subject (attestation);
 
 -- Their keys, as those of facts. Erasure deletes attestations whole, so that somebody who comes back can hand them in again.

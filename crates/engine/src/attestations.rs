@@ -19,7 +19,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use crate::clock::DatabaseClock;
 use crate::error::EngineError;
 use crate::follower::Follower;
-use crate::verify::attested::{Asker, Attested, is_no_registry};
+use crate::verify::attested::{AsSigned, Asker, Attested, is_no_registry};
 use crate::verify::gates::{Asked, Gates, schema_key};
 
 /// Attestations waiting to be checked; more are answered 503 before any work.
@@ -227,7 +227,7 @@ impl Stage {
                 Attestation::on_chain(contract, uid, &record).map_err(AttestationError::Refused)?
             }
         };
-        let (id, now) = (attestation.id(), self.clock.now());
+        let (id, now) = (AsSigned::new(&attestation), self.clock.now());
         let mut answered = self.attested.known(id, now);
         loop {
             match self.by_some_gate(&attestation, answered.answers()) {

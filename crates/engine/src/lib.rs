@@ -4,6 +4,7 @@
 
 pub mod attestations;
 pub mod clock;
+pub mod erasure;
 pub mod error;
 pub mod evidence;
 pub mod facts;

@@ -10,11 +10,12 @@ use std::time::Duration;
 use alloy_primitives::Bytes;
 use sluice_chain::signer::Account;
 use sluice_core::command::{ClaimDemand, Demand, RoundMode};
-use sluice_core::decide::{ClaimVerdict, GateVerdict, Input, VerifiedClaim};
+use sluice_core::decide::{About, ClaimVerdict, GateVerdict, Input, VerifiedClaim};
 use sluice_core::ids::{DemandId, EntitlementId, IntakeKey, Seq};
 use sluice_core::limits::DECIDE_WITHIN;
 use sluice_core::log::entry::{Body, ClaimDecided, GateSigned, SignedBy};
 use sluice_core::state::status::ClaimState;
+use sluice_engine::erasure::{self, Erasure};
 use sluice_engine::error::EngineError;
 use sluice_engine::gate_signer::{GateSigner, GateSignerConfig, gate_words_id};
 use sluice_engine::node::Node;
@@ -325,6 +326,36 @@ async fn hand_in_quietly(term: &Term, world: &World, claim: &ClaimDemand) -> (In
     let mut outcomes = IntakeWriter::new(term.store.clone(), node).append(vec![row]).await.expect("written");
     let IntakeOutcome::Accepted(row) = outcomes.remove(0) else { panic!("a fresh id") };
     (row.key, row.id)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_to_be_erased_between_decision_and_gate_word_is_paid_and_then_erased() {
+    let (world, node, gated, snapshot) = gated().await;
+    for i in [3, 4] {
+        world.attest_both(&node, &gated, wallet(i).address()).await;
+    }
+    claim(&world, &node, &snapshot, 1, 3).await;
+    let erase = async |i: u32| {
+        let about = About::Recipient(wallet(i).address());
+        erasure::erase(node.follower(), node.snapshots(), node.store(), about, "a test")
+            .await
+            .expect("answered")
+    };
+    let id = EntitlementId { round: 1, index: index(&snapshot, 3) };
+    assert_eq!(erase(3).await, Erasure::Waits(world.campaign, id), "its gate has not verified it");
+    let Erasure::Done { erased, .. } = erase(4).await else { panic!("somebody else need not wait") };
+    assert_eq!((erased.facts, erased.attestations, erased.shared), (0, 2, 0));
+
+    let mut signer = gate_signer(&world).await;
+    let (words, signed) = one_word(&mut signer).await;
+    assert_eq!((signed, signer.incidents()), (mask(&[id.index]), [].as_slice()));
+    hand_in(&node, &words).await;
+    let Erasure::Done { erased, subjects } = erase(3).await else { panic!("its gate said its word") };
+    assert_eq!((erased.facts, erased.attestations), (1, 2));
+    assert_eq!(subjects, [wallet(3).address().to_vec()]);
+    world.final_at(&node, id).await;
+    assert_eq!(world.balance(wallet(3).address()).await, tokens(4).get());
+    node.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -10,6 +10,7 @@ use alloy_primitives::{B256, hex};
 use sluice_core::decide::About;
 use sluice_core::ids::{DemandId, EntitlementId};
 use sluice_core::log::entry::Body;
+use sluice_engine::erasure;
 use sluice_engine::gate_signer::{GateSigner, GateSignerConfig};
 use support::institutions::{INCOME, RESIDENCY, earns, resident_of};
 use support::{SEAL_SECRET, STREAM, World, account, decided, wallet};
@@ -99,7 +100,9 @@ async fn messages_name_no_person_no_payee_and_no_fact() {
     }
     let index = snapshot.find(wallet(0).address()).start;
     world.final_at(&node, EntitlementId { round: 1, index }).await;
-    node.store().erase(STREAM, About::Person(person(1)), "a test").await.expect("erased");
+    let erased =
+        erasure::erase(node.follower(), node.snapshots(), node.store(), About::Person(person(1)), "a test");
+    assert!(matches!(erased.await.expect("answered"), erasure::Erasure::Done { .. }));
     node.stop().await;
 
     let text =

@@ -1,10 +1,13 @@
 //! Attestations that passed the checks which need no claim. Writing one again changes nothing, so a delivery that was cut
 //! is sent again from anywhere.
 
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+
 use sluice_core::ids::Millis;
 
 use crate::Store;
-use crate::columns::{from_bigint, from_bytea};
+use crate::columns::{from_bigint, from_bytea, to_bigint};
 use crate::error::{Error, Result};
 use crate::limits::{ATTESTATIONS_ABOUT_MAX, ATTESTATIONS_GROUP_MAX};
 use crate::seal::Sealed;
@@ -33,6 +36,8 @@ pub struct AboutWhom {
     pub subjects: Vec<Vec<u8>>,
     /// SHA-256 of schemas' text forms.
     pub schemas: Vec<[u8; 32]>,
+    /// Only those that came by then; `None` for all.
+    pub until: Option<Millis>,
 }
 
 /// An attestation as it is kept.
@@ -89,13 +94,13 @@ impl Store {
             added AS (
                 INSERT INTO attestation (id, uid, issuer, schema, body)
                 SELECT id, uid, issuer, schema, body FROM new
-                ON CONFLICT (id) DO NOTHING RETURNING id, schema),
+                ON CONFLICT (id) DO NOTHING RETURNING id, schema, received_at),
             keys AS (
                 INSERT INTO attestation_key (attestation, seal_key, wrapped)
                 SELECT added.id, $9, new.wrapped FROM added JOIN new USING (id)),
             subjects AS (
-                INSERT INTO attestation_subject (subject, schema, attestation)
-                SELECT DISTINCT s.subject, added.schema, added.id
+                INSERT INTO attestation_subject (subject, schema, received_at, attestation)
+                SELECT DISTINCT s.subject, added.schema, added.received_at, added.id
                 FROM added JOIN unnest($6::bytea[], $7::bytea[]) AS s(attestation, subject) ON s.attestation = added.id)
             SELECT id FROM added";
         let key = self.seal_key().ok_or(Error::NoSealKey { what: WHAT })?;
@@ -128,31 +133,43 @@ impl Store {
     }
 
     /// For each of these, attestations of its schemas about any of its subjects, newest first, at most
-    /// [`ATTESTATIONS_ABOUT_MAX`]: whoever floods a subject with attestations of an accepted issuer hides older ones.
+    /// [`ATTESTATIONS_ABOUT_MAX`]: whoever floods a subject with attestations of an accepted issuer hides older ones, and
+    /// delays nobody. One that does not open is left out, and told of once.
     ///
     /// # Errors
-    /// [`Error::Unavailable`]; for one of them, [`Error::NoSealKey`] or that what is kept cannot be read.
+    /// [`Error::Unavailable`]; for one of them, [`Error::NoSealKey`].
     pub async fn attestations_about(
         &self,
         asked: &[AboutWhom],
     ) -> Result<Vec<Result<Vec<StoredAttestation>>>> {
+        // Each subject's newest of each schema come from the end of an index, however many there are.
         let sql = "
-            SELECT s.ord, t.id, t.body, t.received_at, t.seal_key, t.wrapped
-            FROM (SELECT ord, array_agg(subject) AS subjects FROM unnest($1::bigint[], $2::bytea[]) AS s(ord, subject)
-                  GROUP BY ord) s
-            JOIN (SELECT ord, array_agg(schema) AS schemas FROM unnest($3::bigint[], $4::bytea[]) AS s(ord, schema)
-                  GROUP BY ord) c ON c.ord = s.ord
+            SELECT q.ord, a.id, a.body, millis(a.received_at), k.seal_key, k.wrapped
+            FROM unnest($1::bigint[], $2::bigint[]) AS q(ord, until)
             CROSS JOIN LATERAL (
-                SELECT a.id, a.body, millis(a.received_at) AS received_at, k.seal_key, k.wrapped, a.received_at AS at
-                FROM attestation a JOIN attestation_key k ON k.attestation = a.id
-                WHERE a.id IN (SELECT attestation FROM attestation_subject
-                               WHERE subject = ANY(s.subjects) AND schema = ANY(c.schemas))
-                ORDER BY a.received_at DESC, a.id LIMIT $5) t
-            ORDER BY s.ord, t.at DESC, t.id";
+                SELECT DISTINCT n.attestation, n.received_at
+                FROM unnest($3::bigint[], $4::bytea[]) AS s(ord, subject)
+                JOIN unnest($5::bigint[], $6::bytea[]) AS c(ord, schema) ON c.ord = s.ord
+                CROSS JOIN LATERAL (
+                    SELECT x.attestation, x.received_at FROM attestation_subject x
+                    WHERE x.subject = s.subject AND x.schema = c.schema
+                      AND x.received_at <= coalesce('epoch'::timestamptz + q.until * interval '1 millisecond', 'infinity')
+                    ORDER BY x.received_at DESC, x.attestation LIMIT $7) n
+                WHERE s.ord = q.ord
+                ORDER BY n.received_at DESC, n.attestation LIMIT $7) t
+            JOIN attestation a ON a.id = t.attestation
+            JOIN attestation_key k ON k.attestation = a.id
+            ORDER BY q.ord, a.received_at DESC, a.id";
         let numbered = || (0_i64..).zip(asked);
         let subjects = || numbered().flat_map(|(ord, a)| a.subjects.iter().map(move |s| (ord, s.as_slice())));
         let schemas = || numbered().flat_map(|(ord, a)| a.schemas.iter().map(move |s| (ord, s.as_slice())));
+        let until: Vec<Option<i64>> = asked
+            .iter()
+            .map(|a| a.until.map(|at| to_bigint("until", at)).transpose())
+            .collect::<Result<_>>()?;
         let query = sqlx::query_as(sql)
+            .bind(numbered().map(|(ord, _)| ord).collect::<Vec<_>>())
+            .bind(until)
             .bind(subjects().map(|(ord, _)| ord).collect::<Vec<_>>())
             .bind(subjects().map(|(_, subject)| subject).collect::<Vec<_>>())
             .bind(schemas().map(|(ord, _)| ord).collect::<Vec<_>>())
@@ -163,13 +180,68 @@ impl Store {
         for (ord, id, body, received_at, name, wrapped) in rows {
             let place = usize::try_from(ord).ok().and_then(|ord| found.get_mut(ord));
             let place = place.expect("the statement numbers what it was asked");
-            match (place, self.opened((id, body, received_at, name, wrapped))) {
-                (Ok(found), Ok(attestation)) => found.push(attestation),
-                // One that cannot be read concerns only those who need it.
+            match (place, self.readable((id, body, received_at, name, wrapped))) {
+                (Ok(found), Ok(attestation)) => found.extend(attestation),
                 (place @ Ok(_), Err(error)) => *place = Err(error),
                 (Err(_), _) => {}
             }
         }
         Ok(found)
     }
+
+    /// Of these attestations, those of some schemas about some subjects, newest first, however many others there are.
+    ///
+    /// # Errors
+    /// As [`Self::attestations_about`].
+    pub async fn attestations_named(
+        &self,
+        ids: &[[u8; 32]],
+        whom: &AboutWhom,
+    ) -> Result<Vec<StoredAttestation>> {
+        let sql = "
+            SELECT a.id, a.body, millis(a.received_at), k.seal_key, k.wrapped
+            FROM attestation a JOIN attestation_key k ON k.attestation = a.id
+            WHERE a.id = ANY($1)
+              AND EXISTS (SELECT FROM attestation_subject s
+                          WHERE s.attestation = a.id AND s.subject = ANY($2) AND s.schema = ANY($3))
+            ORDER BY a.received_at DESC, a.id";
+        let query = sqlx::query_as::<_, Row>(sql)
+            .bind(ids.iter().map(<[u8; 32]>::as_slice).collect::<Vec<_>>())
+            .bind(whom.subjects.iter().map(Vec::as_slice).collect::<Vec<_>>())
+            .bind(whom.schemas.iter().map(<[u8; 32]>::as_slice).collect::<Vec<_>>());
+        let rows = self.fetch_all("find attestations by name", query).await?;
+        let mut found = Vec::with_capacity(rows.len());
+        for row in rows {
+            found.extend(self.readable(row)?);
+        }
+        Ok(found)
+    }
+
+    /// A row's attestation; `None` where it does not open, which never changes: who waited for it would wait for ever.
+    fn readable(&self, row: Row) -> Result<Option<StoredAttestation>> {
+        let id = row.0.clone();
+        match self.opened(row) {
+            Ok(attestation) => Ok(Some(attestation)),
+            Err(error @ (Error::Corrupt { .. } | Error::SealedOtherwise { .. })) => {
+                if told_first(&id) {
+                    tracing::error!(%error, id = alloy_primitives::hex::encode(&id), "an attestation does not open");
+                }
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Attestations that were told of; above it all are told of again.
+const TOLD_MAX: usize = 10_000;
+
+/// Whether an attestation that does not open was not told of before in this process.
+fn told_first(id: &[u8]) -> bool {
+    static TOLD: Mutex<BTreeSet<Vec<u8>>> = Mutex::new(BTreeSet::new());
+    let mut told = TOLD.lock().expect("no panic inside");
+    if told.len() >= TOLD_MAX {
+        told.clear();
+    }
+    told.insert(id.to_vec())
 }

@@ -29,7 +29,7 @@ pub use checkpoint::Checkpoint;
 pub use dump::Dump;
 pub use error::{AppendError, Class, Error, Result};
 pub use evidence::WholeRow;
-pub use fact::{Erased, KeptFacts};
+pub use fact::{Erased, KeptFacts, Whom};
 pub use intake::{Cursor, IntakeOutcome, IntakeRow, IntakeWriter, NewIntake};
 pub use leader::{Append, Appended, LeaderSession, Taken};
 pub use limits::{APPEND_BYTES_MAX, APPEND_ROWS_MAX, ATTESTATIONS_GROUP_MAX, FACT_BYTES_MAX};

@@ -4,11 +4,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{Address, B256, keccak256};
 use sluice_chain::{Chain, ChainError};
 use sluice_core::ids::{BlockRef, ChainId, ContractRef, Millis};
 use sluice_core::limits::{ATTESTATION_LOOKUPS_MAX, LOOKUP_VALID, LOOKUPS_MAX};
-use sluice_gate::attestation::{Answers, Need, Registry};
+use sluice_gate::attestation::{Answers, Attestation, Need, Registry};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::error::EngineError;
@@ -23,11 +23,25 @@ const ANSWERS_KEPT_MAX: usize = 100_000;
 /// in delay none that a claim needs, nor the reverse.
 #[derive(Debug)]
 pub(crate) struct Attested {
-    known: Mutex<HashMap<B256, Answered>>,
+    known: Mutex<HashMap<AsSigned, Answered>>,
     for_claims: Semaphore,
     for_intake: Semaphore,
     /// Revocations that are asked about together, by registry. Allow-lists name the registries, so there are few.
     revocations: Mutex<HashMap<ContractRef, Revocations>>,
+}
+
+/// An attestation as it was handed in. Its id leaves the signature out, and what was found about one signature says nothing
+/// about another under the same content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct AsSigned {
+    id: B256,
+    signature: B256,
+}
+
+impl AsSigned {
+    pub(crate) fn new(attestation: &Attestation) -> Self {
+        Self { id: attestation.id(), signature: keccak256(&attestation.signature) }
+    }
 }
 
 /// Issuer and spellings of a uid; when it was revoked, and the block that was looked at.
@@ -70,7 +84,7 @@ impl Default for Attested {
 
 impl Attested {
     /// What was looked up lately.
-    pub(crate) fn known(&self, id: B256, now: Millis) -> Answered {
+    pub(crate) fn known(&self, id: AsSigned, now: Millis) -> Answered {
         let known = self.known.lock().expect("no panic inside");
         let found = known.get(&id).copied().unwrap_or_default();
         if found.valid_until.is_some_and(|until| until <= now) { Answered::default() } else { found }
@@ -84,7 +98,7 @@ impl Attested {
         &self,
         asker: Asker,
         chains: &BTreeMap<ChainId, Chain>,
-        id: B256,
+        id: AsSigned,
         needs: &[Need],
         now: Millis,
     ) -> Result<Answered, EngineError> {
@@ -217,10 +231,16 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_looked_up_before_grows_no_younger_by_looking_up_the_rest() {
-        let (attested, chains, id) = (Attested::default(), BTreeMap::new(), B256::repeat_byte(1));
+        let (attested, chains) = (Attested::default(), BTreeMap::new());
+        let id = AsSigned { id: B256::repeat_byte(1), signature: B256::repeat_byte(2) };
         let first = attested.look_up(Asker::Intake, &chains, id, &[], minutes(1)).await.unwrap();
         let second = attested.look_up(Asker::Claim, &chains, id, &[], minutes(9)).await.unwrap();
         assert_eq!(second.valid_until, first.valid_until);
+        let garbage = AsSigned { signature: B256::repeat_byte(3), ..id };
+        assert!(
+            attested.known(garbage, minutes(2)).answers.signature.is_none(),
+            "what was found about one signature is not taken for another's"
+        );
         assert!(
             attested.known(id, minutes(1) + minutes(10)).valid_until.is_none(),
             "it is forgotten in time"

@@ -18,10 +18,11 @@ use sluice_gate::attestation::{
 use sluice_gate::rules::{
     AttestationFacts, ClaimFacts, Compiled, RefusedClaim, Rulebook, Value, Verdict as Said, evaluate,
 };
-use sluice_store::{AboutWhom, StoredAttestation};
+use sluice_store::{AboutWhom, Store, StoredAttestation};
+use tokio::task::JoinSet;
 
 use super::Verifier;
-use super::attested::{Answered, Asker};
+use super::attested::{Answered, AsSigned, Asker};
 use super::mandates::Mandates;
 use crate::error::EngineError;
 use crate::facts::salted;
@@ -30,8 +31,8 @@ use crate::together::Together;
 /// Gates kept ready to be asked; a stream has fewer.
 const GATES_KEPT_MAX: usize = 1_024;
 
-/// Claims whose attestations one statement reads.
-const ASKED_TOGETHER: usize = 256;
+/// Claims whose attestations one statement reads: at most 32 bodies of 64 KiB each, so 128 MiB if all are as large as can be.
+const ASKED_TOGETHER: usize = 64;
 
 /// What asking gates needs besides State: compiled rule sets, mandates and allow-lists, by hash.
 #[derive(Debug, Default)]
@@ -52,16 +53,6 @@ pub(crate) enum Admitted {
     Until(Millis),
     /// These, whatever else is kept.
     Named(Arc<[B256]>),
-}
-
-impl Admitted {
-    fn admits(&self, row: &StoredAttestation) -> bool {
-        match self {
-            Self::All => true,
-            Self::Until(time) => row.received_at <= *time,
-            Self::Named(ids) => ids.contains(&B256::from(row.id)),
-        }
-    }
 }
 
 /// A gate's allow-list, ready to judge by.
@@ -217,10 +208,10 @@ impl Verifier {
         subjects.extend(person.map(|person| person.to_vec()));
         let rows = match asked.schemas.is_empty() {
             true => Vec::new(),
-            false => self.kept_about(AboutWhom { subjects, schemas: asked.schemas.clone() }).await?,
+            false => self.kept_about(subjects, asked.schemas.clone()).await?,
         };
         let mut found = Found::default();
-        for row in rows.into_iter().filter(|row| self.admitted.admits(row)) {
+        for row in rows {
             let id = B256::from(row.id);
             // What cannot be read was not written by this program.
             let Ok(attestation) = Attestation::decode(&row.body) else { continue };
@@ -239,13 +230,27 @@ impl Verifier {
         Ok(found)
     }
 
-    /// Attestations kept, asked for together with everybody else's.
-    async fn kept_about(&self, whom: AboutWhom) -> Result<Vec<StoredAttestation>, EngineError> {
+    /// Attestations kept that are admitted here, asked for together with everybody else's.
+    async fn kept_about(
+        &self,
+        subjects: Vec<Vec<u8>>,
+        schemas: Vec<[u8; 32]>,
+    ) -> Result<Vec<StoredAttestation>, EngineError> {
+        let until = match &self.admitted {
+            Admitted::All => None,
+            Admitted::Until(time) => Some(*time),
+            Admitted::Named(ids) => {
+                let ids: Vec<[u8; 32]> = ids.iter().map(|id| id.0).collect();
+                let whom = AboutWhom { subjects, schemas, until: None };
+                return Ok(self.store.attestations_named(&ids, &whom).await?);
+            }
+        };
         let store = self.store.clone();
         let request = move |asked: Vec<AboutWhom>| {
             let store = store.clone();
-            async move { Ok(store.attestations_about(&asked).await?) }
+            async move { one_by_one_at_worst(&store, asked).await }
         };
+        let whom = AboutWhom { subjects, schemas, until };
         Ok(self.gates.kept.ask(whom, ASKED_TOGETHER, request).await??)
     }
 
@@ -256,7 +261,8 @@ impl Verifier {
         attestation: &Attestation,
         claim: &ForClaim<'_>,
     ) -> Result<Result<(Passed, Answered), sluice_gate::attestation::Refused>, EngineError> {
-        let mut answered = self.attested.known(attestation.id(), self.clock.now());
+        let id = AsSigned::new(attestation);
+        let mut answered = self.attested.known(id, self.clock.now());
         // It passed at intake, so its signature is known to be good; a contract's is asked again with its registry.
         loop {
             match check(attestation, allowed, Some(claim), &answered.answers) {
@@ -265,12 +271,36 @@ impl Verifier {
                 Ok(Verdict::Needs(needs)) => {
                     answered = self
                         .attested
-                        .look_up(Asker::Claim, &self.chains, attestation.id(), &needs, self.clock.now())
+                        .look_up(Asker::Claim, &self.chains, id, &needs, self.clock.now())
                         .await?;
                 }
             }
         }
     }
+}
+
+/// Asks for a group, and where that fails for each of its members alone: one that cannot be answered stops no other.
+async fn one_by_one_at_worst(
+    store: &Store,
+    asked: Vec<AboutWhom>,
+) -> Result<Vec<Result<Vec<StoredAttestation>, sluice_store::Error>>, EngineError> {
+    let error = match store.attestations_about(&asked).await {
+        Ok(found) => return Ok(found),
+        Err(error) if asked.len() == 1 => return Err(error.into()),
+        Err(error) => error,
+    };
+    tracing::warn!(%error, claims = asked.len(), "attestations of many claims are asked for one by one");
+    let mut alone = JoinSet::new();
+    for (place, whom) in asked.iter().cloned().enumerate() {
+        let store = store.clone();
+        alone.spawn(async move { (place, store.attestations_about(&[whom]).await) });
+    }
+    let mut found: Vec<_> = asked.iter().map(|_| Ok(Vec::new())).collect();
+    while let Some(done) = alone.join_next().await {
+        let (place, answer) = done.map_err(|_| EngineError::Stopping)?;
+        found[place] = answer.and_then(|mut answers| answers.pop().unwrap_or_else(|| Ok(Vec::new())));
+    }
+    Ok(found)
 }
 
 /// The facts' canonical bytes, if they can be kept with whatever a refusal adds.

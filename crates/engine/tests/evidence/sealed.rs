@@ -8,7 +8,7 @@ use sluice_engine::evidence::audit::{Again, Which, redecide};
 use sluice_engine::evidence::trace::{Target, trace};
 use sluice_engine::evidence::{LogSource, Verified, export::export, verify};
 use sluice_engine::facts::unsalted;
-use sluice_store::{Options, Store};
+use sluice_store::{Options, Store, Whom};
 
 use crate::ground::{Ground, STREAM, Story, keys};
 use crate::world::recipient;
@@ -63,7 +63,8 @@ async fn a_destroyed_key_leaves_the_proof_and_nothing_to_guess_by() {
             _ => None,
         })
         .unwrap();
-    let erased = ground.store.erase(STREAM, About::Recipient(claim.recipient), "a test").await.unwrap();
+    let erased =
+        ground.store.erase(STREAM, &Whom::alone(About::Recipient(claim.recipient)), "a test").await.unwrap();
     assert_eq!((erased.facts, erased.seq), (1, ground.last));
 
     let (_after, source, after) = exported(&ground.store).await;

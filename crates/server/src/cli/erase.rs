@@ -62,7 +62,14 @@ impl Erase {
         let count = |name: &str| erased[name].to_string();
         let lines = [
             ("facts", format!("{} keys destroyed", count("facts"))),
-            ("attestations", format!("{} deleted with their keys", count("attestations"))),
+            (
+                "attestations",
+                format!(
+                    "{} deleted with their keys, {} of them about others, too",
+                    count("attestations"),
+                    count("shared")
+                ),
+            ),
             ("as of position", count("seq")),
         ];
         answer(how.json, &erased, &lines)?;

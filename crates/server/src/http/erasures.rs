@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use sluice_core::decide::About;
+use sluice_engine::erasure::{Erasure, erase as erase_now};
 use utoipa::ToSchema;
 
 use super::Api;
@@ -36,6 +37,10 @@ pub(crate) struct ErasureView {
     facts: u64,
     /// Attestations about them.
     attestations: u64,
+    /// How many of these were about somebody else, too, who has to hand them in again.
+    shared: u64,
+    /// By whom attestations were found: whom it is about, and the addresses that are bound to a person.
+    subjects: Vec<String>,
     /// The log's last position then. What is kept of later ones has new keys.
     seq: u64,
     /// When, milliseconds since 1970 on the database's clock.
@@ -44,7 +49,7 @@ pub(crate) struct ErasureView {
 
 /// Erase what is kept about somebody, by destroying its keys. Takes the operator's key. The log stays, and proves the same.
 #[utoipa::path(post, path = "/v1/erasures", operation_id = "erase", tag = "privacy", request_body = NewErasure, security(("key" = [])),
-    responses((status = 201, body = ErasureView), (status = 400, body = Problem), (status = 401, body = Problem)))]
+    responses((status = 201, body = ErasureView), (status = 400, body = Problem), (status = 401, body = Problem), (status = 409, body = Problem)))]
 pub(crate) async fn erase(
     State(api): State<Api>,
     caller: Caller,
@@ -61,13 +66,29 @@ pub(crate) async fn erase(
     if !(1..=REASON_CHARS_MAX).contains(&new.reason.chars().count()) {
         return Err(malformed("reason", format!("it has 1 to {REASON_CHARS_MAX} characters")));
     }
-    let stream = api.node.follower().read(|log| log.stream);
-    let erased = api.node.store().erase(stream, about, &new.reason).await.map_err(super::from_store)?;
+    let (follower, snapshots, store) = (api.node.follower(), api.node.snapshots(), api.node.store());
+    let outcome =
+        erase_now(follower, snapshots, store, about, &new.reason).await.map_err(super::from_engine)?;
+    let (erased, subjects) = match outcome {
+        Erasure::Done { erased, subjects } => (erased, subjects),
+        Erasure::Waits(campaign, id) => {
+            let what = format!(
+                "entitlement {} of round {} of campaign {campaign} is decided and waits for its gate's word",
+                id.index, id.round
+            );
+            return Err(Problem::from(problem::ERASURE_WAITS).detail(what));
+        }
+    };
     // Whom it was about stands in the database alone.
     tracing::info!(facts = erased.facts, attestations = erased.attestations, seq = erased.seq, "erased");
     let view = ErasureView {
         facts: erased.facts,
         attestations: erased.attestations,
+        shared: erased.shared,
+        subjects: subjects
+            .iter()
+            .map(|subject| format!("0x{}", alloy_primitives::hex::encode(subject)))
+            .collect(),
         seq: erased.seq,
         at: erased.at,
     };

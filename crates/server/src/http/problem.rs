@@ -45,6 +45,7 @@ kinds! {
     METHOD_NOT_ALLOWED = METHOD_NOT_ALLOWED, "method_not_allowed", "This address does not take this method.";
     BODY_TOO_SLOW = REQUEST_TIMEOUT, "body_too_slow", "The body did not arrive in time.";
     CONFLICT = CONFLICT, "id_conflict", "This id was used for something else.";
+    ERASURE_WAITS = CONFLICT, "erasure_waits", "A decided payment still needs what is to be erased; please come back.";
     NAME_TAKEN = CONFLICT, "name_taken", "This name is taken.";
     BODY_TOO_LARGE = PAYLOAD_TOO_LARGE, "body_too_large", "The body is too large.";
     UNSUPPORTED_MEDIA_TYPE = UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "The body is not JSON.";

@@ -6,7 +6,7 @@ use sluice_core::ids::{Seq, StreamId};
 use sluice_core::sequencer::Facts;
 use sluice_store::{
     AboutWhom, Append, AppendError, Class, Error, FACT_BYTES_MAX, KeptFacts, LeaderSession, NewAttestation,
-    Options, SealKey, Store,
+    Options, SealKey, Store, Whom,
 };
 
 use crate::support::{Db, LONG, SEAL_SECRET, STREAM, database, group};
@@ -82,8 +82,11 @@ async fn who_is_erased_is_erased_whole_and_alone_and_may_come_back() {
     let of_anna = attestation(1, &[ANNA.as_bytes(), &[0xc3; 20]], b"anna lives here");
     let of_bruno = attestation(2, &[BRUNO.as_bytes()], b"bruno lives there");
     db.store.add_attestations(&[of_anna.clone(), of_bruno]).await.unwrap();
-    let whom =
-        |who: About, schema| AboutWhom { subjects: vec![who.as_bytes().to_vec()], schemas: vec![schema] };
+    let whom = |who: About, schema| AboutWhom {
+        subjects: vec![who.as_bytes().to_vec()],
+        schemas: vec![schema],
+        until: None,
+    };
     let about = async |who: About| {
         db.store
             .attestations_about(&[whom(who, [8; 32])])
@@ -94,8 +97,11 @@ async fn who_is_erased_is_erased_whole_and_alone_and_may_come_back() {
             .unwrap()
     };
     assert_eq!(about(ANNA).await[0].body, b"anna lives here");
-    let both =
-        AboutWhom { subjects: vec![vec![0xc3; 20], BRUNO.as_bytes().to_vec()], schemas: vec![[8; 32]; 2] };
+    let both = AboutWhom {
+        subjects: vec![vec![0xc3; 20], BRUNO.as_bytes().to_vec()],
+        schemas: vec![[8; 32]; 2],
+        until: None,
+    };
     let asked = [whom(BRUNO, [8; 32]), whom(ANNA, [9; 32]), both, whom(ANNA, [8; 32])];
     let found = db.store.attestations_about(&asked).await.unwrap();
     let ids = |n: usize| {
@@ -103,8 +109,8 @@ async fn who_is_erased_is_erased_whole_and_alone_and_may_come_back() {
     };
     assert_eq!([ids(0), ids(1), ids(2), ids(3)], [[2].into(), [].into(), [1, 2].into(), [1].into()]);
 
-    let erased = db.store.erase(STREAM, ANNA, "asked for it on 2026-11-20").await.unwrap();
-    assert_eq!((erased.facts, erased.attestations, erased.seq), (2, 1, 4));
+    let erased = db.store.erase(STREAM, &Whom::alone(ANNA), "asked for it on 2026-11-20").await.unwrap();
+    assert_eq!((erased.facts, erased.attestations, erased.shared, erased.seq), (2, 1, 1, 4));
     let left = db.store.facts_within(STREAM, 0, 4).await.unwrap();
     assert_eq!(left, [(2, KeptFacts::Open(b"two".to_vec()))]);
     assert_eq!(db.store.attestation([1; 32]).await.unwrap(), None);
@@ -114,10 +120,10 @@ async fn who_is_erased_is_erased_whole_and_alone_and_may_come_back() {
     let ciphertexts: i64 = sqlx::query_scalar("SELECT count(*) FROM fact").fetch_one(&mut raw).await.unwrap();
     assert_eq!(ciphertexts, 3, "what lies in every copy of the database opens no more");
     assert!(sqlx::raw_sql("DELETE FROM erasure").execute(&mut raw).await.is_err(), "that it was done stands");
-    let again = db.store.erase(STREAM, ANNA, "once more").await.unwrap();
+    let again = db.store.erase(STREAM, &Whom::alone(ANNA), "once more").await.unwrap();
     assert_eq!((again.facts, again.attestations), (0, 0));
     assert!(
-        matches!(db.store.erase(STREAM, ANNA, "").await, Err(Error::Refused { .. })),
+        matches!(db.store.erase(STREAM, &Whom::alone(ANNA), "").await, Err(Error::Refused { .. })),
         "a reason is given"
     );
 
@@ -220,4 +226,79 @@ async fn neither_tables_nor_the_write_ahead_log_hold_a_known_plaintext() {
     assert_eq!(files_with(&db, &since, &fact).await, (0, 0));
     assert_eq!(files_with(&db, &since, &body).await, (0, 0));
     assert_eq!(db.store.facts_of(STREAM, 40).await.unwrap(), open(&fact));
+}
+
+#[tokio::test]
+async fn a_person_is_erased_by_every_spelling_and_others_are_told_of() {
+    let db = database().await;
+    let (own, shared) = ([0xd1; 20], [0xd2; 20]);
+    let group = [
+        attestation(1, &[ANNA.as_bytes()], b"by id"),
+        attestation(2, &[&own], b"by address"),
+        attestation(3, &[&own, &shared], b"of a couple"),
+        attestation(4, &[&shared], b"the other's"),
+        attestation(5, &[&own, &[0; 20]], b"without a recipient"),
+    ];
+    db.store.add_attestations(&group).await.unwrap();
+    let whom = Whom { about: ANNA, subjects: vec![ANNA.as_bytes().to_vec(), own.to_vec()] };
+    let mut with = db.store.attested_with(&whom.subjects).await.unwrap();
+    with.sort();
+    assert_eq!(with, [vec![0; 20], ANNA.as_bytes().to_vec(), own.to_vec(), shared.to_vec()]);
+    let erased = db.store.erase(STREAM, &whom, "a test").await.unwrap();
+    assert_eq!((erased.attestations, erased.shared), (4, 1));
+    assert!(db.store.attestation([4; 32]).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn an_attestation_that_does_not_open_is_left_out_and_a_wrong_key_is_found_by_it() {
+    let db = database().await;
+    let subject = [1; 20];
+    db.store.add_attestations(&[attestation(1, &[&subject], b"one")]).await.unwrap();
+    let wrong = Store::connect(db.database.url(), Options { connections: 2 }).await.unwrap();
+    let wrong = wrong.with_seal_key(SealKey::new(&[9; 32]));
+    assert!(matches!(wrong.check_seal_key(STREAM).await, Err(Error::SealedOtherwise { .. })));
+    wrong.add_attestations(&[attestation(2, &[&subject], b"two")]).await.unwrap();
+    db.store.add_attestations(&[attestation(3, &[&subject], b"three")]).await.unwrap();
+    let mut raw = db.raw().await;
+    let moved = "SET session_replication_role = replica;
+        UPDATE attestation_key k SET wrapped = (SELECT wrapped FROM attestation_key WHERE attestation = decode(repeat('01', 32), 'hex'))
+        WHERE attestation = decode(repeat('03', 32), 'hex')";
+    sqlx::raw_sql(moved).execute(&mut raw).await.unwrap();
+    let whom = AboutWhom { subjects: vec![subject.to_vec()], schemas: vec![[8; 32]], until: None };
+    let found = db.store.attestations_about(std::slice::from_ref(&whom)).await.unwrap().remove(0).unwrap();
+    assert_eq!(found.iter().map(|a| a.id[0]).collect::<Vec<_>>(), [1]);
+    let named = db.store.attestations_named(&[[3; 32], [1; 32], [2; 32]], &whom).await.unwrap();
+    assert_eq!(named.iter().map(|a| a.id[0]).collect::<Vec<_>>(), [1]);
+}
+
+#[tokio::test]
+async fn who_is_crowded_is_found_by_time_and_by_name() {
+    let db = database().await;
+    let (crowded, other) = ([1; 20], [2; 20]);
+    db.store.add_attestations(&[attestation(0, &[&crowded], b"genuine")]).await.unwrap();
+    let genuine = db.store.attestation([0; 32]).await.unwrap().expect("kept");
+    let now = db.store.database_now().await.unwrap();
+    while db.store.database_now().await.unwrap() == now {}
+    let crowd: Vec<_> = (1..=100).map(|n| attestation(n, &[&crowded, &other], b"crowd")).collect();
+    db.store.add_attestations(&crowd).await.unwrap();
+    let about =
+        |until| AboutWhom { subjects: vec![crowded.to_vec(), other.to_vec()], schemas: vec![[8; 32]], until };
+    let asked = [about(None), about(Some(genuine.received_at)), about(Some(genuine.received_at - 1))];
+    let found = db.store.attestations_about(&asked).await.unwrap();
+    let counts: Vec<usize> = found.iter().map(|answer| answer.as_ref().unwrap().len()).collect();
+    assert_eq!(counts, [32, 1, 0], "the newest, and what was there by then");
+    assert_eq!(found[1].as_ref().unwrap(), std::slice::from_ref(&genuine));
+    assert_eq!(db.store.attestations_named(&[[0; 32]], &about(None)).await.unwrap(), [genuine]);
+    let nobodys = AboutWhom { subjects: vec![vec![3; 20]], ..about(None) };
+    assert_eq!(db.store.attestations_named(&[[0; 32]], &nobodys).await.unwrap(), []);
+    // However many there are, each subject's newest are read from the end of an index.
+    let mut raw = db.raw().await;
+    let plan: Vec<String> = sqlx::query_scalar(
+        "EXPLAIN SELECT attestation FROM attestation_subject WHERE subject = '\\x01' AND schema = '\\x02' AND received_at <= 'infinity'
+         ORDER BY received_at DESC, attestation LIMIT 32",
+    )
+    .fetch_all(&mut raw)
+    .await
+    .unwrap();
+    assert!(plan.iter().any(|line| line.contains("attestation_subject_newest")), "{plan:?}");
 }
