@@ -7,7 +7,7 @@ use std::path::Path;
 use alloy_primitives::Address;
 use anyhow::Context;
 use sluice_chain::At;
-use sluice_core::ids::{EntitlementId, RoundNo, Seq, StreamId};
+use sluice_core::ids::{BatchNo, EntitlementId, RoundNo, Seq, StreamId};
 use sluice_core::log::entry::Entry;
 use sluice_engine::evidence::audit::{Again, Which, redecide};
 use sluice_engine::evidence::fold::{Bound, Fold};
@@ -21,6 +21,9 @@ use crate::dev::Prepared;
 /// Balances asked at once.
 const READS_AT_ONCE: usize = 16;
 
+/// Of each entitlement, the positions at which a batch that names it was planned, with the batch's number.
+pub(super) type Planned = BTreeMap<EntitlementId, Vec<(Seq, BatchNo)>>;
+
 /// What the auditor found.
 pub(super) struct Audited {
     pub(super) checks: Vec<Check>,
@@ -32,8 +35,8 @@ pub(super) struct Audited {
     pub(super) held: BTreeMap<EntitlementId, Vec<Seq>>,
     /// Where persons are paid in the end.
     pub(super) persons: BTreeMap<alloy_primitives::B256, Bound>,
-    /// Of each entitlement, the positions at which a batch that names it was planned.
-    pub(super) planned: BTreeMap<EntitlementId, Vec<Seq>>,
+    /// Which batches named whom.
+    pub(super) planned: Planned,
     /// The log's length.
     pub(super) entries: u64,
 }
@@ -58,7 +61,7 @@ pub(super) async fn audit(scene: &Scene, prepared: &Prepared, dir: &Path) -> any
     let (paid, balances, on_chain) = chain(scene, prepared, &fold, &lists).await?;
     let everything = || lists.iter().flat_map(|(round, list)| ids(*round, list));
     let held = everything().map(|id| (id, fold.held_by(id))).filter(|(_, holds)| !holds.is_empty());
-    let planned = everything().map(|id| (id, fold.planned(id).iter().map(|(seq, _)| *seq).collect()));
+    let planned = everything().map(|id| (id, fold.planned(id).to_vec()));
     Ok(Audited {
         checks: vec![verified(scene, &source).await?, decided_again(&source).await?, folded, on_chain],
         paid,

@@ -84,6 +84,15 @@ pub(super) fn across_nodes(heard: &[Heard]) -> u64 {
     nodes.values().filter(|nodes| **nodes == [true, true]).count() as u64
 }
 
+/// Both nodes were read at one position, all the while and at the end. Without it, that readings agree would say nothing
+/// about two nodes.
+pub(super) fn nodes_met(across: u64, at_the_end: usize) -> Check {
+    let mut check = Check::new("both nodes were asked the same at one position, and at the end again");
+    check.that(across > 0, || "no question was answered by both nodes at one position".to_owned());
+    check.that(at_the_end > 0, || "in the end, both nodes were at one position for no question".to_owned());
+    check
+}
+
 /// Who asks for a position is never answered from before it.
 pub(super) fn min_seq_is_kept(heard: &[Heard]) -> Check {
     let mut check = Check::new("no answer is older than was asked for (Min-Seq)");

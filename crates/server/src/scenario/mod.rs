@@ -204,7 +204,9 @@ impl Institutions {
         let rows = explain::explain(&mut facts, happened);
         let mut all = vec![facts.order, facts.money];
         all.push(checks::reads_agree(&heard));
-        all.push(checks::states_follow_entries(&heard, feed));
+        let across_nodes = checks::across_nodes(&heard);
+        all.push(checks::nodes_met(across_nodes, pairs));
+        all.push(checks::states_follow_entries(&heard, feed, &audited.planned));
         all.push(checks::persons_follow_entries(&heard, feed));
         all.push(checks::min_seq_is_kept(&heard));
         all.push(checks::decided_once(&heard));
@@ -220,7 +222,7 @@ impl Institutions {
             rows,
             checks: all,
             answers: heard.len(),
-            across_nodes: checks::across_nodes(&heard),
+            across_nodes,
             last_pairs: pairs,
             asked_again,
             entries: audited.entries,

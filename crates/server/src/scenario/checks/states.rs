@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use sluice_core::ids::Seq;
+use sluice_core::ids::{EntitlementId, Seq};
 
 use super::Check;
+use crate::scenario::audit::Planned;
 use crate::scenario::record::{Asked, Change, Heard};
 
 /// How far a payment is. What is further goes back only by the entries named in [`may_go_back`].
@@ -54,12 +55,37 @@ fn may_go_back(entry: &Change, from: &str) -> bool {
     }
 }
 
+/// The entitlement that a reading's path names.
+fn subject(path: &str) -> Option<EntitlementId> {
+    let mut parts = path.rsplit('/');
+    let (index, indexes, round) = (parts.next()?, parts.next()?, parts.next()?);
+    (indexes == "indexes").then_some(())?;
+    Some(EntitlementId { round: round.parse().ok()?, index: index.parse().ok()? })
+}
+
+/// Whether an entry can be about an entitlement. One that names an index or a round is about no other; one about a batch
+/// is about those whom the batch named when it was planned last, which the auditor read in the log. Numbers of batches
+/// serve again.
+fn concerns(entry: &Change, id: EntitlementId, feed: &[Change], planned: &Planned) -> bool {
+    if let Some(batch) = entry.batch {
+        let rows = feed.iter().take_while(|row| row.seq <= entry.seq);
+        let plan = rows.filter(|row| row.kind == "batch_planned" && row.batch == Some(batch)).last();
+        let named = planned.get(&id).map_or(&[][..], Vec::as_slice);
+        return plan.is_some_and(|plan| named.contains(&(plan.seq, batch)));
+    }
+    entry.round.is_none_or(|round| round == id.round) && entry.index.is_none_or(|index| index == id.index)
+}
+
 /// What was seen of one payment, by position.
 type Seen = BTreeMap<Seq, Option<String>>;
 
 /// Every payment's states in the order of the positions they were read at: each change has an entry between the two
-/// readings that can have brought it about, and none goes back but by one that takes it back.
-pub(in crate::scenario) fn states_follow_entries(heard: &[Heard], feed: &[Change]) -> Check {
+/// readings that is about it and can have brought it about, and none goes back but by one that takes it back.
+pub(in crate::scenario) fn states_follow_entries(
+    heard: &[Heard],
+    feed: &[Change],
+    planned: &Planned,
+) -> Check {
     let mut check = Check::new("no state changes, and none goes back, without an entry that says so");
     let mut payments: BTreeMap<&str, Seen> = BTreeMap::new();
     let reads =
@@ -69,9 +95,14 @@ pub(in crate::scenario) fn states_follow_entries(heard: &[Heard], feed: &[Change
         payments.entry(&read.path).or_default().entry(read.as_of).or_insert(state);
     }
     for (path, seen) in payments {
+        let Some(id) = subject(path) else {
+            check.that(false, || format!("{path} names no entitlement"));
+            continue;
+        };
         let steps = seen.iter().zip(seen.iter().skip(1));
         for ((before, from), (after, to)) in steps.filter(|((_, from), (_, to))| from != to) {
             let between = entries(feed, *before, *after);
+            let between: Vec<_> = between.iter().filter(|e| concerns(e, id, feed, planned)).collect();
             let caused = to.as_deref().is_some_and(|to| between.iter().any(|e| can_cause(e, to)));
             check.that(caused, || format!("{path}: {from:?} at {before}, {to:?} at {after}, by no entry"));
             if rank(to.as_deref()) < rank(from.as_deref()) {

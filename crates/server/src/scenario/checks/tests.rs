@@ -1,11 +1,12 @@
 //! Every check sees the records that it is for, doctored in one place.
 
 use serde_json::json;
-use sluice_core::ids::ContractRef;
+use sluice_core::ids::{ContractRef, EntitlementId};
 use sluice_core::log::note::{LogKey, Origin};
 use uuid::Uuid;
 
 use super::*;
+use crate::scenario::audit::Planned;
 use crate::scenario::record::Ordered;
 
 const PATH: &str = "/v1/campaigns/c/rounds/1/indexes/7";
@@ -47,7 +48,21 @@ fn ordered(seq: Seq, action: &str) -> Change {
 /// Hold, claim, batch, attempt, mined, final.
 fn feed() -> Vec<Change> {
     let kinds = ["claim_decided", "batch_planned", "attempt_signed", "batch_mined", "batch_final"];
-    (1..).zip(kinds).map(|(seq, kind)| entry(seq, kind)).collect()
+    (1..).zip(kinds).map(|(seq, kind)| about(seq, kind)).collect()
+}
+
+/// An entry about the entitlement that is read, or about its batch.
+fn about(seq: Seq, kind: &str) -> Change {
+    match kind {
+        "claim_decided" => Change { round: Some(1), index: Some(7), ..entry(seq, kind) },
+        _ => Change { batch: Some(1), ..entry(seq, kind) },
+    }
+}
+
+/// The entitlement that is read is in batch 1, planned at these positions.
+fn planned(at: &[Seq]) -> Planned {
+    let rows = at.iter().map(|seq| (*seq, 1)).collect();
+    [(EntitlementId { round: 1, index: 7 }, rows)].into()
 }
 
 #[test]
@@ -86,20 +101,67 @@ fn answers_older_than_asked_for_are_seen() {
 fn a_state_without_its_entry_and_a_step_back_are_seen() {
     let steps = [None, Some("decided"), Some("batched"), Some("sent"), Some("paid"), Some("final")];
     let honest: Vec<Heard> = (0..).zip(steps).map(|(at, state)| read(0, at, state)).collect();
-    let check = states_follow_entries(&honest, &feed());
+    let check = states_follow_entries(&honest, &feed(), &planned(&[2]));
     assert!(check.is_good() && check.compared == 5, "{check:?}");
     // Paid before anything was mined.
-    let check = states_follow_entries(&[read(0, 1, Some("decided")), read(0, 2, Some("paid"))], &feed());
+    let check = states_follow_entries(
+        &[read(0, 1, Some("decided")), read(0, 2, Some("paid"))],
+        &feed(),
+        &planned(&[2]),
+    );
     assert!(check.wrong[0].contains("by no entry"), "{check:?}");
     // Final, and then sent again, although an attempt was signed in between.
     let mut longer = feed();
-    longer.push(entry(6, "attempt_signed"));
-    let check = states_follow_entries(&[read(0, 5, Some("final")), read(1, 6, Some("sent"))], &longer);
+    longer.push(about(6, "attempt_signed"));
+    let check = states_follow_entries(
+        &[read(0, 5, Some("final")), read(1, 6, Some("sent"))],
+        &longer,
+        &planned(&[2]),
+    );
     assert!(check.wrong.iter().any(|wrong| wrong.contains("goes back")), "{check:?}");
     // A reorganisation may take it back.
-    longer.push(entry(7, "batch_unmined"));
+    longer.push(about(7, "batch_unmined"));
     let back = [read(0, 4, Some("paid")), read(0, 7, Some("sent"))];
-    assert!(states_follow_entries(&back, &longer).is_good());
+    assert!(states_follow_entries(&back, &longer, &planned(&[2])).is_good());
+}
+
+/// What happened to others meanwhile explains nothing.
+#[test]
+fn entries_about_others_are_no_reason() {
+    let states = |from, to| [read(0, 0, from), read(1, 5, to)];
+    let good = |reads: &[Heard], feed: &[Change], planned: &Planned| {
+        states_follow_entries(reads, feed, planned).is_good()
+    };
+    let (decided, paid) = (states(None, Some("decided")), states(Some("sent"), Some("paid")));
+    assert!(good(&decided, &feed(), &planned(&[2])) && good(&paid, &feed(), &planned(&[2])));
+    for (round, index) in [(1, 8), (2, 7)] {
+        let mut others = feed();
+        (others[0].round, others[0].index) = (Some(round), Some(index));
+        assert!(!good(&decided, &others, &planned(&[2])), "decided was {round}/{index}");
+    }
+    // The batch that was mined did not name it, or no longer did when it was planned last.
+    assert!(!good(&paid, &feed(), &planned(&[])) && !good(&paid, &feed(), &Planned::new()));
+    let mut again = feed();
+    again[2] = about(3, "batch_planned");
+    assert!(!good(&paid, &again, &planned(&[2])) && good(&paid, &again, &planned(&[2, 3])));
+    // Another batch was mined; or another one planned anew, which takes nothing back.
+    let mut other = feed();
+    other[3].batch = Some(2);
+    assert!(!good(&paid, &other, &planned(&[2])));
+    let back = states(Some("sent"), Some("decided"));
+    let mut replanned = feed();
+    replanned[3] = about(4, "batch_replanned");
+    assert!(good(&back, &replanned, &planned(&[2])));
+    replanned[3].batch = Some(2);
+    assert!(!good(&back, &replanned, &planned(&[2])));
+}
+
+#[test]
+fn nodes_that_never_met_are_seen() {
+    assert!(nodes_met(1, 1).is_good());
+    for (across, last) in [(0, 0), (0, 1), (3, 0)] {
+        assert!(!nodes_met(across, last).is_good(), "{across} {last}");
+    }
 }
 
 #[test]

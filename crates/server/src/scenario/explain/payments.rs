@@ -1,11 +1,11 @@
 //! The payment job against claims, holds and its own key.
 
-use sluice_core::ids::{EntitlementId, Seq};
+use sluice_core::ids::{BatchNo, EntitlementId, Seq};
 
 use super::{Facts, Row, at, said};
 use crate::scenario::ground::PUSHED;
 use crate::scenario::races::{Happened, Hold, OwnClaim, Pushing, Rotation, Stopped, Try};
-use crate::scenario::record::Verdict;
+use crate::scenario::record::{Change, Verdict};
 
 impl Pushing {
     /// The position at which the range was decided, with whichever key.
@@ -61,6 +61,11 @@ pub(super) fn claim(facts: &mut Facts<'_>, happened: &Happened, claim: &OwnClaim
     Row { race: "claim / payment job", about, first, second, won, why, money, shown: true }
 }
 
+/// Whether what a batch was planned with at a position was planned anew afterwards.
+fn given_up(feed: &[Change], planned: Seq, batch: BatchNo) -> bool {
+    feed.iter().any(|e| e.seq > planned && e.kind == "batch_replanned" && e.batch == Some(batch))
+}
+
 pub(super) fn hold(facts: &mut Facts<'_>, happened: &Happened, hold: &Hold) -> Row {
     let id = EntitlementId { round: PUSHED, index: hold.index };
     let what = match hold.stopped {
@@ -75,30 +80,29 @@ pub(super) fn hold(facts: &mut Facts<'_>, happened: &Happened, hold: &Hold) -> R
         // There was nothing left to stop.
         let late = hold.answer.verdict.code() == "already_paid";
         let (refused, paid) = (hold.answer.verdict.position(), facts.is_paid(id));
-        let before = planned.iter().any(|row| *row < refused);
+        let before = planned.iter().any(|(row, _)| *row < refused);
         facts
             .order
             .that(late && before && paid, || format!("{about}: {:?}, paid {paid}", hold.answer.verdict));
-        let first = planned.first().map_or_else(String::new, |row| at(*row, "batch row"));
+        let first = planned.first().map_or_else(String::new, |(row, _)| at(*row, "batch row"));
         let why = "it was paid finally before: nothing was left to stop".to_owned();
         let (second, won) = (said(&hold.answer, what), "payment operator".to_owned());
         return Row { race, about, first, second, won, why, money: facts.paid_or_held(id), shown: true };
     };
     let released = facts.released.get(&placed).copied();
-    let row_before = planned.iter().rev().find(|row| **row < placed).copied();
+    let row_before = planned.iter().rev().find(|(row, _)| *row < placed).copied();
     let carried =
         hold.answer.body["outcome"]["in_flight"].as_array().is_some_and(|batches| !batches.is_empty());
     let end = released.unwrap_or(Seq::MAX);
-    let planned_while_held = planned.iter().find(|row| **row > placed && **row < end).copied();
+    let planned_while_held = planned.iter().map(|(row, _)| *row).find(|row| *row > placed && *row < end);
     facts.order.that(planned_while_held.is_none(), || {
         format!("{about}: held at {placed}, and in a batch planned at {planned_while_held:?}")
     });
     match row_before {
-        Some(row) => {
-            let batch_was_given_up = facts.feed.iter().any(|e| e.seq > row && e.kind == "batch_replanned");
+        Some((row, batch)) => {
             let paid = facts.is_paid(id);
-            facts.order.that(paid || batch_was_given_up, || {
-                format!("{about}: in a batch at {row}, before the hold at {placed}, and not paid")
+            facts.order.that(paid || given_up(facts.feed, row, batch), || {
+                format!("{about}: in batch {batch} at {row}, before the hold at {placed}, and not paid")
             });
             let why = match carried {
                 true => format!(
@@ -221,4 +225,23 @@ fn key(facts: &mut Facts<'_>, pushing: &Pushing, order: &Try, revoked: Seq, rota
     let money = format!("{} of {} paid, {held} held", outcomes.len() - held, outcomes.len());
     let race = "orders in flight / key rotation";
     Row { race, about, first, second, won: won.to_owned(), why, money, shown: false }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_its_own_batch_excuses_what_was_not_paid() {
+        let replanned = |seq, batch| Change {
+            seq,
+            kind: "batch_replanned".into(),
+            batch: Some(batch),
+            ..Change::default()
+        };
+        assert!(given_up(&[replanned(5, 3)], 4, 3));
+        assert!(!given_up(&[replanned(5, 2)], 4, 3), "another batch");
+        assert!(!given_up(&[replanned(5, 3)], 6, 3), "it was planned afterwards");
+        assert!(!given_up(&[Change { kind: "batch_mined".into(), ..replanned(5, 3) }], 4, 3));
+    }
 }
