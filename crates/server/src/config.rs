@@ -126,6 +126,8 @@ pub struct Database {
 pub struct Http {
     /// Where to listen.
     pub listen: SocketAddr,
+    /// What clients call this service, with the port where it is not the scheme's own.
+    pub names: Vec<String>,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
     /// SHA-256 of the operator's key (`sluice keys new operator`).
@@ -135,7 +137,7 @@ pub struct Http {
 impl Default for Http {
     fn default() -> Self {
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080));
-        Self { listen, trusted_proxies: Vec::new(), operator_key_sha256: None }
+        Self { listen, names: Vec::new(), trusted_proxies: Vec::new(), operator_key_sha256: None }
     }
 }
 
@@ -295,6 +297,10 @@ impl Config {
         }
         if !self.database.is_postgres() {
             faults.push(fault("database.url", "it begins with postgres://"));
+        }
+        let host = |name: &String| !name.is_empty() && !name.contains(['/', '@', '?', '#', '*', ' ']);
+        if !self.http.names.iter().all(host) {
+            faults.push(fault("http.names", "a name is as in a URL, without scheme and path: api.example"));
         }
         if !self.chains.contains_key(&self.home) {
             faults.push(fault("home", format!("there is no [chains.{}]", self.home)));

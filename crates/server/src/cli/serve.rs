@@ -59,7 +59,12 @@ impl Serve {
     async fn configured(self, path: PathBuf) -> anyhow::Result<()> {
         let config = config::load(&path, |name| std::env::var(name).ok())?;
         let listen = self.listen.unwrap_or(config.http.listen);
+        let mut names = config.http.names.clone();
+        if names.is_empty() && !listen.ip().is_loopback() {
+            names.push(listen.to_string());
+        }
         let options = http::Options {
+            names,
             trusted_proxies: config.http.trusted_proxies.clone(),
             operator_key: config.http.operator_key_sha256,
         };

@@ -58,6 +58,7 @@ fn the_environment_overrules_the_file() {
 fn every_wrong_field_is_named() {
     assert_eq!(faults(&changed("name = \"node-a\"", "name = \"node a\"")), ["name"]);
     assert_eq!(faults(&changed("home = 8453", "home = 1")), ["home"]);
+    assert_eq!(faults(&changed("names = [\"pay.", "names = [\"https://pay.")), ["http.names"]);
     assert_eq!(faults(&changed("url = \"postgres://", "url = \"mysql://")), ["database.url"]);
     let text = changed("home = 8453", "home = 1").replacen("name = \"node-a\"", "name = \"\"", 1);
     assert_eq!(faults(&text), ["name", "home"]);

@@ -266,6 +266,11 @@ impl Ordered {
     }
 }
 
+/// Whether a command is about a person.
+pub(crate) fn is_about_a_person(action: &Action) -> bool {
+    matches!(subject_of(action), About::Person { .. })
+}
+
 /// What a command is about, as mandates to read it know it.
 pub(crate) fn subject_of(action: &Action) -> About {
     match action {

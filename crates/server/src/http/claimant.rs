@@ -4,18 +4,15 @@
 use alloy_primitives::{Address, B256, Bytes, FixedBytes};
 use alloy_sol_types::{SolStruct, sol};
 use axum::extract::FromRequestParts;
-use axum::http::header::HOST;
 use axum::http::request::Parts;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use sluice_core::ids::{CampaignId, ContractRef, Millis};
 use sluice_core::signing::domain;
 use sluice_engine::recover::signer_of;
 
 use super::Api;
-use super::bounds::READING_FOR_MAX;
 use super::problem::{self, Problem};
+use super::statement;
 
 /// The header that carries a [`Looking`].
 pub const CLAIMANT: &str = "claimant";
@@ -41,7 +38,7 @@ pub struct Looking {
     pub campaign: CampaignId,
     /// Whose key signs: only what is listed for this address is shown.
     pub account: Address,
-    /// The `Host` of the request, with the port where it is not the scheme's own.
+    /// The service by a name of its own, with the port where it is not the scheme's own.
     pub host: String,
     /// Good until then, milliseconds since the Unix epoch; minutes ahead at most.
     pub expires_at: Millis,
@@ -63,15 +60,11 @@ impl Looking {
 
     /// The header's text.
     pub fn encode(&self) -> String {
-        URL_SAFE_NO_PAD.encode(serde_json::to_vec(self).expect("a statement is JSON"))
+        statement::encode(self)
     }
 
     fn decode(text: &str) -> Result<Self, String> {
-        if text.len() > TEXT_BYTES_MAX {
-            return Err(format!("{} bytes; at most {TEXT_BYTES_MAX}", text.len()));
-        }
-        let json = URL_SAFE_NO_PAD.decode(text).map_err(|error| format!("no base64url: {error}"))?;
-        serde_json::from_slice(&json).map_err(|error| error.to_string())
+        statement::decode(text, TEXT_BYTES_MAX)
     }
 }
 
@@ -90,38 +83,20 @@ impl FromRequestParts<Api> for Claimant {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
-        let mut values = parts.headers.get_all(CLAIMANT).iter();
-        let Some(value) = values.next() else { return Ok(Self::default()) };
-        let malformed =
-            |detail: String| Problem::from(problem::MALFORMED_HEADER).field("Claimant").detail(detail);
-        if values.next().is_some() {
-            return Err(malformed("send it once".into()));
-        }
-        let text = value.to_str().map_err(|error| malformed(error.to_string()))?;
-        let looking =
-            Looking::decode(text).map_err(|why| malformed(format!("a statement in base64url: {why}")))?;
-        looking.check(api, parts)?;
+        let Some(looking) = statement::shown(parts, (CLAIMANT, "Claimant"), Looking::decode)? else {
+            return Ok(Self::default());
+        };
+        looking.check(api)?;
         Ok(Self(Some((looking.campaign, looking.account))))
     }
 }
 
 impl Looking {
     /// Refuses what was signed for another service, for another time, or by another key. Says nothing of lists.
-    fn check(&self, api: &Api, parts: &Parts) -> Result<(), Problem> {
+    fn check(&self, api: &Api) -> Result<(), Problem> {
         let unproved =
             |detail: String| Problem::from(problem::CLAIMANT_UNPROVED).field("Claimant").detail(detail);
-        let named = parts.headers.get(HOST).and_then(|host| host.to_str().ok());
-        let host = named.or(parts.uri.authority().map(|authority| authority.as_str())).unwrap_or_default();
-        if !host.eq_ignore_ascii_case(&self.host) {
-            return Err(unproved(format!("it is for host {:?}, this is {host:?}", self.host)));
-        }
-        let left = self.expires_at.saturating_sub(api.node.now());
-        if left == 0 {
-            return Err(unproved("it has expired".into()));
-        }
-        if u128::from(left) > READING_FOR_MAX.as_millis() {
-            return Err(unproved(format!("it must expire within {} s from now", READING_FOR_MAX.as_secs())));
-        }
+        api.names.good_for(&self.host, self.expires_at, api.node.now()).map_err(unproved)?;
         let charter = api.node.follower().read(|log| log.home_charter().map(|read| read.charter));
         let charter = charter.ok_or(problem::NOT_READY)?;
         if signer_of(self.digest(charter), &self.signature) != Some(self.account) {

@@ -31,7 +31,7 @@ use super::problem::{self, Problem};
 use super::read::{self, AsOf};
 use super::reader::Reader;
 use super::sealed;
-use super::standing::{self, Condition, StandingView};
+use super::standing::{self, Condition, StandingView, unseen};
 use super::states::StateView;
 
 /// A claim as a recipient hands it in.
@@ -95,10 +95,6 @@ pub(crate) struct ClaimView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     ticket: Option<Ticket>,
-}
-
-fn unseen(cause: &Option<Hidden<Condition>>) -> bool {
-    cause.as_ref().is_none_or(Hidden::is_hidden)
 }
 
 /// The entitlement of a claim.
@@ -180,10 +176,11 @@ fn demand(body: ClaimBody, index: u64, amount: Amount) -> ClaimDemand {
 /// Why a claim on a private list was not accepted, without telling whether the list or the signature is against it.
 fn without_list(error: SubmitError) -> Problem {
     match error {
-        SubmitError::Refused(Code::NotListed | Code::WrongEntitlement | Code::BadSignature) => {
-            Problem::from(problem::PRIVATE_LIST)
-                .detail("this is no entitlement of the list, or its recipient did not sign this claim")
-        }
+        SubmitError::Refused(
+            Code::NotListed | Code::WrongEntitlement | Code::BadSignature | Code::BadRedirect,
+        ) => Problem::from(problem::PRIVATE_LIST).detail(
+            "this is no entitlement of the list, its recipient did not sign this claim, or nobody can be paid at `to`",
+        ),
         other => from_submit(other),
     }
 }

@@ -128,8 +128,11 @@ pub(crate) async fn show(
             let read = read::read(api.node.follower(), |log| (reader.at(log), outcome::of(log, &entry)));
             let (sight, outcome) = read.value;
             let mut view = CommandView::decided(campaign, id, &entry, None).ok_or(problem::UNKNOWN_DEMAND)?;
-            view.outcome = outcome;
-            view.reason = about::command(&entry.body).map(|command| about::reason(&sight, command));
+            let ordered = about::command(&entry.body);
+            view.reason = ordered.map(|command| about::reason(&sight, command));
+            let hides = view.reason.as_ref().is_some_and(Hidden::is_hidden)
+                && ordered.is_some_and(|command| about::is_about_a_person(&command.action));
+            view.outcome = if hides { outcome.map(OutcomeView::without_whom) } else { outcome };
             if view.changed_at.is_some() {
                 let row = api.node.store().intake_by_id(campaign, id).await.map_err(super::from_store)?;
                 if let Some(Demand::Command(command)) = row.and_then(|row| Demand::decode(&row.body).ok()) {

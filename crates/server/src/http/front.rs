@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, VARY};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -26,9 +26,11 @@ use uuid::Uuid;
 
 use super::auth::{self, Caller, Keys};
 use super::bounds;
+use super::claimant::CLAIMANT;
 use super::client::{self, Network, Peer};
 use super::limits::{Charged, Limits};
 use super::problem::{self, Problem};
+use super::reading::OFFICE;
 
 /// The position an answer was read at.
 pub(crate) const AS_OF_SEQ: HeaderName = HeaderName::from_static("as-of-seq");
@@ -52,6 +54,7 @@ pub(crate) fn before(routes: Router, front: &Arc<Front>) -> Router {
         .layer(from_fn_with_state(Arc::clone(front), min_seq))
         .layer(from_fn_with_state(Arc::clone(front), admit))
         .layer(from_fn_with_state(Arc::clone(front), as_of_seq))
+        .layer(from_fn(kept_by_nobody))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
 }
 
@@ -66,12 +69,13 @@ pub(crate) fn around(routes: Router) -> Router {
 }
 
 /// Claim pages are static and lie anywhere, so any page may read and hand in claims: nothing here rests on who shows
-/// the page. Keys are left out, so that no page can use one that a browser was given.
+/// the page. They look private lists up for their wallet, with `Claimant`. Keys and `Office` are left out, so that no
+/// page can use what a browser was given, nor show an office's statement: offices read with programs.
 fn any_page() -> CorsLayer {
     CorsLayer::new()
         .allow_origin(cors::Any)
         .allow_methods([Method::GET, Method::POST])
-        .allow_headers([CONTENT_TYPE, MIN_SEQ])
+        .allow_headers([CONTENT_TYPE, MIN_SEQ, HeaderName::from_static(CLAIMANT)])
         .expose_headers([AS_OF_SEQ, RETRY_AFTER])
 }
 
@@ -158,6 +162,23 @@ async fn as_of_seq(State(front): State<Arc<Front>>, request: Request, next: Next
     let at_least = front.follower.seq();
     let mut response = next.run(request).await;
     response.headers_mut().entry(AS_OF_SEQ).or_insert(HeaderValue::from(at_least));
+    response
+}
+
+/// What proves who asks; answers depend on it.
+const PROOFS: [HeaderName; 3] =
+    [AUTHORIZATION, HeaderName::from_static(OFFICE), HeaderName::from_static(CLAIMANT)];
+
+/// What was answered to somebody who proved who they are is kept by no cache, and every cache is told that answers differ.
+async fn kept_by_nobody(request: Request, next: Next) -> Response {
+    let proved = PROOFS.iter().any(|proof| request.headers().contains_key(proof));
+    let mut response = next.run(request).await;
+    for proof in PROOFS {
+        response.headers_mut().append(VARY, proof.into());
+    }
+    if proved {
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
     response
 }
 

@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::response::Response;
 use serde::Serialize;
 use sluice_core::command::{AppealAbout, HoldTarget};
-use sluice_core::ids::{CampaignId, DemandId, Millis, RoundNo, Seq};
+use sluice_core::ids::{CampaignId, DemandId, EntitlementId, Millis, RoundNo, Seq};
 use sluice_core::refusal::Code;
 use sluice_core::state::State as Log;
 use sluice_core::state::hold::{Appeal, Hold};
@@ -14,10 +14,12 @@ use utoipa::ToSchema;
 
 use super::auth::Caller;
 use super::extract::{Path, Query};
-use super::hidden::{Hidden, person};
+use super::hidden::Hidden;
 use super::page::{ByPosition, Page, Which};
 use super::problem::Problem;
 use super::reader::{Reader, Sight};
+use super::sealed::entitlement;
+use super::standing::unseen;
 use super::{Api, read};
 
 /// Entitlements of one hold that are listed with it; `covered` counts all.
@@ -33,9 +35,9 @@ pub(crate) struct HoldView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<uuid::Uuid>)]
     campaign: Option<CampaignId>,
-    /// The person; for those who may not read it the SHA-256 of the id.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
+    /// The person; only for those who may read it.
+    #[serde(skip_serializing_if = "unseen")]
+    #[schema(value_type = Option<String>)]
     person: Option<Hidden<B256>>,
     /// Who placed it.
     #[schema(value_type = String)]
@@ -46,8 +48,11 @@ pub(crate) struct HoldView {
     confirmed_by: Option<B256>,
     /// It ends by itself then, milliseconds.
     until: Millis,
-    /// How many entitlements it covers; a hold on a campaign covers all of them.
-    covered: usize,
+    /// How many entitlements it covers; a hold on a campaign covers all of them. Of a hold on a person only for those who
+    /// may read the person.
+    #[serde(skip_serializing_if = "Hidden::is_hidden")]
+    #[schema(value_type = usize)]
+    covered: Hidden<usize>,
     /// The first hundred of them. Of a hold on a person only for those who may read the person: they say who it is.
     #[serde(skip_serializing_if = "Hidden::is_hidden")]
     #[schema(value_type = Vec<CoveredView>)]
@@ -98,15 +103,19 @@ pub(crate) struct PersonView {
 pub(crate) struct AppealView {
     /// The position of the entry that filed it: its name.
     appeal: Seq,
-    /// What it is against.
-    #[schema(value_type = Object)]
-    about: AppealAbout,
+    /// `hold`, `void` or `refusal`: what kind of decision it is against.
+    kind: &'static str,
+    /// What exactly it is against: whose affair it is, so only for those who may read that.
+    #[serde(skip_serializing_if = "Hidden::is_hidden")]
+    #[schema(value_type = Option<Object>)]
+    about: Hidden<AppealAbout>,
     /// Whose decision that was; another authority answers. Zero for a refusal by rules alone.
     #[schema(value_type = String)]
     against: B256,
-    /// The command that filed it.
-    #[schema(value_type = uuid::Uuid)]
-    filed: DemandId,
+    /// The command that filed it, for the same readers.
+    #[serde(skip_serializing_if = "Hidden::is_hidden")]
+    #[schema(value_type = Option<uuid::Uuid>)]
+    filed: Hidden<DemandId>,
     /// It lapses then, milliseconds.
     answer_by: Millis,
     /// What a command about it must have seen.
@@ -164,12 +173,14 @@ pub(crate) async fn show_person(
 pub(crate) async fn appeals(
     State(api): State<Api>,
     caller: Caller,
+    reader: Reader,
     Query(which): Query<ByPosition>,
 ) -> Result<Response, Problem> {
     let which = Which::<Seq>::from(which);
     let page = read::read(api.node.follower(), |log| {
+        let sight = reader.at(log);
         which.of(&log.appeals, |at, appeal| {
-            sees_appeal(log, caller, appeal).then(|| AppealView::new(at, appeal))
+            sees_appeal(log, caller, appeal).then(|| AppealView::new(log, &sight, at, appeal))
         })
     });
     Ok(page.answer())
@@ -209,7 +220,9 @@ impl HoldView {
         }
         let (kind, held) = match &hold.target {
             HoldTarget::Entitlements { .. } => ("entitlements", None),
-            HoldTarget::Person { person: held } => ("person", Some(person(sight, *held, []))),
+            HoldTarget::Person { person: held } => {
+                ("person", Some(Hidden::new(sight, [Subject::Person { person: *held }], *held)))
+            }
             HoldTarget::Campaign { .. } => ("campaign", None),
         };
         let covers = hold.covers.iter().filter(|covered| sees(log, caller, covered.campaign));
@@ -227,26 +240,55 @@ impl HoldView {
             placed_by: hold.placed_by,
             confirmed_by: hold.confirmed_by,
             until: hold.until,
-            covered: hold.covers.len(),
-            // What a hold on a person covers says who the person is to whoever reads the list.
-            entitlements: match &hold.target {
-                HoldTarget::Person { person } => {
-                    Hidden::new(sight, [Subject::Person { person: *person }], entitlements.collect())
-                }
-                _ => Hidden::open(sight, entitlements.collect()),
-            },
+            covered: of_target(sight, &hold.target, hold.covers.len()),
+            entitlements: of_target(sight, &hold.target, entitlements.collect()),
             version: hold.version,
         })
     }
 }
 
+/// What a hold on a person covers says who the person is to whoever reads the list.
+fn of_target<T>(sight: &Sight, target: &HoldTarget, value: T) -> Hidden<T> {
+    match target {
+        HoldTarget::Person { person } => Hidden::new(sight, [Subject::Person { person: *person }], value),
+        _ => Hidden::open(sight, value),
+    }
+}
+
+/// What an appeal is about, as mandates to read it know it.
+fn subjects(log: &Log, about: &AppealAbout) -> Vec<Subject> {
+    let entitlement = |campaign, id: EntitlementId| entitlement(campaign, id).to_vec();
+    match *about {
+        AppealAbout::Void { campaign, entitlement: id }
+        | AppealAbout::Refusal { campaign, entitlement: id } => entitlement(campaign, id),
+        AppealAbout::Hold { hold } => match log.holds.get(&hold).map(|hold| &hold.target) {
+            Some(HoldTarget::Entitlements { campaign, round, .. }) => {
+                vec![Subject::Round { campaign: *campaign, round: *round }]
+            }
+            Some(HoldTarget::Person { person }) => vec![Subject::Person { person: *person }],
+            Some(HoldTarget::Campaign { campaign }) => vec![Subject::Campaign { campaign: *campaign }],
+            None => vec![Subject::Stream],
+        },
+    }
+}
+
+const fn kind(about: &AppealAbout) -> &'static str {
+    match about {
+        AppealAbout::Hold { .. } => "hold",
+        AppealAbout::Void { .. } => "void",
+        AppealAbout::Refusal { .. } => "refusal",
+    }
+}
+
 impl AppealView {
-    fn new(at: Seq, appeal: &Appeal) -> Self {
+    fn new(log: &Log, sight: &Sight, at: Seq, appeal: &Appeal) -> Self {
+        let about = subjects(log, &appeal.about);
         Self {
             appeal: at,
-            about: appeal.about,
+            kind: kind(&appeal.about),
+            about: Hidden::new(sight, about.clone(), appeal.about),
             against: appeal.against,
-            filed: appeal.filed,
+            filed: Hidden::new(sight, about, appeal.filed),
             answer_by: appeal.answer_by,
             version: appeal.version,
         }

@@ -38,6 +38,7 @@ mod ready;
 mod rule_sets;
 mod sealed;
 mod standing;
+mod statement;
 mod states;
 mod trace;
 
@@ -61,6 +62,9 @@ use problem::Problem;
 pub struct Options {
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// What this service is called where clients reach it, with the port where it is not the scheme's own: signed
+    /// statements are for one of these. None is the loopback interface.
+    pub names: Vec<String>,
     /// SHA-256 of the operator's key; without it nobody can create projects over HTTP.
     pub operator_key: Option<B256>,
 }
@@ -73,6 +77,7 @@ struct Api {
     ready: ready::Ready,
     bulks: attestations::Bulks,
     mandates: Arc<reader::Mandates>,
+    names: statement::Names,
 }
 
 /// The API of a node, and the task that keeps its limiters small; the task ends with the last clone of the API.
@@ -92,6 +97,7 @@ pub fn app(node: Node, options: Options, figures: PrometheusHandle) -> Router {
         front: Arc::clone(&front),
         bulks: attestations::Bulks::default(),
         mandates: Arc::default(),
+        names: options.names.into(),
     };
     let (limited, description) = openapi::routes(&api);
     let open = node::probes(api, figures);

@@ -118,6 +118,15 @@ pub(crate) fn of(state: &State, entry: &Entry) -> Option<OutcomeView> {
     }
 }
 
+impl OutcomeView {
+    /// Without what tells whom it is about to whoever reads the list: which batches and payments carry what is theirs.
+    pub(crate) fn without_whom(mut self) -> Self {
+        (self.covered, self.on_chain) = (None, None);
+        self.in_flight.clear();
+        self
+    }
+}
+
 fn ordered_by(state: &State, seq: Seq, ordered: &Commanded<Outcome>) -> OutcomeView {
     let mut view = OutcomeView::default();
     match &ordered.outcome {

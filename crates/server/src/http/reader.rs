@@ -4,11 +4,10 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use alloy_primitives::{B256, Bytes};
 use axum::extract::FromRequestParts;
-use axum::http::header::HOST;
 use axum::http::request::Parts;
 use sluice_core::command::jurisdictions_around;
 use sluice_core::ids::{Millis, StreamId};
@@ -19,9 +18,10 @@ use sluice_engine::recover::signer_of;
 use sluice_gate::mandate::{ActionKind, CommandFacts, CompiledMandate, Subject, evaluate_mandates};
 
 use super::Api;
-use super::bounds::{MANDATES_COMPILED_MAX, READING_FOR_MAX};
+use super::bounds::MANDATES_COMPILED_MAX;
 use super::problem::{self, Problem};
 use super::reading::{OFFICE, Reading};
+use super::statement;
 
 /// Who reads: an office that proved itself, or anybody.
 #[derive(Clone, Debug, Default)]
@@ -64,9 +64,11 @@ impl Reader {
     }
 
     async fn of(api: &Api, parts: &Parts) -> Result<Self, Problem> {
-        let Some(reading) = shown(parts)? else { return Ok(Self::default()) };
+        let Some(reading) = statement::shown(parts, (OFFICE, "Office"), Reading::decode)? else {
+            return Ok(Self::default());
+        };
         let at = api.node.now();
-        let left = good_for(&reading, parts, at)?;
+        let left = api.names.good_for(&reading.host, reading.expires_at, at).map_err(unproved)?;
         let known = api.node.follower().read(|log| {
             let charter = log.home_charter().ok_or(problem::NOT_READY)?.charter;
             if reading.stream != log.stream {
@@ -113,35 +115,6 @@ fn in_force(log: &Log, id: B256, holder: B256) -> Result<Bytes, &'static str> {
     let mandate = log.mandates.get(&id).filter(|mandate| mandate.terms.holder == holder);
     let mandate = mandate.ok_or("this authority holds no such mandate")?;
     if mandate.ended { Err("this mandate has ended") } else { Ok(mandate.terms.text.clone()) }
-}
-
-fn shown(parts: &Parts) -> Result<Option<Reading>, Problem> {
-    let mut values = parts.headers.get_all(OFFICE).iter();
-    let Some(value) = values.next() else { return Ok(None) };
-    let malformed = |detail: String| Problem::from(problem::MALFORMED_HEADER).field("Office").detail(detail);
-    if values.next().is_some() {
-        return Err(malformed("send it once".into()));
-    }
-    let text = value.to_str().map_err(|error| malformed(error.to_string()))?;
-    Reading::decode(text).map(Some).map_err(|why| malformed(format!("a statement in base64url: {why}")))
-}
-
-/// How long a statement is still good here.
-fn good_for(reading: &Reading, parts: &Parts, now: Millis) -> Result<Duration, Problem> {
-    // HTTP/2 names the host in the address.
-    let named = parts.headers.get(HOST).and_then(|host| host.to_str().ok());
-    let host = named.or(parts.uri.authority().map(|authority| authority.as_str())).unwrap_or_default();
-    if !host.eq_ignore_ascii_case(&reading.host) {
-        return Err(unproved(format!("it is for host {:?}, this is {host:?}", reading.host)));
-    }
-    let left = Duration::from_millis(reading.expires_at.saturating_sub(now));
-    if left.is_zero() {
-        return Err(unproved("it has expired"));
-    }
-    if left > READING_FOR_MAX {
-        return Err(unproved(format!("it must expire within {} s from now", READING_FOR_MAX.as_secs())));
-    }
-    Ok(left)
 }
 
 fn unproved(detail: impl Into<Box<str>>) -> Problem {

@@ -5,12 +5,12 @@ use std::fmt;
 
 use alloy_primitives::{B256, Bytes};
 use alloy_sol_types::{SolStruct, sol};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use sluice_chain::signer::{Account, KeyError};
 use sluice_core::ids::{ContractRef, Millis, StreamId};
 use sluice_core::signing::domain;
+
+use super::statement;
 
 /// The header that carries a [`Reading`].
 pub const OFFICE: &str = "office";
@@ -42,8 +42,8 @@ pub struct Reading {
     pub signer: Bytes,
     /// The log.
     pub stream: StreamId,
-    /// The `Host` of the request, with the port where it is not the scheme's own. What was signed for one service is
-    /// nothing to another.
+    /// The service by a name of its own, with the port where it is not the scheme's own. What was signed for one service
+    /// is nothing to another.
     pub host: String,
     /// Good until then, milliseconds since the Unix epoch; minutes ahead at most.
     pub expires_at: Millis,
@@ -67,16 +67,12 @@ impl Reading {
 
     /// The header's text.
     pub fn encode(&self) -> String {
-        URL_SAFE_NO_PAD.encode(serde_json::to_vec(self).expect("a statement is JSON"))
+        statement::encode(self)
     }
 
     /// Reads the header's text; else what is wrong with it.
     pub fn decode(text: &str) -> Result<Self, String> {
-        if text.len() > TEXT_BYTES_MAX {
-            return Err(format!("{} bytes; at most {TEXT_BYTES_MAX}", text.len()));
-        }
-        let json = URL_SAFE_NO_PAD.decode(text).map_err(|error| format!("no base64url: {error}"))?;
-        serde_json::from_slice(&json).map_err(|error| error.to_string())
+        statement::decode(text, TEXT_BYTES_MAX)
     }
 }
 

@@ -10,12 +10,13 @@ use sluice_core::refusal::Code;
 use sluice_core::state::State;
 use sluice_core::state::campaign::Campaign;
 use sluice_engine::facts::unsalted;
+use sluice_gate::mandate::Subject;
 use sluice_gate::rules::{KeptClaim, RefusedClaim, Told};
 use sluice_store::KeptFacts;
 use utoipa::ToSchema;
 
 use super::Api;
-use super::hidden::{Hidden, person};
+use super::hidden::Hidden;
 use super::problem::Problem;
 use super::reader::Sight;
 use super::sealed::entitlement;
@@ -23,9 +24,10 @@ use super::sealed::entitlement;
 /// How an entitlement stands with institutions.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
 pub(crate) struct StandingView {
-    /// Whose it is, by the list; for those who may not read it the SHA-256 of the id.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
+    /// Whose it is, by the list; only for those who may read it. Not as a hash: two entitlements with the same one would be
+    /// told to be one person's.
+    #[serde(skip_serializing_if = "unseen")]
+    #[schema(value_type = Option<String>)]
     person: Option<Hidden<B256>>,
     /// Holds in force that cover it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -62,11 +64,19 @@ impl StandingView {
             Some(HeldBy { hold: *at, placed_by: hold.placed_by, until: hold.until })
         });
         Self {
-            person: of.map(|whose| person(sight, whose, entitlement(campaign.terms.campaign, id))),
+            person: of.map(|whose| {
+                let [listed] = entitlement(campaign.terms.campaign, id);
+                Hidden::new(sight, [listed, Subject::Person { person: whose }], whose)
+            }),
             held_by: held_by.collect(),
             exit_cover: exit_cover(campaign, id),
         }
     }
+}
+
+/// Whether there is nothing that this reader may be shown.
+pub(crate) fn unseen<T>(hidden: &Option<Hidden<T>>) -> bool {
+    hidden.as_ref().is_none_or(Hidden::is_hidden)
 }
 
 fn exit_cover(campaign: &Campaign, id: EntitlementId) -> Option<&'static str> {

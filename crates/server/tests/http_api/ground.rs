@@ -23,6 +23,7 @@ use sluice_server::cli::sign::signed_by;
 use sluice_server::dev::{self, Prepared};
 use sluice_server::keys::bearer::{self, Purpose};
 use sluice_server::{http, telemetry};
+use sluice_snapshot::build::Duplicates;
 use sluice_snapshot::list::Input;
 use sluice_snapshot::{BuildOptions, Snapshot, build};
 use tokio::net::TcpListener;
@@ -111,8 +112,8 @@ impl Ground {
         let api = ApiClient::new(&leader.client.base, None).unwrap();
         let project = project_id("http tests");
         let (campaign, distributor) = take_in(&prepared, &api, project, Visibility::Public).await;
-        let (round, snapshot) =
-            open_round(&prepared, &api, campaign, distributor.address, folder.path()).await;
+        let list = listed(folder.path(), true);
+        let (round, snapshot) = open_round(&prepared, &api, campaign, distributor.address, &list).await;
         Self {
             leader,
             follower,
@@ -128,13 +129,14 @@ impl Ground {
         }
     }
 
-    /// Another campaign of the project, whose lists are private, with an open round of the same list.
+    /// Another campaign of the project, whose lists are private, with an open round of the same list without persons: its
+    /// claims say nothing about anybody but who is listed.
     pub(crate) async fn private(&self) -> Private {
         let api = ApiClient::new(&self.leader.client.base, None).unwrap();
         let (campaign, distributor) = take_in(&self.prepared, &api, self.project, Visibility::Private).await;
         let folder = tempfile::tempdir().unwrap();
-        let (round, snapshot) =
-            open_round(&self.prepared, &api, campaign, distributor.address, folder.path()).await;
+        let list = listed(folder.path(), false);
+        let (round, snapshot) = open_round(&self.prepared, &api, campaign, distributor.address, &list).await;
         Private { campaign, distributor, round, snapshot }
     }
 
@@ -227,10 +229,10 @@ async fn open_round(
     api: &ApiClient,
     campaign: CampaignId,
     distributor: Address,
-    folder: &Path,
+    list: &Path,
 ) -> (RoundNo, Arc<Snapshot>) {
     let operator = &prepared.operator;
-    let (snapshot, hash) = publish::store(&listed(folder), &prepared.snapshots()).await.unwrap();
+    let (snapshot, hash) = publish::store(list, &prepared.snapshots()).await.unwrap();
     let now = prepared.chain.timestamp().await.unwrap();
     let wanted = publish::NewRound {
         campaign,
@@ -254,22 +256,23 @@ async fn open_round(
     (terms.round, snapshot)
 }
 
-/// The snapshot file of a list with persons: an agent's address receives for two of them.
-fn listed(folder: &Path) -> std::path::PathBuf {
-    let mut text = "person,address,amount\n".to_owned();
+/// The snapshot file of a list, with or without persons: with them, an agent's address receives for two.
+fn listed(folder: &Path, persons: bool) -> std::path::PathBuf {
+    let mut text = if persons { "person,address,amount\n" } else { "address,amount\n" }.to_owned();
     for number in 0..WALLETS {
         let (person, wallet) = (sluice_core::sample::person(number), Ground::wallet(number).address());
-        text += &format!("{person},{wallet},{}.5\n", number + 1);
+        let person = if persons { format!("{person},") } else { String::new() };
+        text += &format!("{person}{wallet},{}.5\n", number + 1);
     }
     let agent = Ground::wallet(WALLETS).address();
-    for number in WALLETS..WALLETS + 2 {
+    for number in (WALLETS..WALLETS + 2).filter(|_| persons) {
         text += &format!("{},{agent},40\n", sluice_core::sample::person(number));
     }
     let (list, out) = (folder.join("list.csv"), folder.join("list.snapshot"));
     std::fs::write(&list, text).unwrap();
     let options = BuildOptions {
         decimals: dev::DECIMALS,
-        duplicates: sluice_snapshot::build::Duplicates::Keep,
+        duplicates: if persons { Duplicates::Keep } else { Duplicates::Refuse },
         ..BuildOptions::default()
     };
     build(&options, &Input::File(list), &out, &|_| {}).unwrap();

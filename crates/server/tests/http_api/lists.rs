@@ -8,7 +8,7 @@ use sluice_core::ids::{ContractRef, DemandId};
 use sluice_core::signing::{command_digest, command_hash, list_digest};
 use uuid::Uuid;
 
-use crate::ask::in_seconds;
+use crate::ask::{Client, in_seconds};
 use crate::commands::verified;
 use crate::evidence::until;
 use crate::ground::Ground;
@@ -144,10 +144,16 @@ pub(crate) async fn an_upheld_appeal_ends_its_hold(ground: &Ground) {
     assert!(seen["reason"]["sha256"].is_string(), "an appeal's text is for offices: {seen:#}");
     let ombudsman = client.reading(&ground.office("ombudsman", "read_private", "").await);
     assert_eq!(ombudsman.get(&path_of_appeal).await.is(200)["reason"], "I moved house, nothing else");
-    let waiting = client.get("/v1/appeals").await.is(200);
-    assert!(
-        items(&waiting).iter().any(|a| a["appeal"] == appeal && a["against"] == filed["outcome"]["against"])
-    );
+    let listed = async |client: &Client| {
+        let waiting = client.get("/v1/appeals").await.is(200);
+        items(&waiting).iter().find(|a| a["appeal"] == appeal).unwrap().clone()
+    };
+    let shown = listed(client).await;
+    assert_eq!((&shown["kind"], &shown["against"]), (&json!("hold"), &filed["outcome"]["against"]));
+    // Whose affair it is, is nobody else's.
+    assert!(shown.get("about").is_none() && shown.get("filed").is_none(), "{shown}");
+    let shown = listed(&ombudsman).await;
+    assert_eq!((&shown["filed"], &shown["about"]["hold"]), (&filed["id"], &json!(hold)), "{shown}");
 
     // Whoever held it does not answer; others do, as many as it takes to end a hold.
     let answer = Action::AnswerAppeal { appeal, upheld: true };

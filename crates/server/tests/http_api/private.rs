@@ -1,16 +1,20 @@
 //! Private lists: who may look what up, and that nobody else learns who is listed.
 
-use alloy_primitives::{Address, Bytes};
+use alloy_primitives::{Address, B256, Bytes};
 use reqwest::Method;
+use reqwest::header::HOST;
 use serde_json::{Value, json};
 use sluice_core::command::ClaimDemand;
 use sluice_core::ids::ContractRef;
+use sluice_core::log::entry::{Body, Entry};
+use sluice_core::log::merkle::leaf_hash;
+use sluice_core::log::receipt::Receipt;
 use sluice_core::signing::claim_digest;
 use sluice_server::http::claimant::{CLAIMANT, Looking};
 use uuid::Uuid;
 
 use crate::ask::{Answer, Client, answer, in_seconds};
-use crate::ground::{Ground, Private, WALLETS};
+use crate::ground::{Ground, Private};
 
 /// Somebody whom no list names.
 const STRANGER: u32 = 900;
@@ -49,7 +53,9 @@ impl Asking<'_> {
 
 /// A problem as two people must get the same: all of it, but for nothing.
 fn shape(refused: Answer) -> (u16, Vec<String>, Value) {
-    let mut headers: Vec<String> = refused.headers.keys().map(ToString::to_string).collect();
+    // `no-store` says that the request carried a statement, which its sender knows.
+    let headers = refused.headers.keys().filter(|name| *name != "cache-control");
+    let mut headers: Vec<String> = headers.map(ToString::to_string).collect();
     headers.sort();
     (refused.status.as_u16(), headers, refused.body)
 }
@@ -79,13 +85,11 @@ pub(crate) async fn lists_are_seen_by_their_claimants_alone(ground: &Ground) {
     assert_eq!(listed, shape(asking.with(&own, &format!("indexes/{}", index_of(4))).await));
     assert_eq!(listed, shape(asking.with(&own, "indexes/9999").await));
 
-    // One's own entry comes with its proof; an agent's with both.
+    // One's own entry comes with its proof.
     let mine = asking.with(&own, &of(3)).await.is(200);
     assert_eq!(mine["entitlements"][0]["index"], json!(index_of(3)));
     assert_eq!(mine["entitlements"][0]["proof"]["bucket"].as_array().unwrap().len(), 4);
     asking.with(&own, &format!("indexes/{}", index_of(3))).await.is(200);
-    let agent = asking.with(&asking.statement(WALLETS), &of(WALLETS)).await.is(200);
-    assert_eq!(agent["entitlements"].as_array().unwrap().len(), 2);
     // Who is not listed is told so, without the neighbours.
     let absent = asking.with(&asking.statement(STRANGER), &of(STRANGER)).await.refused(404, "not_listed");
     assert!(absent.get("absence").is_none(), "{absent}");
@@ -113,6 +117,10 @@ async fn statements_prove_one_account_to_one_host_for_minutes(asking: &Asking<'_
     for statement in changed {
         asking.with(&statement, own).await.refused(401, "claimant_unproved");
     }
+    // Nor does it help to say in the request that this is the other service.
+    let elsewhere = asking.signed(3, Looking { host: "pay.example".into(), ..good.clone() });
+    let replayed = asking.client.request(Method::GET, &asking.path(own)).header(CLAIMANT, elsewhere.encode());
+    answer(replayed.header(HOST, "pay.example")).await.refused(401, "claimant_unproved");
     // Good for another campaign it is good, and opens nothing here.
     let other = asking.signed(3, Looking { campaign: Default::default(), ..good });
     asking.with(&other, own).await.refused(403, "private_list");
@@ -148,15 +156,27 @@ async fn claims_tell_no_more(ground: &Ground, asking: &Asking<'_>) {
         claim
     };
     let right = claim(5, index, amount);
-    let probes = [
-        // Listed, signed by somebody else; not listed, signed well; another's entry.
-        sign(6, right.clone()),
-        sign(STRANGER, claim(STRANGER, index, amount)),
-        sign(6, claim(6, index, amount)),
-    ];
+    let token = ground.prepared.token;
+    let to_token = |number: u32| {
+        let mut body = body(&sign(number, ClaimDemand { to: token, ..claim(number, index, amount) }));
+        body["to"] = json!(token);
+        body
+    };
+    // A destination that nobody can be paid at says nothing of the list: the first is listed, the other is not.
+    let nowhere = [5, STRANGER].map(to_token);
+    let mut probes = nowhere.to_vec();
+    probes.extend(
+        [
+            // Listed, signed by somebody else; not listed, signed well; another's entry.
+            sign(6, right.clone()),
+            sign(STRANGER, claim(STRANGER, index, amount)),
+            sign(6, claim(6, index, amount)),
+        ]
+        .map(|claim| body(&claim)),
+    );
     let mut answers = Vec::new();
     for probe in &probes {
-        answers.push(shape(asking.client.post(&path, &body(probe)).await));
+        answers.push(shape(asking.client.post(&path, probe).await));
     }
     assert_eq!((answers[0].0, answers[0].2["code"].as_str()), (403, Some("private_list")));
     assert!(answers.windows(2).all(|two| two[0] == two[1]), "{answers:#?}");
@@ -170,4 +190,36 @@ async fn claims_tell_no_more(ground: &Ground, asking: &Asking<'_>) {
     let decided = asking.client.demand(&path, &good).await.is(201);
     assert_eq!(decided["entitlement"]["recipient"], json!(Ground::wallet(5).address()));
     assert!(decided["receipt"].is_object(), "one's own proof");
+    the_log_names_nobody(ground, asking, &format!("{path}/{}", good["id"].as_str().unwrap()), &decided).await;
+}
+
+/// The log's entries, one after another: no claim of the list stands open to strangers, who may prove that it is there.
+async fn the_log_names_nobody(ground: &Ground, asking: &Asking<'_>, claim: &str, decided: &Value) {
+    let (client, campaign) = (asking.client, asking.private.campaign);
+    let of_the_list = |shown: &Value| {
+        let receipt = serde_json::from_value::<Receipt>(shown.clone()).ok()?;
+        match Entry::decode(&receipt.entry).unwrap().body {
+            Body::ClaimDecided(claim) if claim.intake.campaign == campaign => Some(claim.recipient),
+            _ => None,
+        }
+    };
+    let (key, _) = ground.keyed().await;
+    let last = client.get("/v1/status").await.seq();
+    for asking in [client, &key] {
+        for seq in 1..=last {
+            let shown = asking.get(&format!("/v1/log/entries/{seq}")).await.is(200);
+            assert_eq!(of_the_list(&shown), None, "{shown:#}");
+        }
+    }
+    let own: Receipt = serde_json::from_value(decided["receipt"].clone()).unwrap();
+    let leaf = json!(B256::from(leaf_hash(&own.entry)));
+    let entry = format!("/v1/log/entries/{}", decided["seq"]);
+    for path in [&entry, &format!("{claim}/receipt")] {
+        let sealed = client.get(path).await.is(200);
+        assert_eq!((&sealed["kind"], &sealed["leaf"]), (&json!("sealed_receipt"), &leaf));
+    }
+    let inside = format!("resource in Campaign::\"{campaign}\"");
+    let office = client.reading(&ground.office("keeper of lists", "read_private", &inside).await);
+    let shown = office.get(&entry).await.is(200);
+    assert_eq!(of_the_list(&shown), Some(Ground::wallet(5).address()));
 }

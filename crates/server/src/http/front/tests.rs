@@ -185,11 +185,25 @@ async fn a_page_from_anywhere_may_claim_and_may_not_use_a_key() {
         (StatusCode::OK, &HeaderValue::from_static("*"))
     );
     let allowed = headers["access-control-allow-headers"].to_str().unwrap();
-    assert!(allowed.contains("content-type") && !allowed.contains("authorization") && !allowed.contains('*'));
+    assert!(allowed.contains("content-type") && allowed.contains("claimant"), "{allowed}");
+    assert!(!["authorization", "office", "*"].iter().any(|name| allowed.contains(name)), "{allowed}");
     assert!(!headers.contains_key("access-control-allow-credentials"));
     let (_, headers, _) =
         house.ask(Request::get("/good").header("Origin", "https://claim.example"), "").await;
     assert!(headers["access-control-expose-headers"].to_str().unwrap().contains("as-of-seq"));
+}
+
+#[tokio::test]
+async fn what_is_told_to_somebody_is_kept_by_no_cache() {
+    let house = house().await;
+    let (_, open, _) = house.ask(Request::get("/good"), "").await;
+    assert!(!open.contains_key("cache-control"));
+    for name in ["office", "claimant", "authorization"] {
+        let varies = |headers: &HeaderMap| headers.get_all("vary").iter().any(|value| value == name);
+        let (_, told, _) = house.ask(Request::get("/good").header(name, "x"), "").await;
+        assert_eq!(told["cache-control"], "no-store", "{name}");
+        assert!(varies(&told) && varies(&open), "{name}: {open:?}");
+    }
 }
 
 #[tokio::test]
