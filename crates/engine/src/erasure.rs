@@ -16,7 +16,8 @@ use crate::follower::Follower;
 use crate::snapshots::Snapshots;
 
 /// Words of 256 entitlements in a shard.
-const WORDS: usize = sluice_core::limits::SHARD as usize / 256;
+const WORDS: usize = 65_536 / 256;
+const _: () = assert!(WORDS as u64 * 256 == sluice_core::limits::SHARD);
 
 /// What became of an erasure.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -30,7 +30,7 @@ impl Names {
     /// How long a statement for this host is still good here; else why not.
     pub(crate) fn good_for(&self, host: &str, expires_at: Millis, now: Millis) -> Result<Duration, String> {
         let own = self.0.iter().any(|name| name.eq_ignore_ascii_case(host));
-        if !own && !(self.0.is_empty() && is_loopback(host)) {
+        if !(own || self.0.is_empty() && is_loopback(host)) {
             let names = if self.0.is_empty() { "localhost".to_owned() } else { self.0.join(", ") };
             return Err(format!("it is for host {host:?}, this service is {names}"));
         }
