@@ -9,7 +9,7 @@ use serde_json::json;
 use super::block_on;
 use super::reach::{NodeArgs, answer};
 
-/// Erase what is kept about somebody. The log stays, and proves the same; what the keys opened is gone in every copy.
+/// Erase what is kept about somebody. The log stays, and proves the same; what the keys opened is gone in every copy of the database, not in exports that were made with the seal key, and what offices wrote as a reason was never sealed.
 #[derive(Debug, Args)]
 pub struct Erase {
     #[command(subcommand)]
