@@ -192,4 +192,10 @@ abstract contract Gated is Base {
         vm.expectRevert(why);
         dist.disableGate(version, until, uint8(count), nonce, a);
     }
+
+    /// @dev How many holds stand on the round.
+    function standingOn(uint256 r, uint256 expected) internal view {
+        (uint256 standing,) = warden.holdsOn(address(dist), r);
+        eq(standing, expected, "holds that stand");
+    }
 }
