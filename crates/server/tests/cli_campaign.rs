@@ -21,6 +21,7 @@ fn a_campaign_runs_from_the_command_line() {
     let annulled = annul_and_push(&node, &campaign);
     claim(&node, &campaign);
     report(&node, &campaign, &annulled);
+    private(&node);
 }
 
 fn create(node: &Node) -> String {
@@ -66,6 +67,45 @@ fn sign(node: &Node, papers: &Path) {
     assert!(told.contains("not over what this file shows"), "{told}");
     let signed = node.done("sign", &[file, node.keys(&["authority-3"])]);
     assert_eq!(signed["missing"], json!(0));
+}
+
+/// A private campaign names encrypted pages or none, and never becomes public.
+fn private(node: &Node) {
+    let create = format!(
+        "campaign create Salt --project town --token {} --refund 0x70997970C51812dc3A010C7d01b50e0d17dc79C8 \
+         --grace 86400 --opening-delay 1",
+        node.token
+    );
+    let two = node.keys(&["authority-1", "authority-2"]);
+    let made = node.done(&format!("{create} --private"), &[node.gas(), two.clone()]);
+    assert_eq!(made["visibility"], json!("private"));
+    let (_, told) = node.refused(&create, &[node.gas(), two.clone()]);
+    assert!(told.contains("never changes; add --private"), "{told}");
+
+    let file = |name: &str| node.dir.join(name).display().to_string();
+    let (password, list) = (file("keys/password"), file("list.snapshot"));
+    let campaign = made["campaign"].as_str().unwrap();
+    let publish = |pages: &str| {
+        let uri = file(pages);
+        format!("campaign publish {campaign} {list} --closes-at 4102444800 --list-uri {uri}")
+    };
+    let made =
+        node.sluice(&format!("keys new list --out {} --password-file {password}", file("keys/list")), &[]);
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let write = format!("snapshot publish {list} --to");
+    let sealed = format!("--list-key {} --list-password-file {password}", file("keys/list"));
+    node.done(&format!("{write} {} --public", file("clear")), &[]);
+    node.done(&format!("{write} {} --public", file("both")), &[]);
+    node.done(&format!("{write} {} {sealed}", file("both")), &[]);
+    node.done(&format!("{write} {} {sealed}", file("sealed")), &[]);
+    for (pages, why) in
+        [("clear", "no manifest of private pages"), ("both", "in the clear"), ("none", "no such folder")]
+    {
+        let (_, told) = node.refused(&publish(pages), &[node.gas(), two.clone()]);
+        assert!(told.contains(why) && told.contains("snapshot publish --list-key"), "{told}");
+    }
+    assert_eq!(node.done(&format!("campaign status {campaign}"), &[])["rounds"], json!([]));
+    assert_eq!(node.done(&publish("sealed"), &[node.gas(), two])["round"], json!(1));
 }
 
 fn open(node: &Node, campaign: &str) {

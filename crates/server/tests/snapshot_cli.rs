@@ -340,7 +340,7 @@ fn diff_counts_and_lists() {
 fn publish_writes_pages_and_a_manifest() {
     let desk = Desk::new();
     let small = desk.small();
-    let published = desk.json(&["publish", &small, "--to", "pages"]);
+    let published = desk.json(&["publish", &small, "--to", "pages", "--public"]);
     assert_eq!((&published["pages"], &published["root"]), (&1.into(), &SMALL_ROOT.into()));
     let manifest = desk.0.path().join("pages").join(published["manifest"].as_str().unwrap());
     let manifest: Value = serde_json::from_slice(&std::fs::read(manifest).unwrap()).unwrap();
@@ -348,4 +348,31 @@ fn publish_writes_pages_and_a_manifest() {
     let page = desk.0.path().join("pages").join(SMALL_ROOT).join("pages/0.json");
     let page: sluice_snapshot::pages::Page = serde_json::from_slice(&std::fs::read(page).unwrap()).unwrap();
     page.verify(SMALL_ROOT.parse().unwrap(), 8).unwrap();
+}
+
+#[test]
+fn nothing_is_published_in_the_clear_by_leaving_an_option_out() {
+    let desk = Desk::new();
+    let small = desk.small();
+    let refused = desk.run(&["publish", &small, "--to", "pages"]);
+    let told = stderr(&refused);
+    assert_eq!(refused.status.code(), Some(2), "{told}");
+    assert!(told.contains("--list-key") && told.contains("--public"), "{told}");
+    assert!(!desk.0.path().join("pages").exists());
+
+    let password = desk.write("password", "for a list");
+    let made = Command::new(env!("CARGO_BIN_EXE_sluice"))
+        .args(["keys", "new", "list", "--out", &desk.path("key"), "--password-file", &password])
+        .output();
+    succeeded(made.unwrap());
+    let key = desk.path("key");
+    let sealed = ["publish", &small, "--to", "pages", "--list-key", &key, "--list-password-file", &password];
+    let both = desk.run(&[&sealed[..], &["--public"]].concat());
+    assert_eq!(both.status.code(), Some(2), "{}", stderr(&both));
+    assert_eq!(desk.json(&sealed)["visibility"], "private");
+    let below = desk.0.path().join("pages").join(SMALL_ROOT);
+    assert!(below.join("pages/0.bin").is_file() && !below.join("pages/0.json").exists());
+    let manifest = std::fs::read_to_string(below.join("manifest.json")).unwrap();
+    let manifest: Value = serde_json::from_str(&manifest).unwrap();
+    assert!(manifest["encryption"].is_string() && manifest["firstAddresses"] == serde_json::json!([]));
 }

@@ -54,6 +54,13 @@ pub struct Manifest {
     pub encryption: Option<Encryption>,
 }
 
+impl Manifest {
+    /// Whether it is of this root's pages, encrypted in a way this program knows.
+    pub fn is_private(&self, root: B256) -> bool {
+        self.root == root && self.encryption == Some(Encryption::HkdfSha256XChaCha20Poly1305)
+    }
+}
+
 /// How the pages of a private list are encrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Encryption {

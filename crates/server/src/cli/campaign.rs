@@ -13,6 +13,7 @@ use crate::api_client::ApiClient;
 pub mod create;
 pub mod create2;
 pub mod fund;
+mod pages;
 pub mod publish;
 
 /// Create campaigns, publish rounds, fund and open them.

@@ -39,7 +39,7 @@ enum Command {
     Diff(diff::Diff),
     /// Write a snapshot as OpenZeppelin's or Uniswap's JSON, or as CSV.
     Export(export::Export),
-    /// Write proof pages and their manifest to a folder or an object store; with --list-key encrypted.
+    /// Write proof pages and their manifest to a folder or an object store: encrypted with --list-key, or --public.
     Publish(publish::Publish),
     /// Open the proof pages of a private list with its key, check them against the root, and write them as public ones.
     Disclose(disclose::Disclose),

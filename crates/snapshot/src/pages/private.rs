@@ -46,6 +46,9 @@ pub enum DiscloseError {
     /// The pages are not encrypted, or in a way this program does not know.
     #[error("{0} is no manifest of private pages")]
     NotPrivate(Path),
+    /// The same pages lie beside them, not encrypted.
+    #[error("{0} lies there in the clear")]
+    InTheClear(Path),
     /// Another key encrypted it, or it was changed.
     #[error("the key does not open {0}: it is another list's, or the object was changed")]
     Sealed(Path),
@@ -155,6 +158,38 @@ pub async fn publish_private(
     Ok(object)
 }
 
+/// The manifest of a root's private pages.
+///
+/// # Errors
+/// When there is none, or one of pages that are not encrypted.
+async fn manifest(from: (&dyn ObjectStore, &Path), root: B256) -> Result<Manifest, DiscloseError> {
+    let place = from.1.clone().join(root.to_string()).join("manifest.json");
+    let bytes = read(from.0, place.clone()).await?;
+    let manifest =
+        serde_json::from_slice(&bytes).ok().filter(|manifest: &Manifest| manifest.is_private(root));
+    manifest.ok_or(DiscloseError::NotPrivate(place))
+}
+
+/// Checks that the pages of a root lie there encrypted, and that none lies beside them in the clear. Takes no key.
+///
+/// # Errors
+/// When they are missing, or not encrypted.
+pub async fn are_sealed(from: (&dyn ObjectStore, &Path), root: B256) -> Result<(), DiscloseError> {
+    manifest(from, root).await?;
+    let clear = from.1.clone().join(root.to_string()).join("pages").join("0.json");
+    match from.0.head(&clear).await {
+        Err(object_store::Error::NotFound { .. }) => Ok(()),
+        Err(source) => Err(DiscloseError::Store { object: clear, source }),
+        Ok(_) => Err(DiscloseError::InTheClear(clear)),
+    }
+}
+
+async fn read(store: &dyn ObjectStore, object: Path) -> Result<Vec<u8>, DiscloseError> {
+    let failed = |source| DiscloseError::Store { object: object.clone(), source };
+    let found = store.get(&object).await.map_err(failed)?;
+    Ok(found.bytes().await.map_err(failed)?.into())
+}
+
 /// Opens the private pages of a root, checks each against the root, and writes them as public ones: what is done at an exit,
 /// when the key was published. Returns the public manifest's place.
 ///
@@ -168,18 +203,9 @@ pub async fn disclose(
     progress: &(dyn Fn(u64, u64) + Sync),
 ) -> Result<Path, DiscloseError> {
     let source = from.1.clone().join(root.to_string());
-    let read = |object: Path| async move {
-        let failed = |source| DiscloseError::Store { object: object.clone(), source };
-        let found = from.0.get(&object).await.map_err(failed)?;
-        found.bytes().await.map_err(failed)
-    };
-    let place = source.clone().join("manifest.json");
-    let malformed = || DiscloseError::NotPrivate(place.clone());
-    let mut manifest: Manifest =
-        serde_json::from_slice(&read(place.clone()).await?).map_err(|_| malformed())?;
-    if manifest.encryption.take() != Some(Encryption::HkdfSha256XChaCha20Poly1305) || manifest.root != root {
-        return Err(malformed());
-    }
+    let read = async |object: Path| read(from.0, object).await;
+    let mut manifest = manifest(from, root).await?;
+    manifest.encryption = None;
     let place = source.clone().join("index.bin");
     let opened = key.open(root, "index", &read(place.clone()).await?);
     let index = opened.ok_or_else(|| DiscloseError::Sealed(place.clone()))?;

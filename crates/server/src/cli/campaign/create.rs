@@ -97,7 +97,15 @@ impl Create {
         let (name, jurisdiction) = (self.name.clone(), self.jurisdiction.clone());
         let new = NewCampaign { project, name, distributor, deployed_at, visibility, jurisdiction };
         let campaign = campaign_id(charter.chain_id, distributor);
-        if !is_known(&api, distributor).await? {
+        let known = api.campaigns().await?.into_iter().find(|known| known.distributor == distributor);
+        if let Some(known) = &known {
+            ensure!(
+                known.visibility == visibility.as_str(),
+                "campaign {campaign} is there already and {}, which never changes; {} --private",
+                known.visibility,
+                if self.private { "leave out" } else { "add" }
+            );
+        } else {
             let draft = papers(&api, &operator, &charter, &new);
             match self.signing.collect(draft).await? {
                 Collected::Waiting(papers) => {
@@ -108,8 +116,14 @@ impl Create {
                 }
             }
         }
-        let value = serde_json::json!({ "campaign": campaign, "distributor": distributor });
-        let facts = [("campaign", campaign.to_string()), ("distributor", distributor.to_string())];
+        let shown = visibility.as_str();
+        let value =
+            serde_json::json!({ "campaign": campaign, "distributor": distributor, "visibility": shown });
+        let facts = [
+            ("campaign", campaign.to_string()),
+            ("distributor", distributor.to_string()),
+            ("visibility", shown.to_owned()),
+        ];
         answer(self.json, &value, &facts)?;
         Ok(ExitCode::SUCCESS)
     }
@@ -153,10 +167,6 @@ impl Create {
 /// The salt of a campaign's Distributor: the same project and name lead to the same contract.
 pub fn salt(project: ProjectId, name: &str) -> B256 {
     keccak256([project.0.as_bytes().as_slice(), name.as_bytes()].concat())
-}
-
-async fn is_known(api: &ApiClient, distributor: Address) -> anyhow::Result<bool> {
-    Ok(api.campaigns().await?.iter().any(|campaign| campaign.distributor == distributor))
 }
 
 /// What institutions sign to create this campaign.

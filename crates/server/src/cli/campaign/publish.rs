@@ -12,7 +12,7 @@ use anyhow::{Context, bail, ensure};
 use clap::{Args, ValueEnum};
 use sluice_chain::At;
 use sluice_chain::deploy::{Done, Operator};
-use sluice_core::command::{Action, RoundMode, RoundTerms};
+use sluice_core::command::{Action, RoundMode, RoundTerms, Visibility};
 use sluice_core::ids::{CampaignId, RoundNo};
 use sluice_engine::snapshots::{Snapshots, file_hash};
 use sluice_snapshot::{Format, Snapshot};
@@ -47,7 +47,7 @@ pub struct Publish {
     /// The round this one corrects.
     #[arg(long, value_name = "ROUND", default_value_t = 0)]
     supersedes: RoundNo,
-    /// Where the list and its proof pages are published.
+    /// Where the list and its proof pages are published. Those of a private campaign must be encrypted, and be there.
     #[arg(long, value_name = "URI", default_value = "")]
     list_uri: String,
     /// Publish it as a new round although the last round has the same snapshot (a month's benefit like the last).
@@ -100,6 +100,9 @@ impl Publish {
         let info = api.campaign(self.campaign).await?;
         let operator = self.operator.connect(info.head.chain_id).await?;
         let (snapshot, list_hash) = store(&self.snapshot, &self.store).await?;
+        if info.head.visibility == Visibility::Private.as_str() && !self.list_uri.is_empty() {
+            super::pages::must_be_sealed(&self.list_uri, snapshot.root()).await?;
+        }
         let new = NewRound {
             campaign: self.campaign,
             mode: match self.mode {

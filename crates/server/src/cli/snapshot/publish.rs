@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
-use clap::Args;
+use clap::{ArgGroup, Args};
 use sluice_snapshot::pages::private::{ListKey, publish_private};
 use sluice_snapshot::pages::{open_store, publish};
 use sluice_snapshot::{Progress, Stage};
@@ -13,7 +13,9 @@ use super::{OfSnapshot, answer};
 use crate::cli::block_on;
 use crate::keys::{Password, open_list_key};
 
+/// Nobody publishes a list in the clear by leaving an option out.
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("visibility").required(true).args(["list_key", "public"])))]
 pub(super) struct Publish {
     #[command(flatten)]
     of: OfSnapshot,
@@ -22,6 +24,9 @@ pub(super) struct Publish {
     to: String,
     #[command(flatten)]
     key: ListKeyArgs,
+    /// The list is public: everybody may read the pages. Of a campaign that is private they are written with --list-key.
+    #[arg(long)]
+    public: bool,
 }
 
 /// The key of a private list.
