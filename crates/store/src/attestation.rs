@@ -132,6 +132,18 @@ impl Store {
         self.fetch_optional("read an attestation", query).await?.map(|row| self.opened(row)).transpose()
     }
 
+    /// Whom an attestation may be about, as it was filed: addresses (20 bytes) and persons (32 bytes). None, where there is no
+    /// such attestation.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn attestation_subjects(&self, id: [u8; 32]) -> Result<Vec<Vec<u8>>> {
+        let sql = "SELECT DISTINCT subject FROM attestation_subject WHERE attestation = $1";
+        let query = sqlx::query_as::<_, (Vec<u8>,)>(sql).bind(id.as_slice());
+        let rows = self.fetch_all("read whom an attestation is about", query).await?;
+        Ok(rows.into_iter().map(|(subject,)| subject).collect())
+    }
+
     /// For each of these, attestations of its schemas about any of its subjects, newest first, at most
     /// [`ATTESTATIONS_ABOUT_MAX`]: whoever floods a subject with attestations of an accepted issuer hides older ones, and
     /// delays nobody. One that does not open is left out, and told of once.
