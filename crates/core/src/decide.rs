@@ -216,7 +216,8 @@ pub struct MandateSeen {
     pub policies: Vec<String>,
     /// What the permits name; State counts what was spent.
     pub limits: Limits,
-    /// The person whose jurisdiction was looked at, where the command is about one.
+    /// The person whose jurisdiction was looked at, where the command is about one. It is looked at again when the person has
+    /// moved to another since, not when only the payee has.
     pub person: Option<PersonSeen>,
 }
 

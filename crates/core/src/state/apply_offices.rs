@@ -155,11 +155,15 @@ impl State {
             vouched: Default::default(),
             registrar: B256::ZERO,
             jurisdiction: String::new(),
+            belongs_since: seq,
             version: seq,
         });
         if let Some((registrar, jurisdiction)) = registered {
             bound.registrar = registrar;
-            bound.jurisdiction.clone_from(jurisdiction);
+            if bound.jurisdiction != *jurisdiction {
+                bound.jurisdiction.clone_from(jurisdiction);
+                bound.belongs_since = seq;
+            }
             bound.vouched.insert(payee);
             if bound.vouched.len() > VOUCHED_MAX {
                 let lowest = bound.vouched.iter().find(|address| **address != payee).copied();

@@ -7,7 +7,8 @@ use borsh::{BorshDeserialize, BorshSerialize};
 
 use super::State;
 use crate::amount::Total;
-use crate::command::{Command, DelegationTerms, MandateTerms};
+use crate::command::{Action, AppealAbout, Command, DelegationTerms, HoldTarget, MandateTerms};
+use crate::decide::PersonSeen;
 use crate::ids::Seq;
 use crate::log::entry::Used;
 
@@ -98,6 +99,37 @@ impl State {
         let chartered = self.home_charter().and_then(|c| c.view.institution_of(signer));
         let registered = || self.authorities.iter().find(|(_, a)| a.keys.contains(signer)).map(|(id, _)| *id);
         chartered.or_else(registered)
+    }
+
+    /// The person in whose jurisdiction an order has to be permitted, if it is about one.
+    pub fn concerned_by(&self, action: &Action) -> Option<B256> {
+        let about_hold = |hold: &Seq| match &self.holds.get(hold)?.target {
+            HoldTarget::Person { person } => Some(*person),
+            HoldTarget::Entitlements { .. } | HoldTarget::Campaign { .. } => None,
+        };
+        match action {
+            Action::BindPerson { person, .. }
+            | Action::ChangePayee { person, .. }
+            | Action::Hold { target: HoldTarget::Person { person } } => Some(*person),
+            Action::ConfirmHold { hold }
+            | Action::RenewHold { hold }
+            | Action::Release { hold }
+            | Action::FileAppeal { about: AppealAbout::Hold { hold } } => about_hold(hold),
+            Action::AnswerAppeal { appeal, .. } => match self.appeals.get(appeal)?.about {
+                AppealAbout::Hold { hold } => about_hold(&hold),
+                AppealAbout::Void { .. } | AppealAbout::Refusal { .. } => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// Whether a mandate was asked about the place in which this order has to be permitted here: about the person whom it
+    /// concerns, in the jurisdiction to which the person still belongs. Where the person is paid is nothing to a mandate.
+    pub(crate) fn asked_in_place(&self, action: &Action, seen: Option<PersonSeen>) -> bool {
+        self.concerned_by(action) == seen.map(|seen| seen.person)
+            && seen.is_none_or(|seen| {
+                self.persons.get(&seen.person).map_or(0, |person| person.belongs_since) <= seen.version
+            })
     }
 
     /// The Charter's set version: what was approved under another has lapsed.

@@ -56,6 +56,9 @@ pub struct Person {
     pub registrar: B256,
     /// The jurisdiction the person belongs to, as the registrar named it; empty for none.
     pub jurisdiction: String,
+    /// The position since which the person belongs to it: what a mandate said of the person before then it said of another
+    /// place.
+    pub belongs_since: Seq,
     /// The position at which the binding last changed.
     pub version: Seq,
 }

@@ -30,7 +30,7 @@ use crate::world::{CLOSES, World, campaign};
 /// Format byte, stream, seq, epoch, recorded_at; then the body begins with its discriminant.
 const KIND_AT: usize = 1 + 4 + 8 + 8 + 8;
 /// The state that the recorded log leads to.
-const RECORDED_HASH: &str = "7ed6412f44f27bd969fe9e948ecef7eeb151adf70cfce9965b5bb4b5a490e8a8";
+const RECORDED_HASH: &str = "5799612b92ab9b72a75413851d1192bc5fe40547806604cb7f8c08f6aa93f9a2";
 
 fn golden(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)

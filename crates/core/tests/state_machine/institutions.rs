@@ -7,8 +7,8 @@ use sluice_core::command::{
     RoundMode, RulesTerms,
 };
 use sluice_core::decide::{
-    CommandFacts, GateVerdict, Input, Listed, MandateSeen, SignerSeen, VerifiedClaim, VerifiedCommand,
-    VerifiedGate,
+    CommandFacts, GateVerdict, Input, Listed, MandateSeen, PersonSeen, SignerSeen, VerifiedClaim,
+    VerifiedCommand, VerifiedGate,
 };
 use sluice_core::ids::{DemandId, Seq};
 use sluice_core::log::entry::{Body, ChainEvent, Commanded, GateMask, GateSigned, Outcome};
@@ -118,12 +118,16 @@ impl World {
     pub(crate) fn reverify(&self, command: &mut VerifiedCommand) {
         let listed = crate::lookup::listed(self.state(), &command.command.action);
         let mut facts = facts(self.state(), &command.command, listed);
+        let person = self.state().concerned_by(&command.command.action).map(|person| PersonSeen {
+            person,
+            version: self.state().persons.get(&person).map_or(0, |known| known.version),
+        });
         facts.mandate = self.state().mandates.get(&command.command.mandate).map(|mandate| MandateSeen {
             version: mandate.version,
             permits: true,
             policies: vec!["may".into()],
             limits: Limits::default(),
-            person: None,
+            person,
         });
         command.verdict = Ok(facts);
     }

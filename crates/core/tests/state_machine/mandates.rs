@@ -212,28 +212,95 @@ fn only_what_is_one_s_own_can_be_delegated_and_nothing_that_lends_further_powers
     );
 }
 
+/// What happens to a person: it is bound in a jurisdiction, or moves to another address.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Step {
+    Bound(&'static str),
+    Moved,
+}
+
+/// Every sequence of at most two steps.
+fn sequences() -> Vec<Vec<Step>> {
+    let steps = [Step::Bound(""), Step::Bound("DE"), Step::Bound("AT"), Step::Moved];
+    let two = steps.iter().flat_map(|first| steps.map(|second| vec![*first, second]));
+    std::iter::once(Vec::new()).chain(steps.map(|step| vec![step])).chain(two).collect()
+}
+
+/// Takes the steps of person 3; says in how many of them it came to belong elsewhere. `None` where it cannot take them.
+fn take(world: &mut World, steps: &[Step]) -> Option<usize> {
+    let mut elsewhere = 0;
+    for step in steps {
+        let before = world.state().persons.get(&person(3)).cloned();
+        let payee = recipient(40 + world.state().seq % 7);
+        match step {
+            Step::Bound(place) => {
+                let jurisdiction = (*place).to_owned();
+                elsewhere += usize::from(before.is_none_or(|known| known.jurisdiction != jurisdiction));
+                world.order(&[1, 2], Action::BindPerson { person: person(3), payee, jurisdiction });
+            }
+            Step::Moved => {
+                let moved = world.by_person(before?.payee, Action::ChangePayee { person: person(3), payee });
+                world.done(moved);
+            }
+        }
+    }
+    Some(elsewhere)
+}
+
 #[test]
-fn what_a_mandate_says_of_a_person_holds_for_the_person_as_seen() {
+fn what_a_mandate_said_of_a_person_holds_until_the_person_belongs_elsewhere() {
+    let mut base = World::open(10, RoundMode::Push);
+    base.register(8);
+    let mandate = base.mandate(8);
+    let (held, _) = base.order(&[1], hold_person(3));
+    let mut seen = (0, 0);
+    for before in sequences() {
+        let mut world = base.clone();
+        if take(&mut world, &before).is_none() {
+            continue;
+        }
+        let about_person = [hold_person(3), Action::ConfirmHold { hold: held }];
+        let about_person = about_person.map(|action| world.under(mandate, 8, action));
+        let others = [hold_person(4), hold_of(&[1])].map(|action| world.under(mandate, 8, action));
+        for after in sequences() {
+            let mut world = world.clone();
+            let Some(elsewhere) = take(&mut world, &after) else { continue };
+            let decision = |c: &VerifiedCommand| decide(world.state(), &Input::Command(c.clone()), world.now);
+            for command in &about_person {
+                let again = decision(command) == Decision::Again;
+                assert_eq!(again, elsewhere > 0, "{before:?}, then {after:?}: {:?}", command.command.action);
+                *(if again { &mut seen.0 } else { &mut seen.1 }) += 1;
+            }
+            for command in &others {
+                assert!(matches!(decision(command), Decision::Entry(_)), "{before:?}, then {after:?}");
+            }
+        }
+    }
+    assert!(seen.0 > 100 && seen.1 > 100, "{seen:?}");
+}
+
+/// Who looked before a hold was there, or after it ended, did not ask about the person whom the hold is on.
+#[test]
+fn a_mandate_is_asked_about_the_person_whom_the_command_concerns_at_its_position() {
     let mut world = World::open(10, RoundMode::Push);
     world.register(8);
     let mandate = world.mandate(8);
-    let bind = |jurisdiction: &str| Action::BindPerson {
-        person: person(3),
-        payee: recipient(3),
-        jurisdiction: jurisdiction.into(),
+    let (hold, _) = world.order(&[1], hold_person(3));
+    let confirm = world.under(mandate, 8, Action::ConfirmHold { hold });
+    let decision =
+        |world: &World, c: &VerifiedCommand| decide(world.state(), &Input::Command(c.clone()), world.now);
+    let seen_as = |whom: Option<u64>| {
+        let mut command = confirm.clone();
+        let seen = whom.map(|n| PersonSeen { person: person(n), version: 0 });
+        command.verdict.as_mut().unwrap().mandate.as_mut().unwrap().person = seen;
+        command
     };
-    world.order(&[1, 2], bind("DE"));
-    let version = world.state().persons[&person(3)].version;
-    // A hold is never stale by itself, and what allowed it may be.
-    let mut hold = world.under(mandate, 8, hold_person(3));
-    hold.verdict.as_mut().unwrap().mandate.as_mut().unwrap().person =
-        Some(PersonSeen { person: person(3), version });
-    let now = world.now;
-    let decision = |world: &World| decide(world.state(), &Input::Command(hold.clone()), now);
-    assert!(matches!(decision(&world), Decision::Entry(_)));
-    world.order(&[1, 2], bind("AT"));
-    assert_eq!(world.state().persons[&person(3)].jurisdiction, "AT");
-    assert_eq!(decision(&world), Decision::Again);
+    assert!(matches!(decision(&world, &seen_as(Some(3))), Decision::Entry(_)));
+    assert_eq!(decision(&world, &seen_as(Some(4))), Decision::Again);
+    assert_eq!(decision(&world, &seen_as(None)), Decision::Again);
+    world.order(&[1], Action::Release { hold });
+    assert_eq!(decision(&world, &seen_as(Some(3))), Decision::Again);
+    assert_eq!(world.code(seen_as(None)), Some(Code::UnknownHold));
 }
 
 #[test]

@@ -155,12 +155,16 @@ fn facts(
         _ => Listed::Nothing,
     };
     let seen = |authority| SignerSeen { authority, key_version: state.key_version(authority) };
+    let person = state.concerned_by(&command.action).map(|person| PersonSeen {
+        person,
+        version: state.persons.get(&person).map_or(0, |known| known.version),
+    });
     let mandate = state.mandates.get(&command.mandate).map(|mandate| MandateSeen {
         version: mandate.version,
         permits: true,
         policies: evidence.policies.clone(),
         limits: Limits::default(),
-        person: None,
+        person,
     });
     Some(CommandFacts {
         set_version: state.set_version(),

@@ -4,7 +4,7 @@
 use alloy_primitives::B256;
 
 use super::{Examined, Refusal};
-use crate::command::{Action, Approval, Command, HoldTarget, Subject};
+use crate::command::{Action, Approval, Command, HoldTarget};
 use crate::decide::{CommandFacts, Listed, MandateSeen, VerifiedCommand};
 use crate::ids::Millis;
 use crate::log::entry::{Evidence, Used};
@@ -184,10 +184,9 @@ fn mandated<'a>(
     if mandate.ended || mandate.terms.holder != holder {
         return Err(Code::MandateMissing.into());
     }
-    // Where the person belongs may have changed since the policies were asked about it.
+    // Whom it concerns, and where that person belongs, may have changed since the policies were asked about it.
     let as_seen = |seen: &&MandateSeen| {
-        seen.version == mandate.version
-            && seen.person.is_none_or(|p| state.version_of(&Subject::Person(p.person)) == Some(p.version))
+        seen.version == mandate.version && state.asked_in_place(&input.command.action, seen.person)
     };
     let Some(seen) = facts.mandate.as_ref().filter(as_seen) else { return Ok(None) };
     if !seen.permits {
