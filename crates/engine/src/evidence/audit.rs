@@ -7,14 +7,14 @@ use alloy_primitives::{B256, Bytes};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use sluice_core::command::{ClaimDemand, RoundMode};
-use sluice_core::ids::{CampaignId, DemandId, EntitlementId, Millis, Seq};
+use sluice_core::ids::{CampaignId, DemandId, EntitlementId, Millis, RoundNo, Seq};
 use sluice_core::log::entry::{Body, ClaimDecided, ClaimRefused, Entry, Evidence};
 use sluice_core::refusal::Code;
 use sluice_core::state::State;
 use sluice_gate::rules::{Compiled, Hash, KeptClaim, Rulebook, Told, evaluate};
 
 use super::source::Kept;
-use super::{EvidenceError, LogSource, Replay};
+use super::{EvidenceError, LogSource, Replay, is_of_gate};
 use crate::facts::unsalted;
 
 /// What deciding again gave.
@@ -32,7 +32,7 @@ pub enum Again {
     Erased,
     /// The facts are there, and whoever asks, or exported them, has no key to them.
     Sealed,
-    /// The refusal rests on the signature or the list, which are not in the log.
+    /// The refusal rests on what is not in the log: decision 1202 lists what.
     Outside,
 }
 
@@ -208,15 +208,13 @@ fn decided(
     if claim.redirect.as_ref().is_some_and(|r| r.deadline.saturating_mul(1_000) <= entry.recorded_at) {
         what.push("its deadline had passed".into());
     }
-    let gated = campaign.round(claim.entitlement.round).filter(|r| r.terms.mode == RoundMode::Gated);
-    let Some(round) = gated else { return ended(what) };
-    let version = u16::try_from(round.terms.gate).ok().and_then(|version| campaign.gates.get(&version));
-    let in_force = version.map(|gate| {
-        let named = |lineage: &B256| state.rules_in_force(*lineage).unwrap_or_default();
-        gate.terms.rule_sets.iter().map(named).collect::<Vec<_>>()
-    });
-    if in_force.as_ref() != Some(&claim.evidence.rule_sets) {
-        what.push("its rule sets were not those in force for the gate at its position".into());
+    if campaign.round(claim.entitlement.round).is_none_or(|round| round.terms.mode != RoundMode::Gated) {
+        return ended(what);
+    }
+    if in_force(state, claim.intake.campaign, claim.entitlement.round)
+        != Some(claim.evidence.rule_sets.clone())
+    {
+        what.push(OTHER_RULES.into());
     }
     // A revocation counts from its own position on; what was verified before it is asked again by the leader.
     for uid in claim.evidence.attestations.iter().filter(|uid| state.revoked.contains_key(*uid)) {
@@ -245,29 +243,29 @@ fn decided(
 
 /// A claim that was refused: by State, by its gate, or by what is not in the log.
 fn refused(rules: &Rulebook, state: &State, claim: &ClaimRefused, facts: Option<&Kept>) -> Again {
-    let by_rules = is_of_rules(claim.code);
-    if claim.evidence.rule_sets.is_empty() {
-        return match by_state(state, claim) {
-            Some(true) => Again::Equal,
-            Some(false) => {
-                let what = format!("State did not refuse it with {}", claim.code.as_str());
-                Again::Different { what: vec![what] }
-            }
-            None => Again::Outside,
-        };
-    }
-    if claim.evidence.rule_sets.iter().any(|name| name.is_zero()) {
-        let missing = claim.code == Code::RulesNotInForce;
-        let what = || vec!["a rule set was missing, and the refusal names another reason".into()];
-        return if missing { Again::Equal } else { Again::Different { what: what() } };
-    }
+    let (by_gate, by_state) = (is_of_gate(claim.code), by_state(state, claim));
     let mut what = Vec::new();
-    if !by_rules && by_state(state, claim) == Some(false) {
+    if by_state == Some(false) {
         what.push(format!("State did not refuse it with {}", claim.code.as_str()));
     }
+    // What State refuses it refuses whichever rule sets were asked before.
+    let named = &claim.evidence.rule_sets;
+    let same = in_force(state, claim.intake.campaign, claim.entitlement.round).as_ref() == Some(named);
+    if by_gate && !named.is_empty() && !same {
+        what.push(OTHER_RULES.into());
+    }
+    if named.iter().any(|name| name.is_zero()) {
+        if claim.code != Code::RulesNotInForce {
+            what.push("a rule set was missing, and the refusal names another reason".into());
+        }
+        return ended(what);
+    }
     if claim.evidence.inputs.is_zero() {
-        // What a gate would not even look at.
-        return if what.is_empty() { Again::Outside } else { Again::Different { what } };
+        if by_state.is_none() && !is_outside(claim.code) {
+            let code = claim.code.as_str();
+            what.push(format!("it names no facts, and nobody is refused with {code} without"));
+        }
+        return if by_state.is_none() && what.is_empty() { Again::Outside } else { ended(what) };
     }
     match kept(&claim.evidence, facts) {
         Ok(kept) => {
@@ -275,12 +273,43 @@ fn refused(rules: &Rulebook, state: &State, claim: &ClaimRefused, facts: Option<
             let (policies, cause) = kept.refused().map_or((&claim.evidence.policies[..], None), |refused| {
                 (refused.policies.as_slice(), Some(refused.cause.code.as_str()))
             });
-            let said = Said { code: by_rules.then_some(claim.code), policies, cause };
+            let said = Said { code: by_gate.then_some(claim.code), policies, cause };
             compare(rules, state, &claim.evidence, &kept, &said, &mut what);
             ended(what)
         }
         Err(missing) => missing.with(what),
     }
+}
+
+/// Whether a refusal without facts rests on what is not in the log: the signature, the list, what the demand said beside its
+/// entitlement, a gate that could not be asked, or facts that were too large to be kept (decision 1202).
+const fn is_outside(code: Code) -> bool {
+    matches!(
+        code,
+        Code::BadSignature
+            | Code::BadRedirect
+            | Code::NotListed
+            | Code::WrongEntitlement
+            | Code::DeadlineTooSoon
+            | Code::LimitReached
+            | Code::InsufficientFunds
+            | Code::GateMissing
+            | Code::UnknownGate
+            | Code::PolicyError
+            | Code::FactsTooLarge
+    )
+}
+
+const OTHER_RULES: &str = "its rule sets were not those in force for the gate at its position";
+
+/// Of each lineage that a gated round's gate asks for, the rule set in force, zero where there is none; `None` where the round
+/// has no gate.
+fn in_force(state: &State, campaign: CampaignId, round: RoundNo) -> Option<Vec<B256>> {
+    let campaign = state.campaign(campaign)?;
+    let round = campaign.round(round).filter(|round| round.terms.mode == RoundMode::Gated)?;
+    let gate = campaign.gates.get(&u16::try_from(round.terms.gate).ok()?)?;
+    let named = |lineage: &B256| state.rules_in_force(*lineage).unwrap_or_default();
+    Some(gate.terms.rule_sets.iter().map(named).collect())
 }
 
 fn ended(what: Vec<String>) -> Again {
@@ -381,18 +410,6 @@ fn compare(
     if policies != then.policies {
         what.push(format!("the deciding policies are {policies:?} now, and were {:?}", then.policies));
     }
-}
-
-/// Whether a refusal says that a rule set did not permit.
-fn is_of_rules(code: Code) -> bool {
-    matches!(
-        code,
-        Code::UnderReview
-            | Code::PolicyError
-            | Code::AttestationRefused
-            | Code::AttestationMissing
-            | Code::RuleRefused
-    )
 }
 
 /// Whether State refuses a claim with the code it was refused with; `None` where that is not State's to say.

@@ -20,9 +20,24 @@ use std::path::PathBuf;
 
 use sluice_core::ids::Seq;
 use sluice_core::log::note::NoteError;
+use sluice_core::refusal::Code;
 
 pub use replay::{Replay, Verified, verify};
 pub use source::{CheckpointRow, Kept, LogSource, PAGE_ROWS, Page, Pages, Row, Watcher};
+
+/// Whether a refusal was made at a gate, so that its entry names the rule sets in force there.
+const fn is_of_gate(code: Code) -> bool {
+    matches!(
+        code,
+        Code::RuleRefused
+            | Code::UnderReview
+            | Code::PolicyError
+            | Code::AttestationMissing
+            | Code::AttestationRefused
+            | Code::RulesNotInForce
+            | Code::FactsTooLarge
+    )
+}
 
 /// Where in the log something is wrong: exactly, or as far as signatures tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,8 +1,9 @@
 //! Decisions made again, what stood when, and what was wrong as known later.
 
 use sluice_core::command::Action;
-use sluice_core::decide::Input;
+use sluice_core::decide::{ClaimFault, Input};
 use sluice_core::log::entry::Body;
+use sluice_core::refusal::Code;
 use sluice_engine::evidence::audit::{Again, Which, redecide};
 use sluice_engine::evidence::late::late;
 use sluice_engine::evidence::standing::{Until, standing};
@@ -55,6 +56,54 @@ async fn a_claim_that_the_rules_would_not_permit_is_found() {
     assert!(what.iter().any(|w| w.contains("rule_refused")), "{what:?}");
     let Again::Different { what } = &found[1] else { panic!("{found:?}") };
     assert!(what.iter().any(|w| w.contains("another claim")), "{what:?}");
+}
+
+/// What becomes, decided again, of a refusal with this code that names rule sets and, unless they are kept, no facts.
+async fn refused_again(code: Code, keeps: bool, spoil: impl Fn(&mut Body)) -> Again {
+    let mut story = Story::new();
+    let (mut claim, facts) = story.asked(6, "FR");
+    let mut gate = claim.verdict.unwrap_err().gate.unwrap();
+    if !keeps {
+        (gate.policies, gate.facts) = Default::default();
+    }
+    claim.verdict = Err(ClaimFault { code, gate: Some(gate), person: None });
+    let body = match keeps {
+        true => story.decide(claim, facts),
+        false => story.world.submit(vec![Input::Claim(claim)]).pop().unwrap(),
+    };
+    let Body::ClaimRefused(refused) = &body else { panic!("{body:?}") };
+    assert_eq!((refused.code, refused.evidence.inputs.is_zero()), (code, !keeps));
+    assert_eq!(refused.evidence.rule_sets, [story.rules]);
+    let ground = story.stored().await;
+    let mut entry = ground.entry(ground.last).await;
+    spoil(&mut entry.body);
+    ground.rewrite(ground.last, &entry).await;
+    // Rewritten before its checkpoint was signed: what the log's keeper can do.
+    ground.as_superuser(&format!("DELETE FROM checkpoint WHERE size = {}", ground.last)).await;
+    let mut found = Vec::new();
+    redecide(&ground.source(), Which::All, |claim| found.push(claim.again.clone())).await.unwrap();
+    assert_eq!(found.len(), 1);
+    found.remove(0)
+}
+
+/// Facts that are too large are not kept, so their refusal is not decided again; what the log holds of it is checked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refusal_without_facts_is_taken_only_for_what_the_log_cannot_hold() {
+    assert_eq!(refused_again(Code::FactsTooLarge, false, |_| ()).await, Again::Outside);
+    assert_eq!(refused_again(Code::RuleRefused, true, |_| ()).await, Again::Equal);
+    let says = |again: Again, part: &str| {
+        let Again::Different { what } = &again else { panic!("{again:?}") };
+        assert!(what.iter().any(|what| what.contains(part)), "{what:?}");
+    };
+    for code in [Code::RuleRefused, Code::AttestationMissing, Code::UnderReview, Code::RulesNotInForce] {
+        says(refused_again(code, false, |_| ()).await, "names no facts");
+    }
+    says(refused_again(Code::FactsTooLarge, true, |_| ()).await, "said facts_too_large");
+    let other = |body: &mut Body| {
+        let Body::ClaimRefused(refused) = body else { panic!("{body:?}") };
+        refused.evidence.rule_sets = vec![uid(1)];
+    };
+    says(refused_again(Code::FactsTooLarge, false, other).await, "in force");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

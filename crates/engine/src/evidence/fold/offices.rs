@@ -7,23 +7,10 @@ use alloy_primitives::{Address, B256};
 use sluice_core::command::{Action, Command, HoldTarget};
 use sluice_core::ids::{EntitlementId, RoundNo, Seq};
 use sluice_core::log::entry::{Body, Commanded, Entry, Evidence, HoldPlaced, Outcome, RoundPublished};
-use sluice_core::refusal::Code;
 use sluice_core::signing::address_signer;
 
 use super::{Bound, Fold, Hold};
-
-/// Whether a refusal rests on what rule sets said.
-const fn is_of_rules(code: Code) -> bool {
-    matches!(
-        code,
-        Code::RuleRefused
-            | Code::UnderReview
-            | Code::PolicyError
-            | Code::AttestationMissing
-            | Code::AttestationRefused
-            | Code::RulesNotInForce
-    )
-}
+use crate::evidence::is_of_gate;
 
 impl Fold<'_> {
     /// What an entry says it rests on must have been so at its position.
@@ -34,9 +21,9 @@ impl Fold<'_> {
                 (&claim.evidence, Some((claim.entitlement.round, true)))
             }
             Body::ClaimRefused(claim) if claim.intake.campaign == self.campaign => {
-                // What State alone refused was not decided by rules, whichever it had asked before.
-                let by_rules = is_of_rules(claim.code);
-                (&claim.evidence, by_rules.then_some((claim.entitlement.round, false)))
+                // What State alone refused was not decided by rules, whichever were asked before.
+                let by_gate = is_of_gate(claim.code);
+                (&claim.evidence, by_gate.then_some((claim.entitlement.round, false)))
             }
             body => match body.command_evidence() {
                 Some(evidence) => (evidence, None),
