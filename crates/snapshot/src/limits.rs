@@ -14,6 +14,12 @@ pub const BLOCK_BYTES: usize = 1 << 20;
 /// The longest row of a list. An address, an amount and a person need 200 bytes; the rest is for columns we ignore.
 pub const ROW_BYTES_MAX: usize = 1 << 20;
 
+/// Blocks of a list, a tebibyte: what a place in the list has room for.
+pub const BLOCKS_MAX: usize = 1 << 20;
+
+/// Rows of a block: what a place in the list has room for. A block has at most 3 MB, and a row at least one byte.
+pub const BLOCK_ROWS_MAX: u64 = 1 << 22;
+
 /// Blocks read ahead of the parsers.
 pub const BLOCKS_AHEAD: usize = 4;
 
@@ -28,6 +34,10 @@ pub const COLUMNS_MAX: usize = 1_024;
 
 /// Records of a partition, about: 2 MB of them, which the last level of any cache holds beside their sorted copy.
 pub const PARTITION_RECORDS: usize = 1 << 15;
+
+/// Records that room is asked for in advance, at most: 10 GiB, which a file of 12 GB may fill. The file's length alone
+/// says how many there may be, and a file with holes has any length.
+pub const ROOM_RECORDS_MAX: u64 = 1 << 28;
 
 /// Bits of the address that choose a partition, at most: a block's records go to all of them, a dozen at a time.
 pub const PARTITION_BITS_MAX: u32 = 10;

@@ -272,8 +272,11 @@ pub enum ListError {
     /// A header and nothing else.
     #[error("the list has a header and no rows")]
     NoRows,
-    /// More lines than are read.
-    #[error("the list has more than {} lines", crate::limits::LINES_MAX)]
+    /// More lines or bytes than are read.
+    #[error(
+        "the list has more than {} lines or a tebibyte; split it into several snapshots",
+        crate::limits::LINES_MAX
+    )]
     TooLong,
 }
 

@@ -1,5 +1,6 @@
 //! Sorting records, finding duplicates and settling them.
 
+use crate::limits::{BLOCK_ROWS_MAX, BLOCKS_MAX};
 use crate::list::{BadRows, Columns, List, Places, Reason, RowError};
 use alloy_primitives::Address;
 use rayon::prelude::*;
@@ -19,13 +20,14 @@ pub(crate) use partition::{Partitions, Sweep};
 pub(crate) struct Place(u64);
 
 impl Place {
-    /// Bits of a line and of an ordinal: a block has at most 3 MB, and so fewer than 2^22 rows.
-    const BITS: u32 = 22;
-    const MASK: u64 = (1 << Self::BITS) - 1;
+    /// Bits of a line and of an ordinal.
+    const BITS: u32 = BLOCK_ROWS_MAX.trailing_zeros();
+    const MASK: u64 = BLOCK_ROWS_MAX - 1;
 
-    pub(crate) fn new(block: usize, line: u64, ordinal: u32) -> Self {
-        debug_assert!(line <= Self::MASK && u64::from(ordinal) <= Self::MASK && block < 1 << 20);
-        Self((block as u64) << (2 * Self::BITS) | line << Self::BITS | u64::from(ordinal))
+    /// `None` where the list is longer than a place can tell.
+    pub(crate) fn new(block: usize, line: u64, ordinal: u32) -> Option<Self> {
+        let told = block < BLOCKS_MAX && line <= Self::MASK && u64::from(ordinal) <= Self::MASK;
+        told.then_some(Self((block as u64) << (2 * Self::BITS) | line << Self::BITS | u64::from(ordinal)))
     }
 
     pub(crate) fn block(self) -> usize {
@@ -41,6 +43,9 @@ impl Place {
         usize::try_from(self.0 & Self::MASK).expect("22 bits")
     }
 }
+
+const _: () =
+    assert!(BLOCK_ROWS_MAX.is_power_of_two() && (BLOCKS_MAX as u128) << (2 * Place::BITS) <= 1 << 64);
 
 /// One row of a list: its word as four numbers that order as the bytes do, and where it stood. 40 bytes, whatever the
 /// list looks like.
@@ -270,6 +275,25 @@ impl Settle<'_> {
                     first = later;
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_tells_its_parts_up_to_its_bounds() {
+        let last = u32::try_from(BLOCK_ROWS_MAX - 1).unwrap();
+        let place = Place::new(BLOCKS_MAX - 1, u64::from(last), last - 1).unwrap();
+        assert_eq!(
+            (place.block(), place.line(), place.ordinal()),
+            (BLOCKS_MAX - 1, u64::from(last), last as usize - 1)
+        );
+        assert!(Place::new(1, 0, 0) > Place::new(0, u64::from(last), last), "places order as rows do");
+        for (block, line, ordinal) in [(BLOCKS_MAX, 0, 0), (0, BLOCK_ROWS_MAX, 0), (0, 0, last + 1)] {
+            assert_eq!(Place::new(block, line, ordinal), None);
         }
     }
 }

@@ -4,7 +4,7 @@ use super::address::{self, Checksums};
 use super::feed::Block;
 use super::header::Header;
 use super::rows::{fields, row_ends, without_return};
-use super::{AddressError, BadRows, Dropped, ReadOptions, Reason, RowError, ZeroAddress, shown};
+use super::{AddressError, BadRows, Dropped, ListError, ReadOptions, Reason, RowError, ZeroAddress, shown};
 use crate::limits::ERRORS_LISTED_MAX;
 use crate::order::{Place, Record};
 use memchr::memchr;
@@ -27,13 +27,14 @@ pub(crate) struct Parsed {
     pub dropped: Dropped,
 }
 
-/// Parses the rows of a block; good ones go to `records`, which is emptied first.
+/// Parses the rows of a block; good ones go to `records`, which is emptied first. Fails where the list is longer than
+/// places can tell.
 pub(super) fn parse(
     block: &Block,
     header: &Header,
     options: &ReadOptions,
     records: &mut Vec<Record>,
-) -> Parsed {
+) -> Result<Parsed, ListError> {
     let bytes = &block.bytes[block.rows.clone()];
     records.clear();
     let mut parser = Parser {
@@ -43,6 +44,7 @@ pub(super) fn parse(
         plain: !block.quoted && header.is_plain(),
         checksums: Checksums::default(),
         ordinals: 0,
+        too_long: false,
         records,
         parsed: Parsed { number: block.number, ..Parsed::default() },
     };
@@ -73,6 +75,8 @@ struct Parser<'a> {
     checksums: Checksums,
     /// Good rows so far; their persons are numbered by it.
     ordinals: u32,
+    /// Whether a row's place could not be told.
+    too_long: bool,
     records: &'a mut Vec<Record>,
     parsed: Parsed,
 }
@@ -167,12 +171,18 @@ impl<'a> Parser<'a> {
         if parsed.mixed {
             self.checksums.add(self.ordinals, text);
         }
-        let place = Place::new(self.parsed.number, self.parsed.lines, self.ordinals);
+        let Some(place) = Place::new(self.parsed.number, self.parsed.lines, self.ordinals) else {
+            self.too_long = true;
+            return;
+        };
         self.records.push(Record::new(&parsed.bytes, amount, place));
         self.ordinals += 1;
     }
 
-    fn finish(mut self) -> Parsed {
+    fn finish(mut self) -> Result<Parsed, ListError> {
+        if self.too_long {
+            return Err(ListError::TooLong);
+        }
         let wrong = self.checksums.wrong();
         for (ordinal, spelled) in &wrong {
             // Ordinals are places among the records, as none has been taken out yet.
@@ -188,7 +198,7 @@ impl<'a> Parser<'a> {
                 wrong.binary_search_by_key(&ordinal(record), |(wrong, _)| u64::from(*wrong)).is_err()
             });
         }
-        self.parsed
+        Ok(self.parsed)
     }
 }
 
@@ -199,5 +209,33 @@ impl Dropped {
         if self.listed.len() < ERRORS_LISTED_MAX {
             self.listed.push((row, amount));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::BLOCKS_MAX;
+    use crate::list::{Columns, Unit};
+
+    #[test]
+    fn a_block_behind_the_last_is_refused() {
+        let columns = Columns::default();
+        let header = Header::parse(b"address,amount", &columns).unwrap();
+        let zero_address = ZeroAddress::Refuse;
+        let options = ReadOptions { columns, unit: Unit::Base, decimals: 0, zero_address, open_end: false };
+        let bytes = format!("0x{},7\n", "17".repeat(20)).into_bytes();
+        let mut records = Vec::new();
+        let mut block = |number| {
+            let rows = 0..bytes.len();
+            parse(
+                &Block { number, bytes: bytes.clone(), rows, quoted: false },
+                &header,
+                &options,
+                &mut records,
+            )
+        };
+        assert!(block(BLOCKS_MAX - 1).is_ok_and(|parsed| parsed.lines == 1 && parsed.bad.count == 0));
+        assert!(matches!(block(BLOCKS_MAX), Err(ListError::TooLong)));
     }
 }

@@ -56,7 +56,7 @@ type OnBytes<'a> = &'a (dyn Fn(u64, Option<u64>) + Sync);
 /// Reads a whole list. `progress` is told how many bytes of how many are done.
 pub(crate) fn read(input: &Input, options: &ReadOptions, progress: OnBytes<'_>) -> Result<List, ListError> {
     let mut source = Source::open(input)?;
-    if let Some((file, length)) = source.plain_file()? {
+    if let Some((file, length)) = source.take_plain_file() {
         let ranges = Ranges::new(file, input.to_string(), length, BLOCK_BYTES);
         let done = AtomicU64::new(0);
         let on_block = |bytes| {
@@ -109,7 +109,7 @@ fn gather(
         let (mut found, mut sweep, mut buffer) = (Vec::new(), Sweep::default(), Vec::new());
         while !failed.load(Ordering::Relaxed) {
             let Some(block) = next(buffer)? else { break };
-            found.push(parse(&block, &header, options, &mut sweep.records));
+            found.push(parse(&block, &header, options, &mut sweep.records)?);
             records.take(&mut sweep, block.number);
             on_block(block.rows.len() as u64);
             buffer = block.bytes;

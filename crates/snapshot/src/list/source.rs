@@ -4,7 +4,7 @@ use super::Input;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -103,8 +103,8 @@ pub(super) struct Source {
     pub length: Option<u64>,
     /// Bytes of the file consumed, for progress.
     pub consumed: Arc<AtomicU64>,
-    /// The file, when it is one that can be read anywhere.
-    path: Option<PathBuf>,
+    /// The open file once more, when it can be read anywhere.
+    file: Option<File>,
 }
 
 /// Bytes read from the file at once.
@@ -123,6 +123,9 @@ impl Source {
         if metadata.is_dir() {
             return Err(SourceError::Directory(name));
         }
+        let regular = matches!(input, Input::File(_)) && metadata.is_file();
+        // Not by its name, which may stand for another file by now.
+        let again = if regular { Some(file.try_clone().map_err(io)?) } else { None };
         let consumed = Arc::new(AtomicU64::new(0));
         let counted = Counted { file, consumed: Arc::clone(&consumed) };
         let (begin, bytes) = begin(counted).map_err(io)?;
@@ -137,23 +140,15 @@ impl Source {
             Some(Compression::Zstd) => Box::new(zstd::stream::read::Decoder::with_buffer(bytes).map_err(io)?),
         };
         let length = metadata.is_file().then_some(metadata.len());
-        let path = match input {
-            Input::File(path) if metadata.is_file() => Some(path.clone()),
-            _ => None,
-        };
-        Ok(Self { reader, name, compression: found, length, consumed, path })
+        Ok(Self { reader, name, compression: found, length, consumed, file: again })
     }
 
-    /// The file and its length, when it is a file that can be read in ranges: plain, and not empty (a file of the
-    /// `/proc` kind says it is).
-    pub(super) fn plain_file(&self) -> Result<Option<(File, u64)>, SourceError> {
-        match (&self.path, self.compression, self.length) {
-            (Some(path), None, Some(length @ 1..)) => {
-                let file =
-                    File::open(path).map_err(|source| SourceError::Io { name: self.name.clone(), source })?;
-                Ok(Some((file, length)))
-            }
-            _ => Ok(None),
+    /// The file and its length, once, when it is a file that can be read in ranges: plain, and not empty (a file of the
+    /// `/proc` kind says it is). Reading it by offsets does not disturb [`Source::fill`].
+    pub(super) fn take_plain_file(&mut self) -> Option<(File, u64)> {
+        match (self.compression, self.length) {
+            (None, Some(length @ 1..)) => Some((self.file.take()?, length)),
+            _ => None,
         }
     }
 
@@ -210,5 +205,28 @@ impl Read for Counted {
         let read = self.file.read(buffer)?;
         self.consumed.fetch_add(read as u64, Ordering::Relaxed);
         Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::FileExt;
+
+    #[test]
+    fn ranges_are_read_from_the_file_that_was_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let [list, other] = ["list.csv", "other.csv"].map(|name| folder.path().join(name));
+        std::fs::write(&list, "address,amount\n").unwrap();
+        std::fs::write(&other, "another list altogether\n").unwrap();
+        let mut source = Source::open(&Input::File(list.clone())).unwrap();
+        std::fs::rename(&other, &list).unwrap();
+        let (file, length) = source.take_plain_file().unwrap();
+        let mut ranged = vec![0; usize::try_from(length).unwrap()];
+        file.read_exact_at(&mut ranged, 0).unwrap();
+        assert_eq!(ranged, b"address,amount\n");
+        let mut forward = Vec::new();
+        source.fill(&mut forward, 1 << 20).unwrap();
+        assert_eq!(forward, ranged, "reading by offsets leaves the way forward alone");
     }
 }

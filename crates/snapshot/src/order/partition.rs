@@ -3,7 +3,7 @@
 //! thread.
 
 use super::Record;
-use crate::limits::{PARTITION_BITS_MAX, PARTITION_BITS_UNKNOWN, PARTITION_RECORDS};
+use crate::limits::{PARTITION_BITS_MAX, PARTITION_BITS_UNKNOWN, PARTITION_RECORDS, ROOM_RECORDS_MAX};
 use std::sync::{Mutex, PoisonError};
 
 /// The records of a list, shared out by address.
@@ -27,14 +27,19 @@ pub(crate) struct Sweep {
 impl Partitions {
     /// Partitions for at most `most` records; `None` when nobody knows.
     pub(crate) fn new(most: Option<u64>) -> Self {
-        let most = most.map(|most| usize::try_from(most).expect("a list fits the address space"));
+        let most = most.map(|most| usize::try_from(most.min(ROOM_RECORDS_MAX)).expect("bounded"));
         let bits = most.map_or(PARTITION_BITS_UNKNOWN, |most| {
             (most / PARTITION_RECORDS).max(1).ilog2().min(PARTITION_BITS_MAX)
         });
         // Room that is never written to costs no memory, and a vector that grows is copied.
         let room = most.map_or(0, |most| (most >> bits) + (most >> bits) / 8);
-        let parts = (0..1 << bits).map(|_| Mutex::new(Vec::with_capacity(room))).collect();
-        Self { bits, parts }
+        let part = |_| {
+            let mut part = Vec::new();
+            // Without this room the vector grows as it is filled.
+            let _ = part.try_reserve_exact(room);
+            Mutex::new(part)
+        };
+        Self { bits, parts: (0..1 << bits).map(part).collect() }
     }
 
     /// Takes the records of one block.

@@ -160,3 +160,19 @@ fn addresses_that_share_their_first_bytes() {
     });
     assert!(files[0] == files[1], "the files differ");
 }
+
+/// A file's length is what it says it is; only its bytes take memory.
+#[test]
+fn a_file_of_holes_asks_for_no_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("holes.csv");
+    std::fs::write(&path, list(&Random(8).rows(10))).unwrap();
+    // The longest that ext4 allows, or what there is.
+    let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+    let length = (34..=43).rev().map(|bits| 1u64 << bits).find(|&length| file.set_len(length).is_ok());
+    assert!(length.is_some(), "a file system without holes");
+    match build(&base_units(), &Input::File(path), &folder.path().join("out"), &|_| ()) {
+        Err(BuildError::List(ListError::Source(SourceError::RowTooLong { line: 12 }))) => {}
+        other => panic!("{other:?}"),
+    }
+}
