@@ -57,45 +57,76 @@ pub(crate) fn zero(levels: u8) -> Hash {
     ZEROS[usize::from(levels)]
 }
 
+/// Levels of a piece, which is hashed at a time: 4,096 words and 1,024 leaves, which the nearest caches hold. Room for
+/// a whole shard's leaves would go back to the system with each shard and be handed out again, zeroed.
+const PIECE_LEVELS: u8 = 10;
+
+/// Words between one look ahead and the next: 4 KB, a page.
+const LOOK_AHEAD: usize = 128;
+
 /// The hashes of the buckets of `words`, the last filled up with padding.
 pub(crate) fn leaves(words: &[Word]) -> Vec<Hash> {
-    let whole = words.len() - words.len() % 4;
-    let mut hashes = keccak::many(bytes_of(&words[..whole]), 128);
-    if whole < words.len() {
-        let mut bucket = [Word::PADDING; 4];
-        bucket[..words.len() - whole].copy_from_slice(&words[whole..]);
-        hashes.push(keccak::one(bytes_of(&bucket)));
-    }
+    let mut hashes = Vec::new();
+    leaves_into(words, &[], &mut hashes);
     hashes
 }
 
-/// The level above `below`, whose nodes stand at `level`; an odd last node is joined with the zero subtree.
-pub(crate) fn level_above(below: &mut Vec<Hash>, level: u8) -> Vec<Hash> {
-    let odd = below.len() % 2 == 1;
-    if odd {
+/// The same into room that is kept. Meanwhile the words `ahead` are fetched, at the same pace: hashing leaves memory
+/// idle, and the processor does not look across pages by itself.
+fn leaves_into(words: &[Word], ahead: &[Word], hashes: &mut Vec<Hash>) {
+    let (whole, rest) = words.split_at(words.len() - words.len() % 4);
+    hashes.resize(words.len().div_ceil(4), [0; 32]);
+    let mut ahead = ahead.chunks(LOOK_AHEAD);
+    for (words, hashes) in whole.chunks(LOOK_AHEAD).zip(hashes.chunks_mut(LOOK_AHEAD / 4)) {
+        keccak::prefetch(ahead.next().map_or(&[], bytes_of));
+        keccak::many_into(bytes_of(words), &mut hashes[..words.len() / 4]);
+    }
+    if let ([.., last], [_, ..]) = (hashes.as_mut_slice(), rest) {
+        let mut bucket = [Word::PADDING; 4];
+        bucket[..rest.len()].copy_from_slice(rest);
+        *last = keccak::one(bytes_of(&bucket));
+    }
+}
+
+/// The level above `below`, whose nodes stand at `level`, into room that is kept; an odd last node is joined with the
+/// zero subtree.
+fn level_above(below: &mut Vec<Hash>, level: u8, above: &mut Vec<Hash>) {
+    if below.len() % 2 == 1 {
         below.push(zero(level));
     }
-    let above = keccak::pairs(below);
-    if odd {
-        below.pop();
-    }
-    above
+    above.resize(below.len() / 2, [0; 32]);
+    keccak::many_into(below.as_flattened(), above);
 }
 
 /// The levels `from..=levels` of the subtree of `levels` levels over `words`. Each holds only the nodes that are not
 /// all padding, and at least one.
 pub(crate) fn levels_over(words: &[Word], from: u8, levels: u8) -> Vec<Vec<Hash>> {
     debug_assert!(!words.is_empty() && words.len() as u64 <= capacity(levels));
-    let mut kept = Vec::with_capacity(usize::from(levels - from) + 1);
-    let mut nodes = leaves(words);
-    for level in 0..levels {
-        let above = level_above(&mut nodes, level);
-        let below = std::mem::replace(&mut nodes, above);
+    let mut kept = vec![Vec::new(); usize::from(levels - from) + 1];
+    let mut keep = |level: u8, nodes: &[Hash]| {
         if level >= from {
-            kept.push(below);
+            kept[usize::from(level - from)].extend_from_slice(nodes);
         }
+    };
+    let piece_levels = levels.min(PIECE_LEVELS);
+    let piece = usize::try_from(capacity(piece_levels)).expect("4,096 at most");
+    let (mut nodes, mut above, mut roots) = (Vec::new(), Vec::new(), Vec::new());
+    for begin in (0..words.len()).step_by(piece) {
+        let (words, ahead) = words[begin..].split_at(piece.min(words.len() - begin));
+        leaves_into(words, &ahead[..piece.min(ahead.len())], &mut nodes);
+        for level in 0..piece_levels {
+            keep(level, &nodes);
+            level_above(&mut nodes, level, &mut above);
+            std::mem::swap(&mut nodes, &mut above);
+        }
+        roots.push(nodes[0]);
     }
-    kept.push(nodes);
+    for level in piece_levels..levels {
+        keep(level, &roots);
+        level_above(&mut roots, level, &mut above);
+        std::mem::swap(&mut roots, &mut above);
+    }
+    keep(levels, &roots);
     kept
 }
 

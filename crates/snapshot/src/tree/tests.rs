@@ -27,3 +27,35 @@ fn padding_is_zero_words() {
     let right = keccak::pair(&keccak::one(&[0; 128]), &keccak::one(&[0; 128]));
     assert_eq!(root_over(&words, 2), keccak::pair(&left, &right));
 }
+
+/// Pieces are hashed apart; where they end must not show.
+#[test]
+fn levels_do_not_depend_on_pieces() {
+    let word = |i: u32| Word::new([7; 20].into(), Amount::new(u128::from(i) + 1).unwrap());
+    let piece = u32::try_from(capacity(PIECE_LEVELS)).unwrap();
+    for count in [1, 3, 257, piece - 1, piece, piece + 1, 2 * piece + 5, 4 * piece] {
+        let words: Vec<Word> = (0..count).map(word).collect();
+        let levels = levels_over(&words, 0, PIECE_LEVELS + 2);
+        let mut expected: Vec<Hash> = words
+            .chunks(4)
+            .map(|bucket| {
+                let mut whole = [Word::PADDING; 4];
+                whole[..bucket.len()].copy_from_slice(bucket);
+                keccak::one(bytes_of(&whole))
+            })
+            .collect();
+        for (level, found) in (0..).zip(&levels) {
+            assert_eq!(found, &expected, "level {level} over {count}");
+            let pairs = expected.chunks(2);
+            expected =
+                pairs.map(|pair| keccak::pair(&pair[0], pair.get(1).unwrap_or(&zero(level)))).collect();
+        }
+        for from in [1, PIECE_LEVELS, PIECE_LEVELS + 1, PIECE_LEVELS + 2] {
+            assert_eq!(
+                levels_over(&words, from, PIECE_LEVELS + 2),
+                levels[usize::from(from)..],
+                "from {from}"
+            );
+        }
+    }
+}
