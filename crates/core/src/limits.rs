@@ -29,6 +29,9 @@ pub const CURSOR_WINDOW_MAX: usize = 4_096;
 pub const VERIFY_QUEUE_MAX: usize = 4_096;
 /// Look-ups on chain (EIP-1271) under way; they wait in a queue of their own, so that slow RPC delays no EOA.
 pub const LOOKUPS_MAX: usize = 32;
+/// Look-ups under way at the door for claims on private lists: anybody can cause one, before the list is looked at, so they
+/// take none of those above, and who finds no room comes back.
+pub const PRIVATE_LOOKUPS_MAX: usize = 32;
 /// Look-ups under way for attestations that come in: as many as claims have, and none of theirs.
 pub const ATTESTATION_LOOKUPS_MAX: usize = 32;
 /// Attestations that wait for their look-ups; more are told to come back. Those that need none pass them by.
