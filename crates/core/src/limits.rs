@@ -60,8 +60,14 @@ pub const VOID_ITEMS_MAX: usize = 10_000;
 /// Institutions of a Charter, and so approvals of a command.
 pub const APPROVALS_MAX: usize = 64;
 
-/// Batches of one Distributor between planning and finality. More would only wait behind each other's nonces.
-pub const BATCHES_IN_FLIGHT_MAX: usize = 4;
+/// Batches of one Distributor between planning and their block. More would only wait behind each other's nonces.
+pub const BATCHES_OPEN_MAX: usize = 4;
+/// Batches of one Distributor between planning and finality. Ethereum makes 64 to 96 blocks final at a time, with two
+/// or three full batches in each; State holds their words, some twelve kilobytes each.
+pub const BATCHES_IN_FLIGHT_MAX: usize = 256;
+/// Payable words that the planner looks at for one batch: several of the largest batches' worth, in well below a
+/// millisecond.
+pub const PLAN_WORDS_MAX: usize = 1_024;
 /// Gas a batch is planned within: EIP-7825 caps a transaction at 16,777,216, and an estimate may be short.
 pub const BATCH_GAS_MAX: u64 = 14_000_000;
 /// A batch never names more 256-bit words than this, which bounds its calldata and its entry.
@@ -95,6 +101,9 @@ pub const UNFINAL_BLOCKS_MAX: u64 = 100_000;
 
 /// Rows a follower reads at once.
 pub const FOLLOW_ROWS_MAX: i64 = 10_000;
+/// The leader writes a state dump after so many entries. A start replays at most about as many behind a dump, which takes
+/// one of its two seconds; a dump of 50 million entitlements is some 20 MB, every 17 seconds at 30,000 entries a second.
+pub const DUMP_EVERY: u64 = 500_000;
 /// The leader's lease: a dead leader is replaced after it (DESIGN.md §1 and sequencer protocol: lease 3 s).
 pub const LEASE: Duration = Duration::from_secs(3);
 /// The lease is renewed at most this often.
@@ -149,6 +158,8 @@ pub const CLAIM_FACTS_BYTES_MAX: usize = 48 * 1_024;
 /// Deciding policies that evidence names, in the order of the rule sets asked: an id has at most 64 bytes, and nobody
 /// reads more.
 pub const POLICIES_NAMED_MAX: usize = 64;
+/// Facts, and attestations, that one entry erases: an entry stays below a hundred KiB, and one statement destroys them all.
+pub const ERASED_MAX: usize = 10_000;
 /// Lineages that one gate asks: every claim is evaluated against each.
 pub const GATE_RULE_SETS_MAX: usize = 8;
 /// Kinds of attestations that one gate accepts.

@@ -282,17 +282,18 @@ impl Settlement {
                 let known = state.campaign(campaign)?;
                 let content = plan(known, gas, now)?;
                 let lists = calldata::Lists::of(state, campaign, &content.words);
-                Some((content, next_number(known), lists))
+                let needs = gas.of(known, &content.form, &content.words);
+                Some((content, next_number(known), lists, needs))
             })
         };
         let Some(mut found) = planned(&self.gas) else { return Ok(None) };
         // What fits at these fees; asked only when there is something to plan.
         let gas = GasModel { most: self.gas_that_fits(self.market(market).await?), ..self.gas };
-        if gas.of(&found.0.form, &found.0.words) > gas.most {
+        if found.3 > gas.most {
             let Some(smaller) = planned(&gas) else { return Ok(None) };
             found = smaller;
         }
-        let (content, batch, lists) = found;
+        let (content, batch, lists, _) = found;
         // The snapshot is read without holding State: its pages may have to come from the disk.
         let total = lists.total(&self.snapshots, &content.words)?;
         Ok(Some(BatchPlanned { campaign, batch, form: content.form, words: content.words, total }))
@@ -341,7 +342,7 @@ impl Settlement {
     ) -> Result<(usize, Option<CampaignId>), EngineError> {
         let steps = self.follower.read(|state| {
             let batches = self.batches(state, lane);
-            step(self.epoch, facts, &self.policy, &batches, |b| self.gas_limit(self.gas_of(b)))
+            step(self.epoch, facts, &self.policy, &batches, |b| self.gas_limit(self.gas_of(state, b)))
         });
         self.show(facts, &steps);
         let mut done = 0;

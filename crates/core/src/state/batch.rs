@@ -74,7 +74,9 @@ impl Batch {
 
     /// Whether this entitlement is in it.
     pub fn contains(&self, id: EntitlementId) -> bool {
-        self.plan.words.iter().any(|w| w.contains(id.round, id.index))
+        let words = &self.plan.words;
+        let at = words.partition_point(|w| (w.round, w.word) < (id.round, id.index / 256));
+        words.get(at).is_some_and(|w| w.contains(id.round, id.index))
     }
 
     /// Whether every one of these bits is in it.

@@ -132,6 +132,11 @@ impl Campaign {
         self.batches.values().filter(|b| !b.given_up).count()
     }
 
+    /// Batches that are planned and not mined.
+    pub fn open_batches(&self) -> usize {
+        self.batches.values().filter(|b| b.is_open()).count()
+    }
+
     /// The round of an entitlement, if it lies in a round that the log knows.
     pub fn round_of(&self, id: EntitlementId) -> Option<&Round> {
         self.round(id.round).filter(|round| id.index < round.terms.count)

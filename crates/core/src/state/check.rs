@@ -5,11 +5,13 @@ use std::collections::BTreeSet;
 
 use crate::command::RoundMode;
 use crate::ids::EntitlementId;
-use crate::limits::{BATCH_WORDS_MAX, BATCHES_IN_FLIGHT_MAX, GATE_WORDS_MAX};
+use crate::limits::{BATCH_WORDS_MAX, GATE_WORDS_MAX};
 use crate::log::entry::{
     AttemptSigned, BatchForm, BatchMined, BatchPlanned, BatchReplanned, EventsFinal, GateSigned,
     ReplanGround, Skipped, WordMask,
 };
+
+use crate::planner::has_room;
 
 use super::State;
 use super::apply::{Wrong, range_mask};
@@ -30,7 +32,7 @@ impl State {
         if !campaign.may_plan() && !plan.words.is_empty() {
             return Err("the campaign is paused or held");
         }
-        if campaign.in_flight() >= BATCHES_IN_FLIGHT_MAX {
+        if !has_room(campaign) {
             return Err("too many batches are in flight");
         }
         if plan.words.len() > BATCH_WORDS_MAX {

@@ -289,7 +289,7 @@ impl Auditor {
     fn planned(&mut self, plan: &BatchPlanned) {
         let ids = named(&plan.words);
         assert!(ids.is_empty() || !self.offices.is_stopped(plan.campaign), "planned in a pause or a hold");
-        let cost = self.gas.unwrap_or_default().of(&plan.form, &plan.words);
+        let cost = self.gas.unwrap_or_default().cost_at(&plan.form, &plan.words, |_| 0).gas;
         assert!(cost <= BATCH_GAS_MAX, "{cost} gas for {:?}", plan.form);
         assert_eq!(plan.total, sum(ids.iter().map(|id| id.index)));
         for id in &ids {

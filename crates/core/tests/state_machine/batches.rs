@@ -4,7 +4,7 @@ use sluice_core::amount::Total;
 use sluice_core::command::RoundMode;
 use sluice_core::decide::Input;
 use sluice_core::ids::EntitlementId;
-use sluice_core::limits::BATCHES_IN_FLIGHT_MAX;
+use sluice_core::limits::BATCHES_OPEN_MAX;
 use sluice_core::log::entry::{
     BatchFinal, BatchForm, BatchPlanned, BatchReplanned, Body, ChainEvent, EpochOnChain, ReplanGround,
 };
@@ -107,15 +107,20 @@ fn a_number_is_planned_once_and_in_order() {
 }
 
 #[test]
-fn no_more_than_the_bound_is_in_flight() {
+fn no_more_than_the_bound_wait_for_their_block_and_those_mined_make_room() {
     let mut world = World::open(10, RoundMode::Pull);
-    for index in 0..BATCHES_IN_FLIGHT_MAX as u64 {
+    let mut plans = Vec::new();
+    for index in 0..BATCHES_OPEN_MAX as u64 {
         world.decide([index]);
-        world.plan().unwrap();
+        plans.push(world.plan().unwrap());
     }
     world.decide([9]);
     assert_eq!(world.plan(), None);
-    assert!(!world.takes(Body::BatchPlanned(sparse(BATCHES_IN_FLIGHT_MAX as u64 + 1, &[9]))));
+    let next = BATCHES_OPEN_MAX as u64 + 1;
+    assert!(!world.takes(Body::BatchPlanned(sparse(next, &[9]))));
+    world.sign(1);
+    world.mine(&plans[0], &[]);
+    assert!(world.takes(Body::BatchPlanned(sparse(next, &[9]))), "one is mined, and not final");
 }
 
 #[test]

@@ -47,12 +47,7 @@ impl Draw {
 fn scaled(percent: u64) -> GasModel {
     let gas = GasModel::default();
     let scale = |gas: u64| gas * percent / 100;
-    GasModel {
-        dense_item: scale(gas.dense_item),
-        sparse_item: scale(gas.sparse_item),
-        redirect_item: scale(gas.redirect_item),
-        ..gas
-    }
+    GasModel { item: scale(gas.item), redirect_item: scale(gas.redirect_item), ..gas }
 }
 
 /// What a block did, for the chain's own memory.

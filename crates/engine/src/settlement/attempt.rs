@@ -11,6 +11,7 @@ use sluice_core::ids::{BatchNo, CampaignId};
 use sluice_core::limits::BATCH_GAS_MAX;
 use sluice_core::log::entry::{AttemptSigned, Body};
 use sluice_core::sender::LaneFacts;
+use sluice_core::state::State;
 use sluice_core::state::batch::{Attempt, Batch};
 
 use super::{Settlement, TRANSFER_GAS_MAX, calldata};
@@ -101,8 +102,10 @@ impl Settlement {
         (limit.saturating_sub(TRANSFER_GAS_MAX) / 21).saturating_mul(20).min(BATCH_GAS_MAX)
     }
 
-    pub(super) fn gas_of(&self, batch: &Batch) -> u64 {
-        self.gas.of(&batch.plan.form, &batch.plan.words)
+    /// What a batch uses, at most.
+    pub(super) fn gas_of(&self, state: &State, batch: &Batch) -> u64 {
+        let campaign = state.campaign(batch.plan.campaign);
+        campaign.map_or(0, |known| self.gas.of(known, &batch.plan.form, &batch.plan.words))
     }
 
     /// A gas limit for a call that uses this much: the Distributor demands a whole transfer's gas in hand before each.
@@ -122,7 +125,7 @@ impl Settlement {
         let before: Vec<(BatchNo, u64)> = self.follower.read(|state| {
             let batches = state.campaign(campaign).map(|c| c.batches.range(..batch));
             let open = batches.into_iter().flatten().filter(|(_, b)| b.is_open());
-            open.map(|(number, b)| (*number, self.gas_limit(self.gas_of(b)))).collect()
+            open.map(|(number, b)| (*number, self.gas_limit(self.gas_of(state, b)))).collect()
         });
         let mut calls = Vec::new();
         for (number, gas_limit) in &before {
