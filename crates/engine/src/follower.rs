@@ -1,16 +1,19 @@
 //! The follower: State fed by committed entries. Every node runs one, the leader too; all reads are answered from it,
 //! and nobody ever sees State above the committed position.
 
+mod dumps;
 mod marks;
+mod replay;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 use std::time::{Duration, Instant};
 
+use alloy_primitives::bytes::Bytes;
 use sluice_core::ids::{Epoch, IntakeKey, Seq, StreamId};
 use sluice_core::limits::FOLLOW_ROWS_MAX;
 use sluice_core::log::entry::Entry;
-use sluice_core::log::merkle::{Frontier, leaf_hash};
+use sluice_core::log::merkle::{Appended, Frontier, Hash, leaf_hash};
 use sluice_core::log::note::{LogKey, TreeHead};
 use sluice_core::log::receipt::Receipt;
 use sluice_core::sequencer::Decider;
@@ -20,6 +23,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::error::EngineError;
 use crate::waiting_room::WaitingRoom;
+use dumps::Freeze;
 use marks::{Compared, Marks};
 
 /// What a demand became, with the proof of it.
@@ -42,11 +46,13 @@ struct Shared {
     view: RwLock<View>,
     seq: watch::Sender<Seq>,
     /// Requests that wait for the decision of a row.
-    waiting: Mutex<HashMap<IntakeKey, Vec<oneshot::Sender<Outcome>>>>,
+    waiting: Mutex<Waiting>,
     room: Arc<WaitingRoom>,
     log_key: LogKey,
     compared: Mutex<Compared>,
 }
+
+type Waiting = HashMap<IntakeKey, Vec<oneshot::Sender<Outcome>>>;
 
 #[derive(Debug)]
 struct View {
@@ -55,6 +61,10 @@ struct View {
     marks: Marks,
     /// When State last moved.
     moved: Instant,
+    /// Who waits for a State to dump.
+    freeze: Vec<Freeze>,
+    /// The position of the last dump that this State was read from or written to.
+    dumped: Seq,
 }
 
 /// A committed row of the log.
@@ -66,6 +76,20 @@ pub struct Committed {
     pub bytes: Vec<u8>,
 }
 
+/// A committed row that is hashed.
+#[derive(Debug)]
+struct Row {
+    entry: Entry,
+    leaf: Hash,
+    bytes: Bytes,
+}
+
+impl From<Committed> for Row {
+    fn from(row: Committed) -> Self {
+        Self { leaf: leaf_hash(&row.bytes), entry: row.entry, bytes: row.bytes.into() }
+    }
+}
+
 impl Follower {
     /// A follower before the first entry.
     pub fn new(stream: StreamId, log_key: LogKey) -> Self {
@@ -74,6 +98,8 @@ impl Follower {
             tree: Frontier::default(),
             marks: Marks::default(),
             moved: Instant::now(),
+            freeze: Vec::new(),
+            dumped: 0,
         };
         let shared = Shared {
             view: RwLock::new(view),
@@ -164,56 +190,71 @@ impl Follower {
     /// # Errors
     /// When an entry cannot follow from State: the node must stop.
     pub fn advance(&self, committed: Vec<Committed>) -> Result<(), EngineError> {
+        let after = self.seq();
+        self.advance_rows(committed.into_iter().filter(|c| c.entry.seq > after).map(Row::from).collect())
+    }
+
+    fn advance_rows(&self, mut rows: Vec<Row>) -> Result<(), EngineError> {
         let mut view = self.shared.view.write().expect("no reader panics while holding State");
         let after = view.state.seq;
-        let mut fresh: Vec<_> = committed.into_iter().filter(|c| c.entry.seq > after).collect();
-        if let Some(at) = marks::last_turn(&view.state, &fresh) {
-            let rest = fresh.split_off(at);
-            self.apply(&mut view, fresh)?;
+        rows.retain(|row| row.entry.seq > after);
+        if let Some(at) = marks::last_turn(&view.state, &rows) {
+            let rest = rows.split_off(at);
+            self.apply(&mut view, rows)?;
             view.mark();
-            fresh = rest;
+            rows = rest;
         }
-        self.apply(&mut view, fresh)?;
+        self.apply(&mut view, rows)?;
         let seq = view.state.seq;
         drop(view);
         self.shared.seq.send_replace(seq);
         Ok(())
     }
 
-    fn apply(&self, view: &mut View, rows: Vec<Committed>) -> Result<(), EngineError> {
+    fn apply(&self, view: &mut View, rows: Vec<Row>) -> Result<(), EngineError> {
         if rows.is_empty() {
             return Ok(());
         }
-        let leaves: Vec<_> = rows.iter().map(|c| leaf_hash(&c.bytes)).collect();
         for row in &rows {
             view.state.apply(&row.entry)?;
             if let Some(key) = row.entry.body.intake() {
                 self.shared.room.leave(key);
             }
         }
-        let appended = view.tree.extend_with_paths(&leaves);
         view.moved = Instant::now();
-        self.answer(rows, &appended.paths, view.tree.size(), view.tree.root());
+        // Nobody begins to wait while State is held for writing, so nobody is missed.
+        let waiting = self.shared.waiting.lock().expect("no panic inside");
+        if waiting.is_empty() {
+            // Paths are three quarters of the tree's work, and a log that is replayed has nobody to hand them to.
+            for row in &rows {
+                view.tree.push(row.leaf);
+            }
+            return Ok(());
+        }
+        let leaves: Vec<_> = rows.iter().map(|row| row.leaf).collect();
+        let appended = view.tree.extend_with_paths(&leaves);
+        self.answer(waiting, rows, &appended);
         Ok(())
     }
 
     /// Hands each waiting request its outcome, all under one signature.
-    fn answer(&self, rows: Vec<Committed>, paths: &[Vec<[u8; 32]>], size: u64, root: [u8; 32]) {
-        let mut waiting = self.shared.waiting.lock().expect("no panic inside");
-        if waiting.is_empty() {
-            return;
-        }
+    fn answer(&self, mut waiting: MutexGuard<'_, Waiting>, rows: Vec<Row>, appended: &Appended) {
         let mut note = None;
-        for (row, path) in rows.into_iter().zip(paths) {
+        for (row, path) in rows.into_iter().zip(&appended.paths) {
             let Some(waiters) = row.entry.body.intake().and_then(|key| waiting.remove(&key)) else {
                 continue;
             };
             let note = note.get_or_insert_with(|| {
                 let origin = self.shared.log_key.origin().clone();
+                let (size, root) = (appended.size, appended.root);
                 self.shared.log_key.sign(&TreeHead { origin, size, root, state_hash: None })
             });
-            let receipt =
-                Receipt { entry: row.bytes, seq: row.entry.seq, path: path.clone(), note: note.clone() };
+            let receipt = Receipt {
+                entry: row.bytes.to_vec(),
+                seq: row.entry.seq,
+                path: path.clone(),
+                note: note.clone(),
+            };
             let outcome = Outcome { entry: row.entry, receipt };
             for waiter in waiters {
                 // A request that gave up waiting asks again by its id.

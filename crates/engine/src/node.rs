@@ -136,7 +136,7 @@ pub struct NodeStatus {
 }
 
 impl Node {
-    /// Connects, migrates, replays the log and starts.
+    /// Connects, migrates, replays the log from the newest good state dump on, and starts.
     ///
     /// # Errors
     /// When the database or the home chain cannot be reached, or the log cannot be replayed.
@@ -152,8 +152,7 @@ impl Node {
             .ok_or_else(|| EngineError::Config(format!("home: chain {} is not configured", config.home)))?;
         let charter = ContractRef { chain_id: config.home, address: home.charter };
         let log_key = LogKey::new(&Origin::new(charter, config.stream), &config.log_secret);
-        let follower = Follower::new(config.stream, log_key);
-        while follower.catch_up(&store).await? {}
+        let follower = Follower::start(config.stream, log_key, &store).await?;
         let known = follower.read(|s| s.home);
         if known.is_some_and(|known| known != charter) {
             return Err(EngineError::Config(format!(

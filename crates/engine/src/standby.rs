@@ -10,7 +10,7 @@ use sluice_chain::signer::Account;
 use sluice_chain::{At, Chain};
 use sluice_core::fees::FeePolicy;
 use sluice_core::ids::{ChainId, ContractRef, Epoch, NodeId, StreamId};
-use sluice_core::limits::{GROUP_INPUTS_MAX, LEASE};
+use sluice_core::limits::{DUMP_EVERY, GROUP_INPUTS_MAX, LEASE};
 use sluice_core::log::entry::{Body, EpochBegan};
 use sluice_store::{LeaderSession, Store};
 use tokio::sync::{Notify, mpsc};
@@ -142,7 +142,7 @@ impl Standby {
         let mut looked: Option<tokio::time::Instant> = None;
         let mut above: Option<(tokio::time::Instant, Epoch)> = None;
         loop {
-            while self.follower.catch_up(&self.store).await? {}
+            self.follower.to_head(&self.store).await?;
             if let Some(wrong) = self.wrong_charter() {
                 return Err(wrong);
             }
@@ -217,7 +217,7 @@ impl Standby {
 
     async fn begin(&self, session: LeaderSession, epoch: Epoch) -> Result<JoinSet<EngineError>, EngineError> {
         // Nothing of a lower epoch is appended any more: the log as it is now is all there is.
-        while self.follower.catch_up(&self.store).await? {}
+        self.follower.to_head(&self.store).await?;
         let (observations, submissions) = Observations::channel();
         let (verified_in, verified) = mpsc::channel(GROUP_INPUTS_MAX * 4);
         let (again, again_out) = mpsc::unbounded_channel();
@@ -240,6 +240,8 @@ impl Standby {
         }
         let standby = self.clone();
         term.spawn(async move { standby.checkpoints().await });
+        let (store, follower) = (self.store.clone(), self.follower.clone());
+        term.spawn(async move { follower.keep_dumps(&store, DUMP_EVERY).await });
         Ok(term)
     }
 

@@ -18,6 +18,7 @@ mod ledger;
 mod limits;
 mod log;
 mod node;
+mod pour;
 mod project;
 mod seal;
 mod snapshot;
@@ -26,15 +27,18 @@ mod store;
 pub use attempt::Attempt;
 pub use attestation::{AboutWhom, NewAttestation, StoredAttestation};
 pub use checkpoint::Checkpoint;
-pub use dump::Dump;
+pub use dump::DumpAt;
 pub use error::{AppendError, Class, Error, Result};
 pub use evidence::WholeRow;
 pub use fact::{Erased, KeptFacts, Whom};
 pub use intake::{Cursor, IntakeOutcome, IntakeRow, IntakeWriter, NewIntake};
 pub use leader::{Append, Appended, LeaderSession, Taken};
-pub use limits::{APPEND_BYTES_MAX, APPEND_ROWS_MAX, ATTESTATIONS_GROUP_MAX, FACT_BYTES_MAX};
+pub use limits::{
+    APPEND_BYTES_MAX, APPEND_ROWS_MAX, ATTESTATIONS_GROUP_MAX, DUMP_PAGE_BYTES, DUMP_PAGES_MAX, FACT_BYTES_MAX,
+};
 pub use log::{Head, LogRow, StoredEntry};
 pub use node::Node;
+pub use pour::Poured;
 pub use project::{ApiKey, ApiKeyId, Project};
 pub use seal::SealKey;
 pub use snapshot::StoredSnapshot;

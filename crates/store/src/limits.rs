@@ -37,7 +37,15 @@ pub const FACT_BYTES_MAX: usize = sluice_core::limits::FACT_BYTES_MAX;
 /// Bytes of entries that one read of the log answers with (at least one entry): what a follower holds at once.
 pub(crate) const READ_BYTES_MAX: i64 = 32 << 20;
 /// Bytes of a state dump's page: few rows for a State of 20 MB, each far below a message's bound.
-pub(crate) const DUMP_PAGE_BYTES: usize = 1 << 20;
+pub const DUMP_PAGE_BYTES: usize = 1 << 20;
+/// Pages of a state dump. State is 20 MB for 50 million entitlements and some 50 more where gates signed each of their
+/// words; a dump far above that would be read into more memory than a node may need to serve.
+pub const DUMP_PAGES_MAX: u32 = 512;
+/// Rows of the log that are handed on together by a reader of all of it: as many as a follower reads at once, so that the
+/// state hash is taken as rarely.
+pub(crate) const POUR_ROWS: usize = sluice_core::limits::FOLLOW_ROWS_MAX.unsigned_abs() as usize;
+/// Bytes of entries handed on together; few such parts are under way at a time.
+pub(crate) const POUR_BYTES: usize = 4 << 20;
 /// Dumps that are kept: the newest, and one before it in case the newest is found bad.
 pub(crate) const DUMPS_KEPT: i64 = 2;
 /// Rows of a listing (nodes, projects, keys, attempts of a batch).

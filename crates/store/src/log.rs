@@ -41,20 +41,24 @@ impl StoredEntry {
     /// # Errors
     /// [`Error::Corrupt`] when bytes, leaf, position or epoch disagree, or the format is newer than this binary.
     pub fn decode(&self) -> Result<Entry> {
-        let corrupt = |reason: String| Error::Corrupt { what: "log.entry", reason };
-        if leaf_hash(&self.entry) != self.leaf {
-            return Err(corrupt(format!("the entry at {} does not hash to its leaf", self.seq)));
-        }
-        let entry =
-            Entry::decode(&self.entry).map_err(|error| corrupt(format!("at {}: {error}", self.seq)))?;
-        if (entry.seq, entry.epoch) != (self.seq, self.epoch) {
-            return Err(corrupt(format!(
-                "the row at {} of epoch {} holds the entry of {} of epoch {}",
-                self.seq, self.epoch, entry.seq, entry.epoch
-            )));
-        }
-        Ok(entry)
+        checked(self.seq, self.epoch, &self.entry, &self.leaf)
     }
+}
+
+/// The entry of a row, decoded and compared with what the row says beside it.
+pub(crate) fn checked(seq: Seq, epoch: Epoch, bytes: &[u8], leaf: &Hash) -> Result<Entry> {
+    let corrupt = |reason: String| Error::Corrupt { what: "log.entry", reason };
+    if leaf_hash(bytes) != *leaf {
+        return Err(corrupt(format!("the entry at {seq} does not hash to its leaf")));
+    }
+    let entry = Entry::decode(bytes).map_err(|error| corrupt(format!("at {seq}: {error}")))?;
+    if (entry.seq, entry.epoch) != (seq, epoch) {
+        return Err(corrupt(format!(
+            "the row at {seq} of epoch {epoch} holds the entry of {} of epoch {}",
+            entry.seq, entry.epoch
+        )));
+    }
+    Ok(entry)
 }
 
 /// Who may append, and how far the log goes.

@@ -174,24 +174,24 @@ impl Store {
         Ok(session.settle(answer).map_err(Error::writing(action))?.rows_affected())
     }
 
-    async fn checkout(&self) -> Result<Checkout, sqlx::Error> {
+    pub(crate) async fn checkout(&self) -> Result<Checkout, sqlx::Error> {
         Ok(Checkout { session: Some(self.pool.acquire().await?) })
     }
 }
 
 /// A connection out of the pool. Unless the server answered it is closed, because the pool would first wait, without a
 /// bound, for the answer that an abandoned statement still owes.
-struct Checkout {
+pub(crate) struct Checkout {
     session: Option<PoolConnection<Postgres>>,
 }
 
 impl Checkout {
-    fn get(&mut self) -> &mut sqlx::PgConnection {
+    pub(crate) fn get(&mut self) -> &mut sqlx::PgConnection {
         self.session.as_mut().expect("it is there until the answer is settled")
     }
 
     /// Passes an answer on; a refusal is one, too, and gives the connection back.
-    fn settle<T>(mut self, answer: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
+    pub(crate) fn settle<T>(mut self, answer: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
         if matches!(answer, Ok(_) | Err(sqlx::Error::Database(_))) {
             self.session = None;
         }

@@ -137,13 +137,29 @@ impl Frontier {
         }
     }
 
-    /// Whether the parts have the lengths that the size demands.
+    /// Whether the parts have the lengths that the size demands, and the open tiles hold what the edge is made of: then the
+    /// root, which is hashed from the edge, vouches for everything here.
     fn is_sound(&self) -> bool {
         let hashes_at = |level: u32| self.size.checked_shr(TILE_HEIGHT * level).unwrap_or(0);
         let levels = (1..).take_while(|level| hashes_at(*level) > 0);
         let open_widths = levels.map(|level| hashes_at(level) % TILE_WIDTH as u64);
         self.edge.len() == self.size.count_ones() as usize
             && self.open.iter().map(|open| open.len() as u64).eq(open_widths)
+            && self.edge_is_of_open_tiles()
+    }
+
+    /// Each subtree on the edge that is higher than a tile's hashes is hashed from its share of its level's open tile.
+    fn edge_is_of_open_tiles(&self) -> bool {
+        let mut open: Vec<&[Hash]> = self.open.iter().map(Vec::as_slice).collect();
+        let heights = (0..u64::BITS).rev().filter(|height| self.size >> height & 1 == 1);
+        heights.zip(&self.edge).all(|(height, root)| {
+            let Some(slot) = (height / TILE_HEIGHT).checked_sub(1) else { return true };
+            let width = 1 << (height % TILE_HEIGHT);
+            let tile = &mut open[slot as usize];
+            let Some((share, rest)) = tile.split_at_checked(width) else { return false };
+            *tile = rest;
+            tile::root_of(share.to_vec()) == Some(*root)
+        })
     }
 }
 

@@ -14,6 +14,7 @@ mod check;
 mod check_offices;
 pub mod cursor;
 pub mod due;
+pub mod dump;
 pub mod funds;
 pub mod hold;
 pub mod pages;

@@ -418,7 +418,7 @@ fn an_unknown_kind_and_an_amount_above_96_bits_are_refused() {
 }
 
 /// Entries one after another, each behind its length in four bytes, most significant first.
-fn recorded() -> Vec<Vec<u8>> {
+pub(crate) fn recorded() -> Vec<Vec<u8>> {
     let file = std::fs::read(golden("format1.log")).unwrap();
     let mut rest = file.as_slice();
     let mut entries = Vec::new();

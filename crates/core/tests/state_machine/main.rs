@@ -14,6 +14,7 @@ mod brakes;
 mod claims;
 mod commands;
 mod corrections;
+mod dumps;
 mod edited;
 mod events;
 mod gates;

@@ -10,7 +10,7 @@ use sluice_core::log::note::TreeHead;
 use sluice_core::state::State;
 use sluice_store::{Checkpoint, Store};
 
-use super::{Committed, Follower, View};
+use super::{Follower, Row, View};
 use crate::error::EngineError;
 
 /// How many of its marks a node remembers: more than it passes between two comparisons, in a database that answers late.
@@ -24,10 +24,10 @@ const CHECKPOINTS_READ_MAX: u16 = 64;
 
 /// What this node had at a position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Mark {
-    size: Seq,
-    root: [u8; 32],
-    state_hash: [u8; 32],
+pub(super) struct Mark {
+    pub(super) size: Seq,
+    pub(super) root: [u8; 32],
+    pub(super) state_hash: [u8; 32],
 }
 
 /// The last marks, oldest first.
@@ -41,9 +41,23 @@ pub(super) struct Compared {
     upto: Seq,
 }
 
+impl Marks {
+    /// Only this one.
+    pub(super) fn of(mark: Mark) -> Self {
+        Self(VecDeque::from([mark]))
+    }
+}
+
+impl Compared {
+    /// State was compared at this position.
+    pub(super) fn at(upto: Seq) -> Self {
+        Self { asked: None, upto }
+    }
+}
+
 /// The first of the rows before which State is marked: that with which the log's clock came to another second. Of
 /// several the last, so that a node that catches up hashes once a read.
-pub(super) fn last_turn(state: &State, rows: &[Committed]) -> Option<usize> {
+pub(super) fn last_turn(state: &State, rows: &[Row]) -> Option<usize> {
     let second = |millis: u64| millis / 1_000;
     (0..rows.len()).rev().find(|at| {
         let before = at.checked_sub(1).map_or(state.recorded_at, |before| rows[before].entry.recorded_at);
@@ -64,6 +78,7 @@ impl View {
         }
         let mark = Mark { size, root: self.tree.root(), state_hash: self.state.hash() };
         self.marks.0.push_back(mark);
+        self.freeze_at(mark);
     }
 }
 
@@ -83,7 +98,7 @@ impl Follower {
         (head, note)
     }
 
-    fn head(&self, mark: Mark) -> TreeHead {
+    pub(super) fn head(&self, mark: Mark) -> TreeHead {
         TreeHead {
             origin: self.shared.log_key.origin().clone(),
             size: mark.size,

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 mod append;
+mod dumps;
 mod faults;
 mod intake;
 mod leader;

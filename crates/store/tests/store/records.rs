@@ -1,4 +1,4 @@
-//! Checkpoints, dumps, projects, keys, snapshot files.
+//! Checkpoints, projects, keys, snapshot files.
 
 use alloy_primitives::B256;
 use sha2::{Digest, Sha256};
@@ -56,24 +56,6 @@ async fn a_checkpoint_stands_once_per_size() {
     assert_eq!(sizes(10, 20, 9).await, [20]);
     assert_eq!(sizes(0, 19, 9).await, [10]);
     assert_eq!(db.store.latest_checkpoint(StreamId(1)).await.unwrap(), None);
-}
-
-#[tokio::test]
-async fn the_newest_whole_dump_at_or_before_a_position_is_found_and_old_ones_go() {
-    let db = database().await;
-    let bytes = |seq: u64| (0..400_000_u64).flat_map(|i| (i * seq).to_le_bytes()).collect::<Vec<u8>>();
-    for seq in [100, 200, 300] {
-        db.store.add_dump(STREAM, seq, &bytes(seq)).await.unwrap();
-    }
-    let dump = db.store.latest_dump(STREAM, 250).await.unwrap().unwrap();
-    assert_eq!((dump.seq, dump.bytes == bytes(200)), (200, true));
-    assert_eq!(db.store.latest_dump(STREAM, 1_000).await.unwrap().unwrap().seq, 300);
-    assert_eq!(db.store.latest_dump(STREAM, 150).await.unwrap(), None, "two are kept");
-    // One that lost a page does not count.
-    let mut raw = db.raw().await;
-    sqlx::raw_sql("DELETE FROM state_page WHERE seq = 300 AND page = 1").execute(&mut raw).await.unwrap();
-    assert_eq!(db.store.latest_dump(STREAM, 1_000).await.unwrap().unwrap().seq, 200);
-    assert!(db.store.add_dump(STREAM, 400, &[]).await.is_err());
 }
 
 #[tokio::test]

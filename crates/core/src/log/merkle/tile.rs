@@ -56,10 +56,14 @@ impl Node {
         let width = 1usize << (self.height % TILE_HEIGHT);
         let subtrees = (TILE_WIDTH / width) as u64;
         let start = usize::try_from(self.index % subtrees).ok()? * width;
-        let mut hashes = tile.get(start..start + width)?.to_vec();
-        while hashes.len() > 1 {
-            hashes = hashes.chunks_exact(2).map(|pair| node_hash(&pair[0], &pair[1])).collect();
-        }
-        hashes.pop()
+        root_of(tile.get(start..start + width)?.to_vec())
     }
+}
+
+/// The root above neighbouring subtrees of equal height, a power of two of them.
+pub(super) fn root_of(mut hashes: Vec<Hash>) -> Option<Hash> {
+    while hashes.len() > 1 {
+        hashes = hashes.chunks_exact(2).map(|pair| node_hash(&pair[0], &pair[1])).collect();
+    }
+    hashes.pop()
 }

@@ -1,0 +1,255 @@
+//! State dumps, written and started from. The leader freezes State where it signs a checkpoint, and writes it aside while
+//! the log goes on; a starting node takes the newest that such a checkpoint vouches for, and follows the rest.
+
+use std::io::{Error, ErrorKind, Write};
+
+use sluice_core::ids::{Seq, StreamId};
+use sluice_core::log::merkle::Frontier;
+use sluice_core::log::note::{LogKey, LogVerifier, TreeHead, open};
+use sluice_core::state::State;
+use sluice_core::state::dump::DumpSize;
+use sluice_store::{DUMP_PAGE_BYTES, DumpAt, Store};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::spawn_blocking;
+
+use super::marks::{Compared, Mark, Marks};
+use super::{Follower, View};
+use crate::error::EngineError;
+
+/// Pages of a dump between the thread that makes them and the connection that stores them: neither waits for the other, and
+/// a dump never lies in memory as a whole.
+const PAGES_AHEAD: usize = 2;
+
+/// Who waits for State at a mark at or above a position.
+#[derive(Debug)]
+pub(super) struct Freeze {
+    from: Seq,
+    to: oneshot::Sender<Frozen>,
+}
+
+/// State and tree where they were marked.
+#[derive(Debug)]
+pub struct Frozen {
+    state: State,
+    tree: Frontier,
+    mark: Mark,
+}
+
+/// Why a dump is passed over.
+type Refused = String;
+
+impl View {
+    /// Hands State out if somebody waits for it here.
+    pub(super) fn freeze_at(&mut self, mark: Mark) {
+        for Freeze { to, .. } in self.freeze.extract_if(.., |freeze| mark.size >= freeze.from) {
+            if !to.is_closed() {
+                // Whoever goes away at this moment waits for no dump.
+                let _ = to.send(Frozen { state: self.state.freeze(), tree: self.tree.clone(), mark });
+            }
+        }
+    }
+}
+
+impl Follower {
+    /// A follower that starts from the newest good dump, or from nothing, and has followed the log to its end.
+    ///
+    /// # Errors
+    /// As [`Self::catch_up`]. A dump that is bad is none.
+    pub async fn start(stream: StreamId, log_key: LogKey, store: &Store) -> Result<Self, EngineError> {
+        let follower = Self::new(stream, log_key);
+        for dump in store.dumps(stream).await? {
+            match follower.restore(store, stream, dump).await? {
+                Ok(()) => {
+                    tracing::info!(seq = dump.seq, "started from a state dump");
+                    break;
+                }
+                Err(why) => {
+                    tracing::warn!(
+                        seq = dump.seq,
+                        why,
+                        "a state dump is refused; an older one or the log is used"
+                    );
+                }
+            }
+        }
+        follower.to_head(store).await?;
+        Ok(follower)
+    }
+
+    /// Takes State from a dump, or says why not.
+    async fn restore(
+        &self,
+        store: &Store,
+        stream: StreamId,
+        dump: DumpAt,
+    ) -> Result<Result<(), Refused>, EngineError> {
+        let Some(bytes) = store.dump(stream, dump).await? else {
+            return Ok(Err("it was deleted, or has more pages than are written".into()));
+        };
+        let read = spawn_blocking(move || {
+            let (mut state, tree) = State::from_dump(&bytes).map_err(|error| error.to_string())?;
+            let state_hash = state.hash_anew();
+            let mark = Mark { size: tree.size(), root: tree.root(), state_hash };
+            Ok::<_, Refused>((state, tree, mark))
+        });
+        let (state, tree, mark) = match read.await {
+            Ok(Ok(read)) => read,
+            Ok(Err(why)) => return Ok(Err(why)),
+            Err(panic) => return Ok(Err(format!("reading it panicked: {panic}"))),
+        };
+        if (state.stream, mark.size) != (stream, dump.seq) {
+            return Ok(Err("it is of another stream or position than its rows".into()));
+        }
+        if let Err(why) = self.vouched(store, &state, mark).await? {
+            return Ok(Err(why));
+        }
+        let mut view = self.shared.view.write().expect("no reader panics while holding State");
+        (view.state, view.tree, view.marks, view.dumped) = (state, tree, Marks::of(mark), mark.size);
+        *self.shared.compared.lock().expect("no panic inside") = Compared::at(mark.size);
+        drop(view);
+        self.shared.seq.send_replace(mark.size);
+        Ok(Ok(()))
+    }
+
+    /// Whether a checkpoint signed by a key of this log vouches for tree and State, and the log has the row.
+    async fn vouched(
+        &self,
+        store: &Store,
+        state: &State,
+        mark: Mark,
+    ) -> Result<Result<(), Refused>, EngineError> {
+        let found = store.checkpoint_from(state.stream, mark.size).await?;
+        let Some(checkpoint) = found.filter(|checkpoint| checkpoint.size == mark.size) else {
+            return Ok(Err("no checkpoint names it".into()));
+        };
+        let wanted: TreeHead = self.head(mark);
+        match open(&checkpoint.note, &self.log_keys(state)) {
+            Ok(signed) if signed.head == wanted && checkpoint.state_hash == mark.state_hash => {}
+            Ok(_) => return Ok(Err("its checkpoint has another root or state hash".into())),
+            Err(error) => return Ok(Err(format!("its checkpoint is not signed as it should be: {error}"))),
+        }
+        let row = store.read_log(state.stream, mark.size - 1, 1).await?.pop();
+        let Some(row) = row.filter(|row| row.seq == mark.size) else {
+            return Ok(Err("the log has no entry at its position".into()));
+        };
+        let entry = row.decode()?;
+        if (entry.epoch, entry.recorded_at) != (state.epoch, state.recorded_at) {
+            return Ok(Err("the entry at its position is another".into()));
+        }
+        Ok(Ok(()))
+    }
+
+    /// This node's key, and those that the Charter registers.
+    fn log_keys(&self, state: &State) -> Vec<LogVerifier> {
+        let origin = self.shared.log_key.origin();
+        let registered = state.home_charter().into_iter().flat_map(|charter| &charter.view.log_keys);
+        let registered = registered.filter_map(|key| LogVerifier::of_log(origin, &key.0).ok());
+        std::iter::once(self.shared.log_key.verifier()).chain(registered).collect()
+    }
+
+    /// Writes a dump at the first checkpoint that lies `every` entries or more behind the last dump, again and again. Only a
+    /// leader does: its checkpoints are stored, and one dump serves every node. A dump that fails is given up; the next one
+    /// is due all the same.
+    ///
+    /// # Errors
+    /// Only one ends it: another node had another State at the checkpoint.
+    pub async fn keep_dumps(&self, store: &Store, every: u64) -> EngineError {
+        let mut from = self.shared.view.read().expect("no reader panics while holding State").dumped;
+        loop {
+            from = from.saturating_add(every);
+            let Ok(frozen) = self.frozen(from).await else { return EngineError::Stopping };
+            let seq = frozen.mark.size;
+            from = seq;
+            match self.write_dump(store, frozen).await {
+                Ok(()) => {}
+                Err(EngineError::Store(sluice_store::Error::Exists { .. })) => {
+                    return EngineError::Incident(format!(
+                        "another node has another state at position {seq}; this node stops"
+                    ));
+                }
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(seq, error, "a state dump was not stored");
+                }
+            }
+        }
+    }
+
+    /// State at the next mark at or above a position.
+    ///
+    /// # Errors
+    /// [`EngineError::Stopping`], which cannot be seen while this follower is there.
+    pub async fn frozen(&self, from: Seq) -> Result<Frozen, EngineError> {
+        let (to, frozen) = oneshot::channel();
+        {
+            let mut view = self.shared.view.write().expect("no reader panics while holding State");
+            view.freeze.retain(|freeze| !freeze.to.is_closed());
+            view.freeze.push(Freeze { from, to });
+        }
+        frozen.await.map_err(|_| EngineError::Stopping)
+    }
+
+    /// Stores the checkpoint of a frozen State, then its dump.
+    ///
+    /// # Errors
+    /// When one of them cannot be stored, or the dump would be too large.
+    pub async fn write_dump(&self, store: &Store, frozen: Frozen) -> Result<(), EngineError> {
+        let Frozen { state, tree, mark } = frozen;
+        let (stream, started) = (state.stream, std::time::Instant::now());
+        let note = self.shared.log_key.sign(&self.head(mark));
+        store.add_checkpoint(stream, mark.size, &note, &mark.state_hash).await?;
+        let (pages, received) = mpsc::channel(PAGES_AHEAD);
+        let (told, size) = oneshot::channel();
+        let making = spawn_blocking(move || {
+            let mut size = DumpSize::default();
+            state.dump(&tree, &mut size)?;
+            // Nobody who listens: nobody who takes the pages either.
+            let _ = told.send(size.0);
+            let mut pages = Pages { part: Vec::new(), to: pages };
+            state.dump(&tree, &mut pages)?;
+            pages.last()
+        });
+        let size = size.await.map_err(|_| EngineError::Stopping)?;
+        let stored = store.add_dump(stream, mark.size, size, received).await?;
+        match making.await {
+            Ok(Ok(())) if stored => {}
+            made => return Err(EngineError::Incident(format!("a state dump ended early: {made:?}"))),
+        }
+        self.shared.view.write().expect("no reader panics while holding State").dumped = mark.size;
+        tracing::info!(seq = mark.size, bytes = size, took = ?started.elapsed(), "wrote a state dump");
+        Ok(())
+    }
+}
+
+/// Cuts what is written into pages and hands them on.
+struct Pages {
+    part: Vec<u8>,
+    to: mpsc::Sender<Vec<u8>>,
+}
+
+impl Pages {
+    fn send(&self, page: Vec<u8>) -> std::io::Result<()> {
+        let gone = |_| Error::new(ErrorKind::BrokenPipe, "nobody stores the pages");
+        self.to.blocking_send(page).map_err(gone)
+    }
+
+    fn last(self) -> std::io::Result<()> {
+        if self.part.is_empty() { Ok(()) } else { self.send(self.part.clone()) }
+    }
+}
+
+impl Write for Pages {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let taken = bytes.len().min(DUMP_PAGE_BYTES - self.part.len());
+        self.part.extend(&bytes[..taken]);
+        if self.part.len() == DUMP_PAGE_BYTES {
+            let page = std::mem::take(&mut self.part);
+            self.send(page)?;
+        }
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
