@@ -274,13 +274,17 @@ fn write(
     let failed = |source| BuildError::Write { path: out.to_owned(), source };
     let writer = Writer::create(out, header.layout()).map_err(failed)?;
     let written = match header.format {
-        Format::Native => native::write(&writer, &sorted, &mut header, progress),
-        Format::OpenZeppelin | Format::Uniswap => write_foreign(&writer, sorted, &mut header, progress),
+        Format::Native => native::write(&writer, &sorted, &mut header, progress).map(|()| Some(sorted)),
+        Format::OpenZeppelin | Format::Uniswap => {
+            write_foreign(&writer, sorted, &mut header, progress).map(|()| None)
+        }
     };
-    written.map_err(failed)?;
+    let sorted = written.map_err(failed)?;
     expect("the root", expect_root, B256::new(header.root))?;
     progress(Progress { stage: Stage::Sync, done: 0, of: None });
-    writer.finish(&header).map_err(failed)?;
+    // Giving gigabytes of records back takes the system a while, and so does the disk.
+    let (finished, ()) = rayon::join(|| writer.finish(&header), || drop(sorted));
+    finished.map_err(failed)?;
     Ok(header)
 }
 
@@ -332,7 +336,7 @@ fn write_foreign(
     progress(Progress { stage: Stage::Hash, done: 0, of: Some(header.count) });
     let tree = foreign::tree(header.format, &words);
     header.root = tree.root;
-    writer.write(Section::Words, 0, tree::bytes_of(&words))?;
+    writer.write_parts(Section::Words, tree::bytes_of(&words))?;
     let totals = totals(&words);
     header.checksums[Section::Totals as usize] =
         write_column(writer, Section::Totals, &totals, |total| total.0.to_le_bytes())?;

@@ -54,6 +54,12 @@ pub const SORT_BUCKET_BITS_MAX: u32 = 16;
 /// Records that are better sorted by all threads.
 pub const SORT_BUCKET_LARGE: usize = 1 << 16;
 
+/// Bytes written to a snapshot at once: a shard's words, and enough that the disk is never asked for little.
+pub const WRITE_BYTES: usize = 2 << 20;
+
+/// Threads that hash and write shards beside those that compute: so many may wait for the disk.
+pub const WRITES_IN_FLIGHT: usize = 2;
+
 /// The deepest native tree that is read or verified: 4 · 2^30 entitlements, the first depth at or above
 /// [`ENTITLEMENTS_MAX`].
 pub const DEPTH_MAX: u8 = 30;

@@ -5,13 +5,16 @@ use crate::file::Header;
 use crate::file::layout::{Section, native_levels};
 use crate::file::write::Writer;
 use crate::keccak::{self, Hash};
-use crate::order::{Record, Sorted};
+use crate::limits::{WRITE_BYTES, WRITES_IN_FLIGHT};
+use crate::order::Sorted;
 use crate::tree::{self, SHARD_LEVELS, Upper, WORD_LEVELS};
+use memmap2::MmapMut;
 use rayon::prelude::*;
 use sluice_core::amount::Total;
 use sluice_core::entitlement::Word;
 use sluice_core::limits::SHARD;
 use std::io;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 struct Shard {
@@ -28,18 +31,18 @@ pub(super) fn write(
 ) -> io::Result<()> {
     let (done, of) = (AtomicU64::new(0), Some(header.count));
     let depth = header.depth;
-    let shard_size = usize::try_from(SHARD).expect("65,536");
     let count = sorted.count();
-    let shards = (0..count.div_ceil(shard_size)).into_par_iter().map_init(Vec::new, |words, number| {
-        let range = number * shard_size..count.min((number + 1) * shard_size);
-        words.clear();
-        sorted.range(range).for_each(|records| words.extend(records.iter().map(Record::word)));
+    let numbers = (0..count.div_ceil(SHARD_WORDS)).into_par_iter();
+    let shards = numbers.map_init(aligned, |room, number| {
+        let room = room.as_mut().map_err(|error| io::Error::from(error.kind()))?;
+        let range = number * SHARD_WORDS..count.min((number + 1) * SHARD_WORDS);
+        let words = fill(room, sorted, range);
         let shard = write_shard(writer, number as u64, words, depth)?;
         let done = done.fetch_add(words.len() as u64, Ordering::Relaxed) + words.len() as u64;
         progress(Progress { stage: Stage::Hash, done, of });
         Ok(shard)
     });
-    let shards: Vec<Shard> = shards.collect::<io::Result<_>>()?;
+    let shards: Vec<Shard> = beside_the_disk(writer, count, || shards.collect::<io::Result<_>>())?;
     write_nodes(writer, header, &shards)?;
     header.checksums[Section::Totals as usize] =
         write_column(writer, Section::Totals, &shards, |shard| shard.total.0.to_le_bytes())?;
@@ -47,6 +50,38 @@ pub(super) fn write(
         write_persons(writer, header, &sorted.places, sorted.records().map(|record| record.place))?;
     }
     Ok(())
+}
+
+const SHARD_WORDS: usize = 1 << 16;
+const _: () = assert!(SHARD_WORDS as u64 == SHARD && SHARD_WORDS * 32 == WRITE_BYTES);
+
+/// Room for a shard's words that can be written from where it lies.
+fn aligned() -> io::Result<MmapMut> {
+    MmapMut::map_anon(WRITE_BYTES)
+}
+
+/// The words of some records.
+fn fill<'a>(room: &'a mut MmapMut, sorted: &Sorted, range: Range<usize>) -> &'a [Word] {
+    let words = &mut room.as_chunks_mut::<32>().0[..range.len()];
+    let records = sorted.range(range).flatten();
+    words.iter_mut().zip(records).for_each(|(word, record)| *word = record.word().0);
+    Word::from_arrays(words)
+}
+
+/// Does `work` on a few more threads than there are, where some of them wait for the disk and there is enough to do.
+fn beside_the_disk<T: Send>(
+    writer: &Writer,
+    count: usize,
+    work: impl FnOnce() -> io::Result<T> + Send,
+) -> io::Result<T> {
+    let threads = rayon::current_num_threads();
+    if !writer.waits() || count <= threads * SHARD_WORDS {
+        return work();
+    }
+    match rayon::ThreadPoolBuilder::new().num_threads(threads + WRITES_IN_FLIGHT).build() {
+        Ok(pool) => pool.install(work),
+        Err(_) => work(),
+    }
 }
 
 fn write_shard(writer: &Writer, number: u64, words: &[Word], depth: u8) -> io::Result<Shard> {

@@ -7,7 +7,7 @@ use sluice_core::limits::SHARD;
 use std::ops::Range;
 
 /// Sections begin at multiples of this, the page size of the systems we map on.
-const ALIGNMENT: u64 = 4_096;
+pub(crate) const ALIGNMENT: u64 = 4_096;
 
 /// The parts of a snapshot file behind its header, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
