@@ -241,9 +241,10 @@ impl Intake {
         if self.room.asks_for(campaign, id) {
             return Err(SubmitError::Refused(Code::ClaimOpen));
         }
-        match self.verifier.check_claim(campaign, claim).await {
-            Ok(ClaimCheck::Good(_)) => Ok(()),
-            Ok(ClaimCheck::Refused(code)) => Err(SubmitError::Refused(code)),
+        match self.verifier.check_at_door(campaign, claim).await {
+            Ok(Some(ClaimCheck::Good(_))) => Ok(()),
+            Ok(Some(ClaimCheck::Refused(code))) => Err(SubmitError::Refused(code)),
+            Ok(None) => Err(SubmitError::Busy { retry_after: COME_BACK }),
             Err(error) => {
                 tracing::warn!(%campaign, error = %error, "a claim could not be verified now");
                 Err(SubmitError::Unavailable { retry_after: COME_BACK })

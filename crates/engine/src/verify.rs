@@ -18,12 +18,12 @@ use std::sync::Arc;
 
 use alloy_primitives::{Address, B256};
 use sluice_chain::is_wrapped;
-use sluice_core::command::{Accepted, ClaimDemand, Demand, RoundMode, RoundTerms};
+use sluice_core::command::{Accepted, ClaimDemand, Demand, RoundMode, RoundTerms, Visibility};
 use sluice_core::decide::{
     ClaimFault, ClaimVerdict, Input, PersonSeen, VerifiedClaim, VerifiedCommand, VerifiedGate,
 };
 use sluice_core::ids::{BlockRef, CampaignId, ChainId, ContractRef, Millis, RoundNo};
-use sluice_core::limits::{LOOKUP_VALID, LOOKUPS_MAX, SIGNATURE_BYTES_MAX};
+use sluice_core::limits::{LOOKUP_VALID, LOOKUPS_MAX, PRIVATE_LOOKUPS_MAX, SIGNATURE_BYTES_MAX};
 use sluice_core::log::entry::SignedBy;
 use sluice_core::refusal::Code;
 use sluice_core::signing::claim_digest;
@@ -48,6 +48,7 @@ pub struct Verifier {
     chains: Arc<BTreeMap<ChainId, sluice_chain::Chain>>,
     clock: Arc<DatabaseClock>,
     lookups: Arc<Semaphore>,
+    private_lookups: Arc<Semaphore>,
     signers: Arc<Signers>,
     gates: Arc<gates::Gates>,
     attested: Arc<attested::Attested>,
@@ -70,6 +71,7 @@ struct Ground {
     token: Address,
     charter: Address,
     terms: RoundTerms,
+    private: bool,
 }
 
 impl Verifier {
@@ -82,8 +84,21 @@ impl Verifier {
         clock: Arc<DatabaseClock>,
     ) -> Self {
         let lookups = Arc::new(Semaphore::new(LOOKUPS_MAX));
+        let private_lookups = Arc::new(Semaphore::new(PRIVATE_LOOKUPS_MAX));
         let (signers, gates, attested, admitted) = Default::default();
-        Self { follower, snapshots, store, chains, clock, lookups, signers, gates, attested, admitted }
+        Self {
+            follower,
+            snapshots,
+            store,
+            chains,
+            clock,
+            lookups,
+            private_lookups,
+            signers,
+            gates,
+            attested,
+            admitted,
+        }
     }
 
     /// The same as of a time, with the attestations there were then: who verifies again asks as it was asked first.
@@ -165,6 +180,48 @@ impl Verifier {
         }))
     }
 
+    /// Checks a claim for whoever handed it in: on a private list the signature first, so that neither the answer nor the wait
+    /// for it tells somebody else what is listed. `None`: too many are looked up now.
+    ///
+    /// # Errors
+    /// As [`Self::check_claim`].
+    pub async fn check_at_door(
+        &self,
+        campaign: CampaignId,
+        claim: &ClaimDemand,
+    ) -> Result<Option<ClaimCheck>, EngineError> {
+        if let Some(ground) = self.ground(campaign, claim.round).filter(|ground| ground.private) {
+            match self.signed_unseen(&ground, claim).await? {
+                Some(Ok(())) => {}
+                Some(Err(code)) => return Ok(Some(ClaimCheck::Refused(code))),
+                None => return Ok(None),
+            }
+        }
+        self.check_claim(campaign, claim).await.map(Some)
+    }
+
+    /// Whether the recipient that a claim names signed it, whoever is listed. `None`: too many are looked up now.
+    async fn signed_unseen(
+        &self,
+        ground: &Ground,
+        claim: &ClaimDemand,
+    ) -> Result<Option<Result<(), Code>>, EngineError> {
+        if let Err(code) = destination(claim, ground) {
+            return Ok(Some(Err(code)));
+        }
+        if claim.signature.len() > SIGNATURE_BYTES_MAX {
+            return Ok(Some(Err(Code::BadSignature)));
+        }
+        let digest = claim_digest(claim, ground.distributor);
+        if self.signers.signer_of(digest, &claim.signature) == Some(claim.recipient) {
+            return Ok(Some(Ok(())));
+        }
+        let Ok(_permit) = self.private_lookups.try_acquire() else { return Ok(None) };
+        let chain = self.chain(ground.distributor.chain_id)?;
+        let (good, _) = chain.wallet_signed(claim.recipient, digest, &claim.signature).await?;
+        Ok(Some(if good { Ok(()) } else { Err(Code::BadSignature) }))
+    }
+
     /// Checks a claim against the snapshot and its signature.
     ///
     /// # Errors
@@ -224,6 +281,7 @@ impl Verifier {
                 token: campaign.terms.token,
                 charter: state.charters.get(&campaign.terms.distributor.chain_id)?.charter.address,
                 terms: campaign.round(round)?.terms.clone(),
+                private: campaign.terms.visibility == Visibility::Private,
             })
         })
     }
