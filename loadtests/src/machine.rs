@@ -58,7 +58,7 @@ pub(crate) fn memory_free() -> u64 {
 }
 
 /// The memory of this process beyond the page cache, now.
-fn memory_now() -> u64 {
+pub(crate) fn memory_now() -> u64 {
     kilobytes("/proc/self/status", "RssAnon:")
 }
 
@@ -122,7 +122,16 @@ pub(crate) fn cpu_seconds() -> (f64, f64) {
 
 /// Seconds of processor time this thread has used: what others take of the machine does not count.
 pub(crate) fn thread_seconds() -> f64 {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    processor_clock(rustix::time::ClockId::ThreadCPUTime)
+}
+
+/// The same of all threads of this process, finer than [`cpu_seconds`].
+pub(crate) fn process_seconds() -> f64 {
+    processor_clock(rustix::time::ClockId::ProcessCPUTime)
+}
+
+fn processor_clock(clock: rustix::time::ClockId) -> f64 {
+    let time = rustix::time::clock_gettime(clock);
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 

@@ -92,6 +92,9 @@ impl ProofsArgs {
         let all = all.into_iter().map(|rate| Ok(rate?.per_second)).sum::<anyhow::Result<f64>>()?;
         let cores = Machine::here().cores;
         report.add(Figure::new(name(&format!("warm, {cores} cores")), all, "/s"));
+        let memory = machine::memory_now() as f64 / 1e6;
+        let figure = Figure::new(format!("memory with the snapshot open, {size}"), memory, "MB");
+        report.add(figure.goal(Goal::AtMost(300.0)).note("beyond mapped pages, after all these look-ups"));
         Ok(report)
     }
 

@@ -2,7 +2,7 @@
 //! is not installed is left out.
 
 use anyhow::{Context, bail, ensure};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -68,17 +68,27 @@ const rows = readFileSync(process.argv[1], "utf8").trim().split("\n").slice(1).m
   const [address, amount] = row.split(",");
   return [address, amount.replace(".", "").replace(/^0+/, "")];
 });
-const begin = performance.now();
+const [begin, cpu] = [performance.now(), process.cpuUsage()];
 const tree = StandardMerkleTree.of(rows, ["address", "uint256"]);
-console.log(JSON.stringify([tree.root, (performance.now() - begin) / 1000]));
+const [seconds, used] = [(performance.now() - begin) / 1000, process.cpuUsage(cpu)];
+console.log(JSON.stringify([tree.root, seconds, (used.user + used.system) / 1e6]));
 "#;
 
-/// Seconds OpenZeppelin's JavaScript takes for the tree of a list with all decimals written; its root must be `root`.
-pub(super) fn npm(list: &Path, root: &str) -> anyhow::Result<f64> {
+/// What OpenZeppelin's JavaScript took, in seconds.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct Npm {
+    /// By the clock.
+    pub seconds: f64,
+    /// Processor time, the garbage collector's included.
+    pub processor: f64,
+}
+
+/// OpenZeppelin's JavaScript over a list with all decimals written; its root must be `root`.
+pub(super) fn npm(list: &Path, root: &str) -> anyhow::Result<Npm> {
     let script = ["--input-type=module", "-e", OPENZEPPELIN];
     let list = std::fs::canonicalize(list)?;
-    let (found, seconds): (String, f64) =
+    let (found, seconds, processor): (String, f64, f64) =
         answer(Command::new("node").args(script).arg(list).current_dir(npm_folder()))?;
     ensure!(found == root, "npm OpenZeppelin has the root {found} for the list, ours is {root}");
-    Ok(seconds)
+    Ok(Npm { seconds, processor })
 }
