@@ -264,20 +264,36 @@ CREATE TABLE fact_key (
 );
 CREATE INDEX fact_key_about ON fact_key (about, stream);
 
--- That keys were destroyed, of whom and why, and the log's last position then.
+-- Who is to be erased, and why. The leader carries it out, and the log says what went.
 CREATE TABLE erasure (
     id           bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     stream       integer     NOT NULL CHECK (stream >= 0),
     about        bytea       NOT NULL CHECK (octet_length(about) IN (20, 32)),
+    reason       text        NOT NULL CHECK (char_length(reason) BETWEEN 1 AND 500),
+    ordered_at   timestamptz NOT NULL DEFAULT clock_millis()
+);
+CREATE INDEX erasure_about ON erasure (about, stream);
+
+-- Those that are not done: a row goes in the append of the order's last entry.
+CREATE TABLE erasure_open (
+    erasure      bigint      PRIMARY KEY REFERENCES erasure,
+    stream       integer     NOT NULL CHECK (stream >= 0)
+);
+
+-- What the entry at a position destroyed, written in its append.
+CREATE TABLE erased (
+    stream       integer     NOT NULL CHECK (stream >= 0),
+    seq          bigint      NOT NULL CHECK (seq > 0),
+    erasure      bigint      NOT NULL REFERENCES erasure,
     facts        bigint      NOT NULL CHECK (facts >= 0),
     attestations bigint      NOT NULL CHECK (attestations >= 0),
     -- How many of these named somebody else, too.
     shared       bigint      NOT NULL CHECK (shared BETWEEN 0 AND attestations),
-    seq          bigint      NOT NULL CHECK (seq >= 0),
-    reason       text        NOT NULL CHECK (char_length(reason) BETWEEN 1 AND 500),
-    at           timestamptz NOT NULL DEFAULT clock_millis()
+    last         boolean     NOT NULL,
+    at           timestamptz NOT NULL DEFAULT clock_millis(),
+    PRIMARY KEY (stream, seq)
 );
-CREATE INDEX erasure_about ON erasure (about, stream);
+CREATE INDEX erased_erasure ON erased (erasure);
 
 -- ---------------------------------------------------------------------------------------------------------------
 -- Attestations: a stage of its own, which shares nothing with intake
@@ -363,7 +379,7 @@ DECLARE
     name text;
 BEGIN
     FOR name IN SELECT unnest(ARRAY['project', 'snapshot', 'intake', 'log', 'tile', 'attempt', 'posting', 'checkpoint',
-                                    'erasure'])
+                                    'erasure', 'erased'])
                 UNION ALL SELECT 'intake_' || to_char(i, 'FM00') FROM generate_series(0, 15) i LOOP
         EXECUTE format('CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE OR TRUNCATE ON %I
                         FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()', name);
@@ -379,7 +395,8 @@ DO $$
 DECLARE
     name text;
 BEGIN
-    FOR name IN SELECT unnest(ARRAY['fact', 'fact_key', 'attestation', 'attestation_subject', 'attestation_key']) LOOP
+    FOR name IN SELECT unnest(ARRAY['fact', 'fact_key', 'attestation', 'attestation_subject', 'attestation_key',
+                                    'erasure_open']) LOOP
         EXECUTE format('CREATE TRIGGER refuse_change BEFORE UPDATE OR TRUNCATE ON %I
                         FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()', name);
     END LOOP;

@@ -349,6 +349,7 @@ fn observed(state: &State, body: &Body, now: Millis) -> Decision {
                 && known.view != read.view
                 && known.block.number <= read.block.number
         }),
+        Body::Erased(erased) => erased.check(state.seq + 1).is_ok(),
         Body::ChainCursor(_) | Body::EpochBegan(_) => true,
         // Everything that answers an intake row comes in as a claim or a command.
         _ => false,

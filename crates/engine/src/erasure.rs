@@ -1,7 +1,10 @@
 //! Erasing somebody: whose attestations go, and why it may have to wait. A gate-signer verifies each decided claim again from
 //! what was handed in; what is erased before its gate's word is in the log would never be paid.
+//!
+//! Any node orders, the leader carries out: keys are destroyed in the append of the entry that names what went.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use alloy_primitives::{Address, B256};
 use sluice_core::command::RoundMode;
@@ -13,8 +16,13 @@ use sluice_store::{Erased, Store, Whom};
 
 use crate::error::EngineError;
 use crate::follower::Follower;
+use crate::sequencer::Observations;
 use crate::snapshots::Snapshots;
 
+/// How long whoever orders waits for the leader. It looks every half second.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// Orders that the leader looks at in one go. Those that wait for a gate's word stand before others, so it is more than a few.
+const OPEN_AT_ONCE: i64 = 1_000;
 /// Words of 256 entitlements in a shard.
 const WORDS: usize = 65_536 / 256;
 const _: () = assert!(WORDS as u64 * 256 == sluice_core::limits::SHARD);
@@ -31,6 +39,9 @@ pub enum Erasure {
     },
     /// Nothing was erased: this decided payment rests on it, and its gate has not said its word yet. Come back later.
     Waits(CampaignId, EntitlementId),
+    /// It was ordered under this number, and is carried out when a node leads, or a payment decided meanwhile has its gate's
+    /// word.
+    Ordered(u64),
 }
 
 /// Entitlements of one word that are decided and wait for their gate.
@@ -42,8 +53,7 @@ struct Waiting {
     mask: [u64; 4],
 }
 
-/// Erases what is kept about somebody, unless a decided payment still needs it. A claim that is decided in the same moment
-/// may be missed.
+/// Orders that what is kept about somebody be erased, unless a decided payment still needs it, and waits a while for it.
 ///
 /// # Errors
 /// When the database or a snapshot cannot be reached.
@@ -54,8 +64,68 @@ pub async fn erase(
     about: About,
     reason: &str,
 ) -> Result<Erasure, EngineError> {
-    let (stream, subjects) = follower.read(|state| (state.stream, subjects_of(state, about)));
-    let whom = Whom { about, subjects };
+    let (stream, whom) = follower.read(|state| (state.stream, whom(state, about)));
+    if let Some((campaign, id)) = waits_for(follower, snapshots, store, &whom).await? {
+        return Ok(Erasure::Waits(campaign, id));
+    }
+    let order = store.order_erasure(stream, about, reason).await?;
+    let mut watch = follower.watch();
+    let carried_out = async {
+        loop {
+            watch.borrow_and_update();
+            if let Some(erased) = store.erasure(order).await? {
+                return Ok::<_, EngineError>(erased);
+            }
+            watch.changed().await.map_err(|_| EngineError::Stopping)?;
+        }
+    };
+    match tokio::time::timeout(ANSWER_WITHIN, carried_out).await {
+        Ok(erased) => Ok(Erasure::Done { erased: erased?, subjects: whom.subjects }),
+        Err(_) => Ok(Erasure::Ordered(order)),
+    }
+}
+
+/// The leader's part: carries out what was ordered.
+#[derive(Debug)]
+pub struct Eraser {
+    follower: Follower,
+    snapshots: Snapshots,
+    store: Store,
+    observations: Observations,
+}
+
+impl Eraser {
+    /// For one term.
+    pub fn new(follower: Follower, snapshots: Snapshots, store: Store, observations: Observations) -> Self {
+        Self { follower, snapshots, store, observations }
+    }
+
+    /// Carries out every open order that need not wait, as far as one entry each goes; says how many entries that took.
+    ///
+    /// # Errors
+    /// When the database or a snapshot cannot be reached, or the term is over.
+    pub async fn tick(&self) -> Result<usize, EngineError> {
+        let stream = self.follower.read(|state| state.stream);
+        let mut appended = 0;
+        for open in self.store.open_erasures(stream, OPEN_AT_ONCE).await? {
+            let whom = self.follower.read(|state| whom(state, open.about));
+            if waits_for(&self.follower, &self.snapshots, &self.store, &whom).await?.is_some() {
+                continue;
+            }
+            let destroys = self.store.erasable(stream, open.order, &whom).await?;
+            appended += self.observations.destroy(destroys).await?.len();
+        }
+        Ok(appended)
+    }
+}
+
+/// A decided payment that rests on what is known about somebody, and whose gate has not said its word yet.
+async fn waits_for(
+    follower: &Follower,
+    snapshots: &Snapshots,
+    store: &Store,
+    whom: &Whom,
+) -> Result<Option<(CampaignId, EntitlementId)>, EngineError> {
     let mut concerned: BTreeSet<Vec<u8>> = store.attested_with(&whom.subjects).await?.into_iter().collect();
     concerned.extend(whom.subjects.iter().cloned());
     for waiting in follower.read(waiting) {
@@ -64,12 +134,16 @@ pub async fn erase(
             let recipient = snapshot.entitlement(index).map(|listed| listed.recipient);
             let person = snapshot.person(index);
             if follower.read(|state| rests_on(state, &concerned, recipient, person)) {
-                return Ok(Erasure::Waits(waiting.campaign, EntitlementId { round: waiting.round, index }));
+                return Ok(Some((waiting.campaign, EntitlementId { round: waiting.round, index })));
             }
         }
     }
-    let erased = store.erase(stream, &whom, reason).await?;
-    Ok(Erasure::Done { erased, subjects: whom.subjects })
+    Ok(None)
+}
+
+/// Somebody, with everything attestations name when they mean them.
+fn whom(state: &State, about: About) -> Whom {
+    Whom { about, subjects: subjects_of(state, about) }
 }
 
 /// Whom attestations name when they mean somebody.

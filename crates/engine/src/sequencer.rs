@@ -8,10 +8,10 @@ use alloy_primitives::B256;
 use sluice_core::decide::Input;
 use sluice_core::ids::{CampaignId, Epoch, Seq};
 use sluice_core::limits::{GROUP_INPUTS_MAX, GROUP_WAIT, LEASE_RENEW_EVERY};
-use sluice_core::log::entry::{Body, Entry};
+use sluice_core::log::entry::{Body, Entry, Erased};
 use sluice_core::sequencer::fair::Fair;
 use sluice_core::sequencer::{Decider, Facts, Group};
-use sluice_store::{Append, AppendError, Attempt, LeaderSession, LogRow};
+use sluice_store::{Append, AppendError, Attempt, Destroys, LeaderSession, LogRow};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::DatabaseClock;
@@ -25,6 +25,8 @@ pub struct Submission {
     pub bodies: Vec<Body>,
     /// The raw bytes of `AttemptSigned` entries, by hash.
     pub raw: Vec<RawAttempt>,
+    /// What the `Erased` entries destroy, by order.
+    pub destroys: Vec<Destroys>,
     /// Told which of the bodies became entries, after the commit.
     pub done: oneshot::Sender<Vec<Entry>>,
 }
@@ -57,8 +59,31 @@ impl Observations {
     /// # Errors
     /// When this node stopped leading: whether they were committed is seen in the log.
     pub async fn append(&self, bodies: Vec<Body>, raw: Vec<RawAttempt>) -> Result<Vec<Entry>, EngineError> {
+        self.submit(bodies, raw, Vec::new()).await
+    }
+
+    /// Appends the entry that says what is destroyed, and destroys it in the same append.
+    ///
+    /// # Errors
+    /// As [`Self::append`].
+    pub async fn destroy(&self, destroys: Destroys) -> Result<Vec<Entry>, EngineError> {
+        let erased = Erased {
+            order: destroys.order,
+            facts: destroys.facts.clone(),
+            attestations: destroys.attestations.len() as u64,
+        };
+        self.submit(vec![Body::Erased(erased)], Vec::new(), vec![destroys]).await
+    }
+
+    async fn submit(
+        &self,
+        bodies: Vec<Body>,
+        raw: Vec<RawAttempt>,
+        destroys: Vec<Destroys>,
+    ) -> Result<Vec<Entry>, EngineError> {
         let (done, committed) = oneshot::channel();
-        self.0.send(Submission { bodies, raw, done }).await.map_err(|_| EngineError::Stopping)?;
+        let submission = Submission { bodies, raw, destroys, done };
+        self.0.send(submission).await.map_err(|_| EngineError::Stopping)?;
         committed.await.map_err(|_| EngineError::Stopping)
     }
 }
@@ -192,6 +217,7 @@ impl Sequencer {
             attempts: attempts(group, submissions),
             tiles: group.appended.tiles.clone(),
             facts: facts(group),
+            destroys: destroys(group, submissions),
         };
         // The append renews the lease along the way.
         let appended = self.session.append(&append).await.map_err(|e| self.ended(e))?;
@@ -258,6 +284,21 @@ fn rows(group: &Group) -> Vec<LogRow> {
 /// ([`sluice_core::limits::FACT_BYTES_MAX`]); a gate that lacks a rule set looks at nothing.
 fn facts(group: &Group) -> Vec<Facts> {
     group.facts.iter().filter(|facts| !facts.bytes.is_empty()).cloned().collect()
+}
+
+/// What the group's `Erased` entries destroy, at their positions.
+fn destroys(group: &Group, submissions: &[Submission]) -> Vec<Destroys> {
+    let submitted = |order: u64| submissions.iter().flat_map(|s| &s.destroys).find(|d| d.order == order);
+    let erased = group.entries.iter().filter_map(|entry| match &entry.body {
+        Body::Erased(erased) => Some((entry.seq, erased)),
+        _ => None,
+    });
+    erased
+        .map(|(seq, erased)| {
+            let destroys = submitted(erased.order).expect("an erasure is submitted with what it destroys");
+            Destroys { seq, ..destroys.clone() }
+        })
+        .collect()
 }
 
 fn attempts(group: &Group, submissions: &[Submission]) -> Vec<Attempt> {

@@ -17,6 +17,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 
 use crate::clock::DatabaseClock;
+use crate::erasure::Eraser;
 use crate::error::{Class, EngineError};
 use crate::feed::Feed;
 use crate::follower::Follower;
@@ -35,6 +36,8 @@ const ELECT_EVERY: Duration = Duration::from_millis(300);
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
 /// How often a candidate reads the chains' epochs.
 const CHAINS_EVERY: Duration = Duration::from_secs(5);
+/// How often the leader looks for ordered erasures.
+const ERASE_EVERY: Duration = Duration::from_millis(500);
 /// How often a stretch of the chain's paid bits is compared with the log's.
 const RECONCILE_EVERY: Duration = Duration::from_secs(5);
 /// After a term that ended by a failure, before this node stands again.
@@ -240,6 +243,9 @@ impl Standby {
         }
         let standby = self.clone();
         term.spawn(async move { standby.checkpoints().await });
+        let (follower, snapshots, store) = (self.follower.clone(), self.snapshots.clone(), self.store.clone());
+        let eraser = Eraser::new(follower, snapshots, store, observations);
+        term.spawn(async move { erasures(&eraser).await });
         let (store, follower) = (self.store.clone(), self.follower.clone());
         term.spawn(async move { follower.keep_dumps(&store, DUMP_EVERY).await });
         Ok(term)
@@ -323,6 +329,20 @@ impl Standby {
                 Err(error) => tracing::warn!(error = %error, size = head.size, "a checkpoint was not stored"),
             }
         }
+    }
+}
+
+/// Carries out ordered erasures; what fails is tried again. Only the end of the term ends it.
+async fn erasures(eraser: &Eraser) -> EngineError {
+    loop {
+        match eraser.tick().await {
+            Ok(_) => {}
+            Err(EngineError::Stopping) => return EngineError::Stopping,
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "an erasure is tried again");
+            }
+        }
+        tokio::time::sleep(ERASE_EVERY).await;
     }
 }
 

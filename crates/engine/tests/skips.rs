@@ -73,6 +73,7 @@ fn append_of(group: &Group, submission: &Submission) -> Append {
         attempts: attempts.collect(),
         tiles: group.appended.tiles.clone(),
         facts: group.facts.clone(),
+        ..Append::default()
     }
 }
 

@@ -1,8 +1,7 @@
 //! What the policies of a gate saw, beside the log: written and sealed in the append of the entry that names its hash, and
 //! erased by destroying a key, without touching the log.
 
-use sluice_core::decide::About;
-use sluice_core::ids::{Millis, Seq, StreamId};
+use sluice_core::ids::{Seq, StreamId};
 
 use crate::Store;
 use crate::columns::{from_bigint, to_bigint, to_integer};
@@ -18,37 +17,6 @@ pub enum KeptFacts {
     Sealed,
     /// Somebody changed them, or what they are filed under: they do not open with the key that is theirs.
     Broken,
-}
-
-/// Whom an erasure is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Whom {
-    /// Under whom facts are filed.
-    pub about: About,
-    /// By whom attestations are found: whom it is about, and the addresses that are theirs.
-    pub subjects: Vec<Vec<u8>>,
-}
-
-impl Whom {
-    /// Somebody of whom no other address is known.
-    pub fn alone(about: About) -> Self {
-        Self { about, subjects: vec![about.as_bytes().to_vec()] }
-    }
-}
-
-/// What an erasure destroyed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Erased {
-    /// Keys of facts.
-    pub facts: u64,
-    /// Attestations about them, with their keys.
-    pub attestations: u64,
-    /// How many of these were about somebody else, too: they can be handed in again.
-    pub shared: u64,
-    /// The log's last position then: no fact at or below it can be opened.
-    pub seq: Seq,
-    /// When, on the database's clock.
-    pub at: Millis,
 }
 
 /// What a fact's seal is bound to, so that rows cannot be exchanged, nor a key be filed under somebody else.
@@ -109,7 +77,8 @@ impl Store {
         rows.into_iter().map(|row| opened(self.seal_key(), stream, row)).collect()
     }
 
-    /// Erases the facts behind one entry by destroying their key; the entry keeps their hash. Says whether there was one.
+    /// Erases the facts behind one entry by destroying their key; the entry keeps their hash. Says whether there was one. No
+    /// entry says so: `log verify` tells such facts apart.
     ///
     /// # Errors
     /// [`Error::Unknown`]: call again.
@@ -117,58 +86,6 @@ impl Store {
         let sql = "DELETE FROM fact_key WHERE stream = $1 AND seq = $2";
         let query = sqlx::query(sql).bind(to_integer("stream", stream.0)?).bind(to_bigint("position", seq)?);
         Ok(self.execute("erase facts", query).await? == 1)
-    }
-
-    /// Everybody whom attestations about these are about: themselves, and who would lose an attestation with them.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
-    pub async fn attested_with(&self, subjects: &[Vec<u8>]) -> Result<Vec<Vec<u8>>> {
-        let sql = "
-            SELECT DISTINCT o.subject FROM attestation_subject s JOIN attestation_subject o USING (attestation)
-            WHERE s.subject = ANY($1)";
-        let query = sqlx::query_as(sql).bind(subjects.iter().map(Vec::as_slice).collect::<Vec<_>>());
-        let rows: Vec<(Vec<u8>,)> = self.fetch_all("find whom attestations are about", query).await?;
-        Ok(rows.into_iter().map(|(subject,)| subject).collect())
-    }
-
-    /// Erases what is kept about somebody, by destroying the keys, and records that it was done and why. What is kept later
-    /// has new keys. Doing it again is no error. Whoever decided payments wait for what is kept is the caller's to ask.
-    ///
-    /// # Errors
-    /// [`Error::Unknown`]: call again; [`Error::Refused`] for a reason that is empty or longer than 500 characters.
-    pub async fn erase(&self, stream: StreamId, whom: &Whom, reason: &str) -> Result<Erased> {
-        let sql = "
-            WITH facts AS (DELETE FROM fact_key WHERE stream = $1 AND about = $2 RETURNING seq),
-            theirs AS MATERIALIZED (
-                SELECT DISTINCT attestation FROM attestation_subject WHERE subject = ANY($4)),
-            shared AS (
-                SELECT DISTINCT attestation FROM theirs JOIN attestation_subject USING (attestation)
-                WHERE subject <> ALL($4) AND subject <> decode(repeat('00', 20), 'hex')),
-            attestations AS (
-                DELETE FROM attestation WHERE id IN (SELECT attestation FROM theirs) RETURNING id)
-            INSERT INTO erasure (stream, about, facts, attestations, shared, seq, reason)
-            SELECT $1, $2, (SELECT count(*) FROM facts), (SELECT count(*) FROM attestations),
-                   (SELECT count(*) FROM shared),
-                   coalesce((SELECT seq FROM log WHERE stream = $1 ORDER BY seq DESC LIMIT 1), 0), $3
-            RETURNING facts, attestations, shared, seq, millis(at)";
-        let query = sqlx::query_as(sql)
-            .bind(to_integer("stream", stream.0)?)
-            .bind(whom.about.as_bytes())
-            .bind(reason)
-            .bind(whom.subjects.iter().map(Vec::as_slice).collect::<Vec<_>>());
-        let rows: Vec<(i64, i64, i64, i64, i64)> =
-            self.write_all("erase what is kept about somebody", query).await?;
-        let (facts, attestations, shared, seq, at) = rows
-            .first()
-            .ok_or(Error::Corrupt { what: "erasure", reason: "it was written and not answered".into() })?;
-        Ok(Erased {
-            facts: from_bigint("erasure.facts", *facts)?,
-            attestations: from_bigint("erasure.attestations", *attestations)?,
-            shared: from_bigint("erasure.shared", *shared)?,
-            seq: from_bigint("erasure.seq", *seq)?,
-            at: from_bigint("erasure.at", *at)?,
-        })
     }
 
     /// Compares this store's seal key with what the newest facts and the newest attestation were sealed under.

@@ -9,6 +9,7 @@ mod attestation;
 mod checkpoint;
 mod columns;
 mod dump;
+mod erasure;
 mod error;
 mod evidence;
 mod fact;
@@ -30,7 +31,8 @@ pub use checkpoint::Checkpoint;
 pub use dump::DumpAt;
 pub use error::{AppendError, Class, Error, Result};
 pub use evidence::WholeRow;
-pub use fact::{Erased, KeptFacts, Whom};
+pub use erasure::{Destroys, Erased, OpenErasure, Whom};
+pub use fact::KeptFacts;
 pub use intake::{Cursor, IntakeOutcome, IntakeRow, IntakeWriter, NewIntake};
 pub use leader::{Append, Appended, LeaderSession, Taken};
 pub use limits::{

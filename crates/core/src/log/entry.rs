@@ -5,6 +5,7 @@
 
 mod chain;
 mod claim;
+mod erased;
 mod office;
 
 use alloy_primitives::{B256, Bytes};
@@ -24,6 +25,7 @@ pub use chain::{
 };
 
 pub use claim::{ClaimDecided, ClaimRefused, Redirect, SignedBy};
+pub use erased::Erased;
 pub use office::{Appealed, Covered, GateAnswered, GateMask, GateSigned, HoldPlaced, Outcome};
 
 /// The format this binary writes. It refuses newer ones and re-decides every older one.
@@ -95,6 +97,8 @@ pub enum Body {
     Ordered(Commanded<Outcome>) = 22,
     /// A gate signed what its claims' decisions approve.
     GateSigned(GateAnswered) = 23,
+    /// What lay beside the log about somebody was erased.
+    Erased(Erased) = 24,
 }
 
 /// The kind number of an entry's row: the discriminant of its body.
@@ -128,6 +132,7 @@ impl Body {
             Self::EpochOnChain(_) => 21,
             Self::Ordered(_) => 22,
             Self::GateSigned(_) => 23,
+            Self::Erased(_) => 24,
         }
     }
 

@@ -88,6 +88,8 @@ impl State {
             Body::EpochOnChain(epoch) => self.epoch_on_chain(epoch),
             Body::Ordered(ordered) => self.ordered(ordered),
             Body::GateSigned(gate) => self.gate_signed(&gate.signed),
+            // Nothing that is decided looks at what was erased.
+            Body::Erased(erased) => erased.check(self.seq),
         }
     }
 

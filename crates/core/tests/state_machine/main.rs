@@ -16,6 +16,7 @@ mod commands;
 mod corrections;
 mod dumps;
 mod edited;
+mod erasures;
 mod events;
 mod gates;
 mod golden;

@@ -1,13 +1,13 @@
 //! Replaying a log and comparing everything that can be compared: leaves, positions, epochs, times, the Merkle root and
 //! the hash of State against every signed checkpoint.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use alloy_primitives::B256;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use sluice_core::ids::{Epoch, Millis, Seq, StreamId};
-use sluice_core::log::entry::{Body, Entry};
+use sluice_core::log::entry::{Body, Entry, Erased};
 use sluice_core::log::merkle::{Frontier, leaf_hash};
 use sluice_core::log::note::{LogVerifier, SignedHead, open};
 use sluice_core::state::State;
@@ -26,7 +26,7 @@ pub struct Replay {
     checkpoints: u64,
     facts: u64,
     sealed: u64,
-    erased: u64,
+    erasures: Erasures,
     last_head: Option<(SignedHead, String)>,
 }
 
@@ -55,6 +55,31 @@ pub struct Verified {
     pub sealed: u64,
     /// Entries whose facts were erased.
     pub erased: u64,
+    /// How many of these no entry says so of: somebody destroyed their keys past the log.
+    pub unrecorded: u64,
+    /// Facts that are there, though an entry says that they were erased: an export made meanwhile, or a backup brought back.
+    pub unerased: u64,
+}
+
+/// Facts that are missing, against what entries say was erased. Only what no entry has named yet is remembered one by one.
+#[derive(Debug, Default)]
+struct Erasures {
+    all: u64,
+    unrecorded: BTreeSet<Seq>,
+    unerased: u64,
+}
+
+impl Erasures {
+    fn missing(&mut self, seq: Seq) {
+        self.all += 1;
+        self.unrecorded.insert(seq);
+    }
+
+    fn recorded(&mut self, erased: &Erased) {
+        for seq in &erased.facts {
+            self.unerased += u64::from(!self.unrecorded.remove(seq));
+        }
+    }
 }
 
 impl Replay {
@@ -69,7 +94,7 @@ impl Replay {
             checkpoints: 0,
             facts: 0,
             sealed: 0,
-            erased: 0,
+            erasures: Erasures::default(),
             last_head: None,
         }
     }
@@ -137,6 +162,9 @@ impl Replay {
             .apply(entry)
             .map_err(|error| EvidenceError::changed(Place::at(entry.seq), error.to_string()))?;
         self.tree.push(leaf);
+        if let Body::Erased(erased) = &entry.body {
+            self.erasures.recorded(erased);
+        }
         Ok(())
     }
 
@@ -149,7 +177,7 @@ impl Replay {
         let named = inputs(&entry.body).filter(|hash| !hash.is_zero() && *hash != nothing());
         match (facts, named) {
             (None, None) => {}
-            (None, Some(_)) => self.erased += 1,
+            (None, Some(_)) => self.erasures.missing(entry.seq),
             (Some(_), None) => return Err(at("facts lie beside an entry that names none")),
             (Some(Kept::Broken), _) => {
                 return Err(at("the facts beside the entry were changed: their seal is broken"));
@@ -246,7 +274,9 @@ impl Replay {
             covered: self.covered,
             facts: self.facts,
             sealed: self.sealed,
-            erased: self.erased,
+            erased: self.erasures.all,
+            unrecorded: self.erasures.unrecorded.len() as u64,
+            unerased: self.erasures.unerased,
             epoch: state.as_ref().map_or(0, |state| state.epoch),
             recorded_at: state.as_ref().map_or(0, |state| state.recorded_at),
             state_hash: state.map(State::hash).unwrap_or_default().into(),

@@ -8,7 +8,7 @@ use alloy_primitives::{Address, B256, Bytes};
 use sluice_core::command::{Action, RoundMode, RulesTerms};
 use sluice_core::decide::{About, ClaimFault, GateVerdict, Input, VerifiedClaim};
 use sluice_core::ids::{ContractRef, DemandId, Seq, StreamId};
-use sluice_core::log::entry::{Body, ChainEvent, Entry};
+use sluice_core::log::entry::{Body, ChainEvent, Entry, Erased as ErasedEntry};
 use sluice_core::log::merkle::{Frontier, leaf_hash};
 use sluice_core::log::note::{LogKey, LogVerifier, Origin, TreeHead};
 use sluice_core::refusal::Code;
@@ -20,7 +20,7 @@ use sluice_engine::facts::salted;
 use sluice_gate::rules::{
     AttestationFacts, ClaimFacts, Compiled, PolicySource, RefusedClaim, RuleSet, Sources, Value, evaluate,
 };
-use sluice_store::{Append, LeaderSession, LogRow, Options, SealKey, Store};
+use sluice_store::{Append, Destroys, Erased, LeaderSession, LogRow, Options, SealKey, Store};
 use sqlx::{Connection, PgConnection};
 
 use crate::institutions::{gate, institution, signer};
@@ -180,13 +180,7 @@ impl Story {
         let store = store.with_seal_key(SealKey::new(&[0x5e; 32]));
         let mut session = LeaderSession::open(&store, STREAM).await.unwrap();
         session.take_epoch("a test", Duration::from_secs(600), 0).await.unwrap().unwrap();
-        let row = |(entry, bytes): (&Entry, &Vec<u8>)| LogRow {
-            kind: entry.body.kind(),
-            entry: bytes.clone(),
-            leaf: leaf_hash(bytes),
-            intake: entry.body.intake(),
-        };
-        let rows = self.world.log.iter().zip(&self.world.encoded).map(row).collect();
+        let rows = rows(&self.world.log, &self.world.encoded);
         let kept = |(seq, body): (&Seq, &Vec<u8>)| Facts {
             seq: *seq,
             about: About::Recipient(about(&self.world.log[*seq as usize - 1])),
@@ -194,10 +188,20 @@ impl Story {
         };
         let facts = self.facts.iter().map(kept).collect();
         session.append(&Append { first: 1, rows, facts, ..Append::default() }).await.unwrap();
-        let ground = Ground { database, store, last: self.world.log.len() as u64 };
-        ground.checkpoint(&self.world.log, &self.world.encoded).await;
+        let ground = Ground { database, store, session, last: self.world.log.len() as u64 };
+        ground.checkpoint(&self.world.log, &self.world.encoded, 1).await;
         ground
     }
+}
+
+fn rows(entries: &[Entry], encoded: &[Vec<u8>]) -> Vec<LogRow> {
+    let row = |(entry, bytes): (&Entry, &Vec<u8>)| LogRow {
+        kind: entry.body.kind(),
+        entry: bytes.clone(),
+        leaf: leaf_hash(bytes),
+        intake: entry.body.intake(),
+    };
+    entries.iter().zip(encoded).map(row).collect()
 }
 
 /// Who claimed.
@@ -213,17 +217,18 @@ fn about(entry: &Entry) -> Address {
 pub(crate) struct Ground {
     pub(crate) database: TestDatabase,
     pub(crate) store: Store,
+    session: LeaderSession,
     pub(crate) last: Seq,
 }
 
 impl Ground {
-    /// Signs a checkpoint every few entries, and one at the end.
-    async fn checkpoint(&self, log: &[Entry], encoded: &[Vec<u8>]) {
+    /// Signs a checkpoint every few entries from a position on, and one at the end.
+    async fn checkpoint(&self, log: &[Entry], encoded: &[Vec<u8>], from: Seq) {
         let (mut state, mut tree) = (State::new(STREAM), Frontier::default());
         for (entry, bytes) in log.iter().zip(encoded) {
             state.apply(entry).unwrap();
             tree.push(leaf_hash(bytes));
-            if entry.seq.is_multiple_of(EVERY) || entry.seq == self.last {
+            if entry.seq >= from && (entry.seq.is_multiple_of(EVERY) || entry.seq == self.last) {
                 let (size, hash) = (entry.seq, state.hash());
                 let head = TreeHead {
                     origin: log_key(5).origin().clone(),
@@ -234,6 +239,24 @@ impl Ground {
                 self.store.add_checkpoint(STREAM, size, &log_key(5).sign(&head), &hash).await.unwrap();
             }
         }
+    }
+
+    /// Appends the entry that says what is destroyed, and destroys it, as a leader does; then a checkpoint.
+    pub(crate) async fn destroy(&mut self, story: &mut Story, destroys: Destroys) -> Erased {
+        let (order, from) = (destroys.order, story.world.log.len());
+        let body = ErasedEntry {
+            order,
+            facts: destroys.facts.clone(),
+            attestations: destroys.attestations.len() as u64,
+        };
+        assert!(story.world.takes(Body::Erased(body)));
+        let (first, last) = (from as u64 + 1, story.world.log.len() as u64);
+        let rows = rows(&story.world.log[from..], &story.world.encoded[from..]);
+        let destroys = vec![Destroys { seq: last, ..destroys }];
+        self.session.append(&Append { first, rows, destroys, ..Append::default() }).await.unwrap();
+        self.last = last;
+        self.checkpoint(&story.world.log, &story.world.encoded, first).await;
+        self.store.erasure(order).await.unwrap().unwrap()
     }
 
     pub(crate) fn source(&self) -> LogSource {

@@ -51,9 +51,10 @@ async fn an_auditor_without_the_key_verifies_everything_and_reads_no_facts() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_destroyed_key_leaves_the_proof_and_nothing_to_guess_by() {
-    let story = Story::told();
-    let ground = story.stored().await;
+    let mut story = Story::told();
+    let mut ground = story.stored().await;
     let (_before, _, before) = exported(&ground.store).await;
+    let head = ground.store.latest_checkpoint(STREAM).await.unwrap().unwrap();
     let (seq, claim) = story
         .world
         .log
@@ -63,13 +64,19 @@ async fn a_destroyed_key_leaves_the_proof_and_nothing_to_guess_by() {
             _ => None,
         })
         .unwrap();
-    let erased =
-        ground.store.erase(STREAM, &Whom::alone(About::Recipient(claim.recipient)), "a test").await.unwrap();
+    let about = About::Recipient(claim.recipient);
+    let order = ground.store.order_erasure(STREAM, about, "a test").await.unwrap();
+    assert_eq!(ground.store.erasure(order).await.unwrap(), None);
+    let destroys = ground.store.erasable(STREAM, order, &Whom::alone(about)).await.unwrap();
+    assert_eq!((destroys.facts.as_slice(), destroys.last), ([seq].as_slice(), true));
+    let erased = ground.destroy(&mut story, destroys).await;
     assert_eq!((erased.facts, erased.seq), (1, ground.last));
 
     let (_after, source, after) = exported(&ground.store).await;
     assert_eq!((after.facts, after.sealed, after.erased), (4, 0, 1));
-    assert_eq!((after.root, after.state_hash), (before.root, before.state_hash), "checkpoints stand");
+    assert_eq!((after.unrecorded, after.unerased), (0, 0), "an entry says so");
+    let kept = verify(&source, &keys(), std::slice::from_ref(&head.note)).await.unwrap();
+    assert_eq!((kept.root, before.entries), (after.root, ground.last - 1), "checkpoints stand");
     let mut again = Vec::new();
     let tally = redecide(&source, Which::Gated, |claim| again.push(claim.again.clone())).await.unwrap();
     assert_eq!((tally.equal, tally.different, tally.erased), (4, 0, 1));
@@ -85,4 +92,28 @@ async fn a_destroyed_key_leaves_the_proof_and_nothing_to_guess_by() {
     assert_eq!(B256::from_slice(&Sha256::digest(&story.facts[&seq])), claim.evidence.inputs);
     let unsalted_again = sluice_engine::facts::salted(&known.encode());
     assert_ne!(B256::from_slice(&Sha256::digest(&unsalted_again)), claim.evidence.inputs);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_destroyed_past_the_log_and_one_that_came_back_are_told_apart() {
+    let mut story = Story::told();
+    let mut ground = story.stored().await;
+    let [first, second] = *story.facts.keys().take(2).copied().collect::<Vec<_>>() else {
+        panic!("two facts")
+    };
+    assert!(ground.store.erase_facts(STREAM, first).await.unwrap());
+    let (_, _, found) = exported(&ground.store).await;
+    assert_eq!((found.erased, found.unrecorded, found.unerased), (1, 1, 0));
+
+    ground.as_superuser("CREATE TABLE backup AS SELECT * FROM fact_key").await;
+    let about = About::Recipient(recipient(2));
+    let order = ground.store.order_erasure(STREAM, about, "a test").await.unwrap();
+    let destroys = ground.store.erasable(STREAM, order, &Whom::alone(about)).await.unwrap();
+    assert_eq!(destroys.facts, [second]);
+    ground.destroy(&mut story, destroys).await;
+    let (_, _, found) = exported(&ground.store).await;
+    assert_eq!((found.erased, found.unrecorded, found.unerased), (2, 1, 0));
+    ground.as_superuser(&format!("INSERT INTO fact_key SELECT * FROM backup WHERE seq = {second}")).await;
+    let (_, _, found) = exported(&ground.store).await;
+    assert_eq!((found.erased, found.unrecorded, found.unerased), (1, 1, 1));
 }

@@ -393,6 +393,7 @@ const fn kind(body: &Body) -> &'static str {
         Body::EpochOnChain(_) => "epoch_on_chain",
         Body::Ordered(_) => "ordered",
         Body::GateSigned(_) => "gate_signed",
+        Body::Erased(_) => "erased",
     }
 }
 

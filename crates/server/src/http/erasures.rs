@@ -41,15 +41,15 @@ pub(crate) struct ErasureView {
     shared: u64,
     /// By whom attestations were found: whom it is about, and the addresses that are bound to a person.
     subjects: Vec<String>,
-    /// The log's last position then. What is kept of later ones has new keys.
+    /// The position of the entry that says what went. What is kept later has new keys.
     seq: u64,
     /// When, milliseconds since 1970 on the database's clock.
     at: u64,
 }
 
-/// Erase what is kept about somebody, by destroying its keys. Takes the operator's key. The log stays, and proves the same.
+/// Erase what is kept about somebody, by destroying its keys. Takes the operator's key. An entry says what went; the log proves as before.
 #[utoipa::path(post, path = "/v1/erasures", operation_id = "erase", tag = "privacy", request_body = NewErasure, security(("key" = [])),
-    responses((status = 201, body = ErasureView), (status = 400, body = Problem), (status = 401, body = Problem), (status = 409, body = Problem)))]
+    responses((status = 201, body = ErasureView), (status = 400, body = Problem), (status = 401, body = Problem), (status = 409, body = Problem), (status = 503, body = Problem)))]
 pub(crate) async fn erase(
     State(api): State<Api>,
     caller: Caller,
@@ -77,6 +77,10 @@ pub(crate) async fn erase(
                 id.index, id.round
             );
             return Err(Problem::from(problem::ERASURE_WAITS).detail(what));
+        }
+        Erasure::Ordered(order) => {
+            let what = format!("erasure {order} is ordered, and is carried out when a node leads");
+            return Err(Problem::from(problem::UNAVAILABLE).detail(what));
         }
     };
     // Whom it was about stands in the database alone.

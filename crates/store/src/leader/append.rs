@@ -14,6 +14,7 @@ use sqlx::query::QueryAs;
 use super::{LeaderSession, Term};
 use crate::attempt::Attempt;
 use crate::columns::{from_bigint, to_bigint, to_integer, to_millis};
+use crate::erasure::Destroys;
 use crate::error::{AppendError, Error, Result};
 use crate::fact::bound_to;
 use crate::limits::{APPEND_BYTES_MAX, APPEND_ROWS_MAX};
@@ -37,6 +38,8 @@ pub struct Append {
     /// What gates' policies saw of the group's claims, by position; each 1 to [`crate::FACT_BYTES_MAX`] bytes. They are sealed
     /// with the key of the store that opened this session.
     pub facts: Vec<Facts>,
+    /// What the group's `Erased` entries destroy, in this very append.
+    pub destroys: Vec<Destroys>,
 }
 
 /// A committed append.
@@ -91,6 +94,27 @@ pub(super) const APPEND: &str = "
         UPDATE head SET lease_until = clock_millis() + $25 * interval '1 millisecond'
         FROM tail WHERE tail.joins AND head.stream = $1 AND head.epoch = $2 AND $25 IS NOT NULL)
     SELECT joins, millis(clock_timestamp()) FROM tail";
+
+/// The same with what `Erased` entries destroy: a statement of its own, because few appends have any. Somebody else may have
+/// destroyed a key meanwhile, so how many go is not asked.
+fn appending_and_destroying() -> String {
+    let destroying = "
+    keys AS (
+        DELETE FROM fact_key k USING tail WHERE tail.joins AND k.stream = $1 AND k.seq = ANY($31::bigint[])),
+    attestations AS (
+        DELETE FROM attestation a USING tail WHERE tail.joins AND a.id = ANY($32::bytea[])),
+    destroyed AS (
+        INSERT INTO erased (stream, seq, erasure, facts, attestations, shared, last)
+        SELECT $1, r.seq, r.erasure, r.facts, r.attestations, r.shared, r.last
+        FROM tail, unnest($33::bigint[], $34::bigint[], $35::bigint[], $36::bigint[], $37::bigint[], $38::boolean[])
+            AS r(seq, erasure, facts, attestations, shared, last)
+        WHERE tail.joins),
+    done AS (
+        DELETE FROM erasure_open o USING tail, unnest($34::bigint[], $38::boolean[]) AS r(erasure, last)
+        WHERE tail.joins AND r.last AND o.erasure = r.erasure),
+    renewed AS (";
+    APPEND.replacen("\n    renewed AS (", destroying, 1)
+}
 
 impl LeaderSession {
     /// Appends a group under this session's epoch, and extends the lease when it is time.
@@ -174,6 +198,34 @@ struct Rows<'a> {
     fact_positions: Vec<i64>,
     facts: Vec<Sealed>,
     seal_key: Option<[u8; 8]>,
+    destroys: Vec<DestroyNumbers>,
+}
+
+/// One entry's part of what is destroyed.
+struct DestroyNumbers {
+    seq: i64,
+    order: i64,
+    facts: Vec<i64>,
+    counts: [i64; 3],
+    last: bool,
+}
+
+impl DestroyNumbers {
+    fn of(destroys: &Destroys) -> Result<Self> {
+        let position = |seq: &Seq| to_bigint("position", *seq);
+        let counts = [destroys.facts.len() as u64, destroys.attestations.len() as u64, destroys.shared];
+        Ok(Self {
+            seq: position(&destroys.seq)?,
+            order: to_bigint("erasure", destroys.order)?,
+            facts: destroys.facts.iter().map(position).collect::<Result<_>>()?,
+            counts: [
+                to_bigint("facts", counts[0])?,
+                to_bigint("attestations", counts[1])?,
+                to_bigint("shared", counts[2])?,
+            ],
+            last: destroys.last,
+        })
+    }
 }
 
 #[derive(Default)]
@@ -218,6 +270,7 @@ impl<'a> Rows<'a> {
                 .collect::<Result<_>>()?,
             facts: sealed(&append.facts, stream, seal)?,
             seal_key: seal.map(SealKey::name),
+            destroys: append.destroys.iter().map(DestroyNumbers::of).collect::<Result<_>>()?,
         })
     }
 
@@ -230,7 +283,11 @@ impl<'a> Rows<'a> {
         let rows = &self.append.rows;
         let (attempts, postings) = (&self.append.attempts, &self.append.postings);
         let lease = if renewal { Some(to_millis("lease", term.lease)?) } else { None };
-        Ok(sqlx::query_as(APPEND)
+        let query = match self.destroys.is_empty() {
+            true => sqlx::query_as(APPEND),
+            false => sqlx::query_as(sqlx::AssertSqlSafe(appending_and_destroying())),
+        };
+        let query = query
             .bind(stream)
             .bind(to_bigint("epoch", term.epoch)?)
             .bind(self.first)
@@ -260,6 +317,19 @@ impl<'a> Rows<'a> {
             .bind(self.facts.iter().map(|facts| facts.body.as_slice()).collect::<Vec<_>>())
             .bind(self.append.facts.iter().map(|facts| facts.about.as_bytes()).collect::<Vec<_>>())
             .bind(self.facts.iter().map(|facts| facts.wrapped.as_slice()).collect::<Vec<_>>())
-            .bind(self.seal_key.as_ref().map(<[u8; 8]>::as_slice)))
+            .bind(self.seal_key.as_ref().map(<[u8; 8]>::as_slice));
+        if self.destroys.is_empty() {
+            return Ok(query);
+        }
+        let (all, ids) = (&self.destroys, self.append.destroys.iter().flat_map(|d| &d.attestations));
+        Ok(query
+            .bind(all.iter().flat_map(|d| d.facts.iter().copied()).collect::<Vec<_>>())
+            .bind(ids.map(<[u8; 32]>::as_slice).collect::<Vec<_>>())
+            .bind(all.iter().map(|d| d.seq).collect::<Vec<_>>())
+            .bind(all.iter().map(|d| d.order).collect::<Vec<_>>())
+            .bind(all.iter().map(|d| d.counts[0]).collect::<Vec<_>>())
+            .bind(all.iter().map(|d| d.counts[1]).collect::<Vec<_>>())
+            .bind(all.iter().map(|d| d.counts[2]).collect::<Vec<_>>())
+            .bind(all.iter().map(|d| d.last).collect::<Vec<_>>()))
     }
 }

@@ -5,8 +5,8 @@ use sluice_core::decide::About;
 use sluice_core::ids::{Seq, StreamId};
 use sluice_core::sequencer::Facts;
 use sluice_store::{
-    AboutWhom, Append, AppendError, Class, Error, FACT_BYTES_MAX, KeptFacts, LeaderSession, NewAttestation,
-    Options, SealKey, Store, Whom,
+    AboutWhom, Append, AppendError, Class, Destroys, Erased, Error, FACT_BYTES_MAX, KeptFacts, LeaderSession,
+    NewAttestation, OpenErasure, Options, SealKey, Store, Whom,
 };
 
 use crate::support::{Db, LONG, SEAL_SECRET, STREAM, database, group};
@@ -31,6 +31,17 @@ fn attestation(n: u8, subjects: &[&[u8]], body: &[u8]) -> NewAttestation {
         subjects: subjects.iter().map(|subject| subject.to_vec()).collect(),
         body: body.to_vec(),
     }
+}
+
+/// Orders an erasure and carries it out as the leader does: in the append of the entry that says so.
+async fn erase(db: &Db, session: &mut LeaderSession, whom: &Whom, reason: &str) -> Erased {
+    let order = db.store.order_erasure(STREAM, whom.about, reason).await.unwrap();
+    assert_eq!(db.store.erasure(order).await.unwrap(), None);
+    let destroys = db.store.erasable(STREAM, order, whom).await.unwrap();
+    let seq = db.store.head(STREAM).await.unwrap().map_or(0, |head| head.seq) + 1;
+    let append = Append { destroys: vec![Destroys { seq, ..destroys }], ..group("erased", seq, 1) };
+    session.append(&append).await.unwrap();
+    db.store.erasure(order).await.unwrap().expect("it is done")
 }
 
 #[tokio::test]
@@ -109,28 +120,33 @@ async fn who_is_erased_is_erased_whole_and_alone_and_may_come_back() {
     };
     assert_eq!([ids(0), ids(1), ids(2), ids(3)], [[2].into(), [].into(), [1, 2].into(), [1].into()]);
 
-    let erased = db.store.erase(STREAM, &Whom::alone(ANNA), "asked for it on 2026-11-20").await.unwrap();
-    assert_eq!((erased.facts, erased.attestations, erased.shared, erased.seq), (2, 1, 1, 4));
-    let left = db.store.facts_within(STREAM, 0, 4).await.unwrap();
+    let erased = erase(&db, &mut session, &Whom::alone(ANNA), "asked for it on 2026-11-20").await;
+    assert_eq!((erased.facts, erased.attestations, erased.shared, erased.seq), (2, 1, 1, 5));
+    let left = db.store.facts_within(STREAM, 0, 5).await.unwrap();
     assert_eq!(left, [(2, KeptFacts::Open(b"two".to_vec()))]);
     assert_eq!(db.store.attestation([1; 32]).await.unwrap(), None);
     assert_eq!((about(ANNA).await.len(), about(BRUNO).await.len()), (0, 1));
-    assert_eq!(db.store.read_log(STREAM, 0, 10).await.unwrap().len(), 4, "the log stands");
+    assert_eq!(db.store.read_log(STREAM, 0, 10).await.unwrap().len(), 5, "the log stands");
     let mut raw = db.raw().await;
     let ciphertexts: i64 = sqlx::query_scalar("SELECT count(*) FROM fact").fetch_one(&mut raw).await.unwrap();
     assert_eq!(ciphertexts, 3, "what lies in every copy of the database opens no more");
-    assert!(sqlx::raw_sql("DELETE FROM erasure").execute(&mut raw).await.is_err(), "that it was done stands");
-    let again = db.store.erase(STREAM, &Whom::alone(ANNA), "once more").await.unwrap();
-    assert_eq!((again.facts, again.attestations), (0, 0));
-    assert!(
-        matches!(db.store.erase(STREAM, &Whom::alone(ANNA), "").await, Err(Error::Refused { .. })),
-        "a reason is given"
-    );
+    for table in ["erasure", "erased"] {
+        let delete =
+            sqlx::raw_sql(sqlx::AssertSqlSafe(format!("DELETE FROM {table}"))).execute(&mut raw).await;
+        assert!(delete.is_err(), "that it was done stands");
+    }
+    let again = erase(&db, &mut session, &Whom::alone(ANNA), "once more").await;
+    assert_eq!((again.facts, again.attestations, again.seq), (0, 0, 6));
+    for bad in ["", &"x".repeat(501)] {
+        let refused = db.store.order_erasure(STREAM, ANNA, bad).await;
+        assert!(matches!(refused, Err(Error::Refused { .. })), "a reason is given");
+    }
+    assert_eq!(db.store.open_erasures(STREAM, 10).await.unwrap(), [], "and what is refused is not ordered");
 
-    let back = vec![facts(5, ANNA, b"five")];
-    session.append(&Append { facts: back, ..group("x", 5, 1) }).await.unwrap();
+    let back = vec![facts(7, ANNA, b"five")];
+    session.append(&Append { facts: back, ..group("x", 7, 1) }).await.unwrap();
     assert_eq!(db.store.add_attestations(&[of_anna]).await.unwrap(), [[1; 32]], "it is new again");
-    assert_eq!(db.store.facts_of(STREAM, 5).await.unwrap(), open(b"five"));
+    assert_eq!(db.store.facts_of(STREAM, 7).await.unwrap(), open(b"five"));
     assert_eq!(about(ANNA).await[0].body, b"anna lives here");
 }
 
@@ -244,7 +260,8 @@ async fn a_person_is_erased_by_every_spelling_and_others_are_told_of() {
     let mut with = db.store.attested_with(&whom.subjects).await.unwrap();
     with.sort();
     assert_eq!(with, [vec![0; 20], ANNA.as_bytes().to_vec(), own.to_vec(), shared.to_vec()]);
-    let erased = db.store.erase(STREAM, &whom, "a test").await.unwrap();
+    let (mut session, _) = db.leader("leader", LONG).await;
+    let erased = erase(&db, &mut session, &whom, "a test").await;
     assert_eq!((erased.attestations, erased.shared), (4, 1));
     assert!(db.store.attestation([4; 32]).await.unwrap().is_some());
 }
@@ -301,4 +318,49 @@ async fn who_is_crowded_is_found_by_time_and_by_name() {
     .await
     .unwrap();
     assert!(plan.iter().any(|line| line.contains("attestation_subject_newest")), "{plan:?}");
+}
+
+/// What an order takes goes with the entry that names it, or stays: whoever was overtaken destroys nothing.
+#[tokio::test]
+async fn nothing_is_destroyed_without_its_entry_and_an_order_stays_open_until_nothing_is_left() {
+    let db = database().await;
+    let (mut session, _) = db.leader("leader", LONG).await;
+    let kept = vec![facts(1, ANNA, b"one"), facts(2, BRUNO, b"two"), facts(3, ANNA, b"three")];
+    session.append(&Append { facts: kept, ..group("x", 1, 3) }).await.unwrap();
+    db.store.add_attestations(&[attestation(1, &[ANNA.as_bytes()], b"body")]).await.unwrap();
+    let order = db.store.order_erasure(STREAM, ANNA, "asked for it").await.unwrap();
+    let elsewhere = db.store.order_erasure(StreamId(1), BRUNO, "of another log").await.unwrap();
+    let open = async |stream| db.store.open_erasures(stream, 10).await.unwrap();
+    assert_eq!(open(STREAM).await, [OpenErasure { order, about: ANNA }]);
+    assert_eq!(open(StreamId(1)).await, [OpenErasure { order: elsewhere, about: BRUNO }]);
+
+    let whole = db.store.erasable(STREAM, order, &Whom::alone(ANNA)).await.unwrap();
+    assert_eq!(
+        (whole.facts.as_slice(), whole.attestations.as_slice()),
+        ([1, 3].as_slice(), [[1; 32]].as_slice())
+    );
+    assert_eq!((whole.order, whole.shared, whole.last), (order, 0, true));
+    let at = |seq| Append { destroys: vec![Destroys { seq, ..whole.clone() }], ..group("erased", seq, 1) };
+    let left = async || db.store.facts_within(STREAM, 0, 10).await.unwrap().len();
+    assert!(matches!(session.append(&at(9)).await, Err(AppendError::Gap { .. })));
+    // The same process begins anew: its former session is overtaken.
+    let mut next = LeaderSession::open(&db.store, STREAM).await.unwrap();
+    next.take_epoch("leader", LONG, 0).await.unwrap().expect("it held the lease itself");
+    assert!(matches!(session.append(&at(4)).await, Err(AppendError::Fenced { .. })));
+    assert_eq!((left().await, db.store.erasure(order).await.unwrap()), (3, None));
+    assert!(db.store.attestation([1; 32]).await.unwrap().is_some());
+
+    let part = Destroys { seq: 4, facts: vec![1], attestations: Vec::new(), last: false, ..whole.clone() };
+    next.append(&Append { destroys: vec![part], ..group("erased", 4, 1) }).await.unwrap();
+    assert_eq!((left().await, db.store.erasure(order).await.unwrap()), (2, None));
+    assert_eq!(open(STREAM).await.len(), 1);
+    let rest = db.store.erasable(STREAM, order, &Whom::alone(ANNA)).await.unwrap();
+    assert_eq!(rest.facts, [3]);
+    next.append(&Append { destroys: vec![Destroys { seq: 5, ..rest }], ..group("erased", 5, 1) })
+        .await
+        .unwrap();
+    let erased = db.store.erasure(order).await.unwrap().expect("nothing is left");
+    assert_eq!((erased.facts, erased.attestations, erased.seq, left().await), (2, 1, 5, 1));
+    assert_eq!((open(STREAM).await.len(), open(StreamId(1)).await.len()), (0, 1));
+    assert_eq!(db.store.attestation([1; 32]).await.unwrap(), None);
 }

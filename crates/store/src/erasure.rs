@@ -1,0 +1,179 @@
+//! Erasures: who is to be erased and why, what that takes, and what became of it. The keys themselves are destroyed in the
+//! append of the entry that says so ([`crate::Append::destroys`]): no log says of anything that it is gone which is there,
+//! and nothing goes without the log saying so.
+
+use alloy_primitives::{Address, B256};
+use sluice_core::decide::About;
+use sluice_core::ids::{Millis, Seq, StreamId};
+use sluice_core::limits::ERASED_MAX;
+
+use crate::Store;
+use crate::columns::{from_bigint, from_bytea, to_bigint, to_integer};
+use crate::error::{Error, Result};
+
+/// Whom an erasure is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Whom {
+    /// Under whom facts are filed.
+    pub about: About,
+    /// By whom attestations are found: whom it is about, and the addresses that are theirs.
+    pub subjects: Vec<Vec<u8>>,
+}
+
+impl Whom {
+    /// Somebody of whom no other address is known.
+    pub fn alone(about: About) -> Self {
+        Self { about, subjects: vec![about.as_bytes().to_vec()] }
+    }
+}
+
+/// An erasure that was ordered and is not done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenErasure {
+    /// Its number, from 1.
+    pub order: u64,
+    /// Whom it is about.
+    pub about: About,
+}
+
+/// What an entry that erases destroys: named one by one, so that nothing goes which it does not say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Destroys {
+    /// The entry's position.
+    pub seq: Seq,
+    /// The order it carries out.
+    pub order: u64,
+    /// The positions of facts, ascending.
+    pub facts: Vec<Seq>,
+    /// The ids of attestations.
+    pub attestations: Vec<[u8; 32]>,
+    /// How many of these are about somebody else, too: they can be handed in again.
+    pub shared: u64,
+    /// Whether nothing of the order is left.
+    pub last: bool,
+}
+
+/// What became of an erasure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Erased {
+    /// Keys of facts.
+    pub facts: u64,
+    /// Attestations about them, with their keys.
+    pub attestations: u64,
+    /// How many of these were about somebody else, too: they can be handed in again.
+    pub shared: u64,
+    /// The position of the entry that says so, the last of them if there are several.
+    pub seq: Seq,
+    /// When, on the database's clock.
+    pub at: Millis,
+}
+
+impl Store {
+    /// Everybody whom attestations about these are about: themselves, and who would lose an attestation with them.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn attested_with(&self, subjects: &[Vec<u8>]) -> Result<Vec<Vec<u8>>> {
+        let sql = "
+            SELECT DISTINCT o.subject FROM attestation_subject s JOIN attestation_subject o USING (attestation)
+            WHERE s.subject = ANY($1)";
+        let query = sqlx::query_as(sql).bind(slices(subjects));
+        let rows: Vec<(Vec<u8>,)> = self.fetch_all("find whom attestations are about", query).await?;
+        Ok(rows.into_iter().map(|(subject,)| subject).collect())
+    }
+
+    /// Orders an erasure: the leader carries it out. Returns its number. Ordering it again is no error.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`]: call again; [`Error::Refused`] for a reason that is empty or longer than 500 characters.
+    pub async fn order_erasure(&self, stream: StreamId, about: About, reason: &str) -> Result<u64> {
+        let sql = "
+            WITH ordered AS (INSERT INTO erasure (stream, about, reason) VALUES ($1, $2, $3) RETURNING id, stream)
+            INSERT INTO erasure_open (erasure, stream) SELECT id, stream FROM ordered RETURNING erasure";
+        let query =
+            sqlx::query_as(sql).bind(to_integer("stream", stream.0)?).bind(about.as_bytes()).bind(reason);
+        let rows: Vec<(i64,)> = self.write_all("order an erasure", query).await?;
+        from_bigint("erasure.id", rows.first().map_or(-1, |row| row.0))
+    }
+
+    /// Erasures that were ordered and are not done, oldest first.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn open_erasures(&self, stream: StreamId, limit: i64) -> Result<Vec<OpenErasure>> {
+        let sql = "
+            SELECT o.erasure, e.about FROM erasure_open o JOIN erasure e ON e.id = o.erasure
+            WHERE o.stream = $1 ORDER BY o.erasure LIMIT $2";
+        let query = sqlx::query_as(sql).bind(to_integer("stream", stream.0)?).bind(limit);
+        let rows: Vec<(i64, Vec<u8>)> = self.fetch_all("look for ordered erasures", query).await?;
+        rows.into_iter()
+            .map(|(order, about)| {
+                Ok(OpenErasure { order: from_bigint("erasure.id", order)?, about: about_of(&about)? })
+            })
+            .collect()
+    }
+
+    /// What an order takes now, at most [`ERASED_MAX`] facts and as many attestations at once. `seq` is left open.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn erasable(&self, stream: StreamId, order: u64, whom: &Whom) -> Result<Destroys> {
+        let most = i64::try_from(ERASED_MAX).unwrap_or(i64::MAX);
+        let facts = "SELECT seq FROM fact_key WHERE about = $1 AND stream = $2 ORDER BY seq LIMIT $3";
+        let query = sqlx::query_as(facts)
+            .bind(whom.about.as_bytes())
+            .bind(to_integer("stream", stream.0)?)
+            .bind(most);
+        let facts: Vec<(i64,)> = self.fetch_all("look what is kept about somebody", query).await?;
+        let sql = "
+            SELECT t.attestation, EXISTS (
+                SELECT FROM attestation_subject o WHERE o.attestation = t.attestation
+                AND o.subject <> ALL($1) AND o.subject <> decode(repeat('00', 20), 'hex'))
+            FROM (SELECT DISTINCT attestation FROM attestation_subject WHERE subject = ANY($1) LIMIT $2) t";
+        let query = sqlx::query_as(sql).bind(slices(&whom.subjects)).bind(most);
+        let found: Vec<(Vec<u8>, bool)> = self.fetch_all("look what is kept about somebody", query).await?;
+        let facts =
+            facts.into_iter().map(|(seq,)| from_bigint("fact_key.seq", seq)).collect::<Result<Vec<_>>>()?;
+        let shared = found.iter().filter(|(_, shared)| *shared).count() as u64;
+        let attestations =
+            found.iter().map(|(id, _)| from_bytea("attestation", id)).collect::<Result<Vec<[u8; 32]>>>()?;
+        let last = facts.len() < ERASED_MAX && attestations.len() < ERASED_MAX;
+        Ok(Destroys { seq: 0, order, facts, attestations, shared, last })
+    }
+
+    /// What became of an order; `None` while it is open.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn erasure(&self, order: u64) -> Result<Option<Erased>> {
+        let sql = "
+            SELECT sum(facts)::bigint, sum(attestations)::bigint, sum(shared)::bigint, max(seq), millis(max(at))
+            FROM erased WHERE erasure = $1 HAVING bool_or(last)";
+        let query = sqlx::query_as(sql).bind(to_bigint("erasure", order)?);
+        let row: Option<(i64, i64, i64, i64, i64)> =
+            self.fetch_optional("look what became of an erasure", query).await?;
+        let Some((facts, attestations, shared, seq, at)) = row else { return Ok(None) };
+        Ok(Some(Erased {
+            facts: from_bigint("erased.facts", facts)?,
+            attestations: from_bigint("erased.attestations", attestations)?,
+            shared: from_bigint("erased.shared", shared)?,
+            seq: from_bigint("erased.seq", seq)?,
+            at: from_bigint("erased.at", at)?,
+        }))
+    }
+}
+
+fn slices(all: &[Vec<u8>]) -> Vec<&[u8]> {
+    all.iter().map(Vec::as_slice).collect()
+}
+
+fn about_of(bytes: &[u8]) -> Result<About> {
+    match bytes.len() {
+        20 => Ok(About::Recipient(Address::from_slice(bytes))),
+        32 => Ok(About::Person(B256::from_slice(bytes))),
+        length => {
+            let reason = format!("it has {length} bytes, a person has 32 and an address 20");
+            Err(Error::Corrupt { what: "erasure.about", reason })
+        }
+    }
+}
