@@ -211,6 +211,19 @@ CREATE TABLE attempt (
 );
 CREATE INDEX attempt_batch ON attempt (campaign, batch, seq);
 
+-- What transactions of campaigns with a spend limit cost, wei: at most, before they are signed; truly, once mined.
+CREATE TABLE spending (
+    chain       bigint      NOT NULL CHECK (chain > 0),
+    campaign    uuid        NOT NULL,
+    lane        bytea       NOT NULL CHECK (octet_length(lane) = 20),
+    nonce       bigint      NOT NULL CHECK (nonce >= 0),
+    mined       boolean     NOT NULL,
+    wei         numeric(39) NOT NULL CHECK (wei >= 0),
+    at          timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (chain, campaign, lane, nonce, mined, wei)
+);
+CREATE INDEX spending_at ON spending (chain, campaign, at);
+
 -- The ledger in double entry: what a group moved, per campaign and account, at the group's last position. Accounts:
 -- 1 funded (negative: the other side of every deposit), 2 free, 3 reserved, 4 paid, 5 voided, 6 swept.
 CREATE TABLE posting (
@@ -378,7 +391,7 @@ DO $$
 DECLARE
     name text;
 BEGIN
-    FOR name IN SELECT unnest(ARRAY['project', 'snapshot', 'intake', 'log', 'tile', 'attempt', 'posting', 'checkpoint',
+    FOR name IN SELECT unnest(ARRAY['project', 'snapshot', 'intake', 'log', 'tile', 'attempt', 'spending', 'posting', 'checkpoint',
                                     'erasure', 'erased'])
                 UNION ALL SELECT 'intake_' || to_char(i, 'FM00') FROM generate_series(0, 15) i LOOP
         EXECUTE format('CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE OR TRUNCATE ON %I

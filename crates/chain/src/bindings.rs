@@ -73,6 +73,20 @@ sol! {
         function getRevokeOffchain(address revoker, bytes32 data) external view returns (uint64);
     }
 
+    /// What chains of Optimism's kind charge for calldata, as far as it is asked.
+    #[derive(Debug)]
+    interface GasPriceOracle {
+        function getL1Fee(bytes memory data) external view returns (uint256);
+    }
+
+    /// What nodes of Arbitrum's kind say about gas, as far as it is asked.
+    #[derive(Debug)]
+    interface NodeInterface {
+        function gasEstimateL1Component(address to, bool contractCreation, bytes calldata data)
+            external view
+            returns (uint64 gasEstimateForL1, uint256 baseFee, uint256 l1BaseFeeEstimate);
+    }
+
     /// Reverts of OpenZeppelin's ERC-20 (ERC-6093), so that a failed transfer is shown by name.
     #[derive(Debug)]
     interface IERC20Errors {

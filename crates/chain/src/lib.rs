@@ -4,6 +4,7 @@
 pub mod actions;
 mod bindings;
 pub mod calls;
+mod data_cost;
 mod decode;
 pub mod deploy;
 pub mod eas;
@@ -20,6 +21,7 @@ mod signatures;
 pub mod signer;
 pub mod simulate;
 
+pub use data_cost::ChainKind;
 pub use error::{ChainError, Class};
 pub use finality::{Finality, Head};
 pub use revert::{Revert, RevertKind};

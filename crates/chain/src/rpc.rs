@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use sluice_core::fees::Market;
 use sluice_core::ids::{BlockRef, ChainId};
 
+use crate::data_cost::ChainKind;
 use crate::endpoint::{Endpoint, Share};
 use crate::error::ChainError;
 use crate::finality::Finality;
@@ -35,6 +36,9 @@ pub struct ChainConfig {
     /// Gas one transaction may use on this chain.
     #[serde(default = "default_gas_cap")]
     pub transaction_gas_cap: u64,
+    /// What the chain charges for besides execution.
+    #[serde(default)]
+    pub kind: ChainKind,
 }
 
 fn default_finality() -> Finality {
@@ -59,6 +63,7 @@ impl ChainConfig {
             finality: default_finality(),
             requests_per_second: default_rate(),
             transaction_gas_cap: default_gas_cap(),
+            kind: ChainKind::default(),
         }
     }
 }
@@ -109,6 +114,8 @@ pub struct TxReceipt {
     pub gas_used: u64,
     /// What it paid, wei per gas.
     pub gas_price: u128,
+    /// What it paid beside its gas for bringing it to another chain, wei: chains of Optimism's kind say so.
+    pub data_fee: u128,
     /// Who sent it.
     pub from: Address,
     /// The contract it deployed.
@@ -165,6 +172,9 @@ struct RawReceipt {
     status: U64,
     gas_used: U64,
     effective_gas_price: Option<U128>,
+    /// Not part of Ethereum's own receipts.
+    #[serde(default)]
+    l1_fee: Option<U256>,
     from: Address,
     contract_address: Option<Address>,
 }
@@ -177,6 +187,7 @@ impl From<RawReceipt> for TxReceipt {
             succeeded: raw.status == U64::from(1),
             gas_used: raw.gas_used.to(),
             gas_price: raw.effective_gas_price.unwrap_or_default().to(),
+            data_fee: raw.l1_fee.unwrap_or_default().saturating_to(),
             from: raw.from,
             deployed: raw.contract_address,
         }

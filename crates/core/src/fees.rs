@@ -1,4 +1,10 @@
-//! The fee policy: a pure function of the previous attempt, how long it has waited, and the market.
+//! The fee policy: a pure function of the previous attempt, how long it has waited, and the market. What a campaign's
+//! settlement may wait and spend; and what chains of other kinds charge for calldata beside its gas.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::ids::CampaignId;
 
 /// What the chain asks now, in wei per gas.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,9 +97,103 @@ impl FeePolicy {
     }
 }
 
+/// How long decided claims may wait for company, and what their settlement may cost. It concerns relayed settlement alone:
+/// never whether a claim is decided, never what wallets do by themselves, never the exit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SettlementTerms {
+    /// A batch that is not full waits this long for more; then everything payable goes. Zero: nothing waits.
+    pub window: Duration,
+    /// What may be spent on gas; `None` for no limit.
+    pub spend: Option<SpendLimit>,
+}
+
+/// A bound on what a campaign's transactions cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SpendLimit {
+    /// Wei in any stretch of this length. What is under way counts with the most it may cost.
+    pub wei: u128,
+    /// The stretch.
+    pub period: Duration,
+}
+
+/// The terms of a chain's campaigns.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SettlementPolicy {
+    /// Of every campaign that has none of its own.
+    pub usual: SettlementTerms,
+    /// Of single campaigns.
+    pub campaigns: BTreeMap<CampaignId, SettlementTerms>,
+}
+
+impl SettlementPolicy {
+    /// A campaign's terms.
+    pub fn of(&self, campaign: CampaignId) -> SettlementTerms {
+        self.campaigns.get(&campaign).copied().unwrap_or(self.usual)
+    }
+}
+
+/// What a chain charges for bringing a transaction's bytes to another chain.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DataCost {
+    /// Bytes it was asked for.
+    pub bytes: u64,
+    /// Wei taken from the sender beside the gas: chains of Optimism's kind.
+    pub wei: u128,
+    /// Gas counted beside that of the execution: chains of Arbitrum's kind.
+    pub gas: u64,
+}
+
+impl DataCost {
+    /// What a byte of calldata costs in gas, at what the chain asks for gas: by this calls are compared.
+    pub fn gas_per_byte(&self, market: Market) -> u64 {
+        let price = market.base_fee.saturating_add(market.priority_fee).max(1);
+        let gas = (self.wei / price).saturating_add(self.gas.into());
+        u64::try_from(gas / u128::from(self.bytes.max(1))).unwrap_or(u64::MAX).min(BYTE_GAS_MAX)
+    }
+
+    /// What another number of bytes costs.
+    pub fn of(&self, bytes: u64) -> Self {
+        let by = u128::from(self.bytes.max(1));
+        let gas = u128::from(self.gas) * u128::from(bytes) / by;
+        Self {
+            bytes,
+            wei: self.wei.saturating_mul(bytes.into()) / by,
+            gas: u64::try_from(gas).unwrap_or(u64::MAX),
+        }
+    }
+}
+
+/// More is not believed: a call of a hundred kilobytes must still be worth a number that can be added up.
+const BYTE_GAS_MAX: u64 = 1 << 40;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn calldata_is_compared_at_the_price_of_gas() {
+        let market = Market { base_fee: 900, priority_fee: 100 };
+        let op = DataCost { bytes: 1_000, wei: 50_000_000, gas: 0 };
+        assert_eq!(op.gas_per_byte(market), 50);
+        let arbitrum = DataCost { bytes: 1_000, wei: 0, gas: 16_000 };
+        assert_eq!(arbitrum.gas_per_byte(market), 16);
+        assert_eq!(DataCost::default().gas_per_byte(Market { base_fee: 0, priority_fee: 0 }), 0);
+        let absurd = DataCost { bytes: 1, wei: u128::MAX, gas: u64::MAX };
+        assert_eq!(absurd.gas_per_byte(market), BYTE_GAS_MAX);
+        assert_eq!(op.of(10).wei, 500_000);
+        assert_eq!(arbitrum.of(10).gas, 160);
+    }
+
+    #[test]
+    fn a_campaign_without_terms_of_its_own_has_the_usual_ones() {
+        let own = SettlementTerms { window: Duration::from_secs(60), spend: None };
+        let policy = SettlementPolicy {
+            campaigns: [(CampaignId::default(), own)].into(),
+            ..SettlementPolicy::default()
+        };
+        assert_eq!(policy.of(CampaignId::default()), own);
+        assert_eq!(policy.of(CampaignId(uuid::Uuid::from_u128(1))), SettlementTerms::default());
+    }
 
     const GAS: u64 = 1_000_000;
 

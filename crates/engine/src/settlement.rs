@@ -6,19 +6,21 @@ mod calldata;
 mod epoch;
 mod node_cap;
 mod poison;
+mod spend;
+mod window;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{Address, B256, Bytes, keccak256};
 use sluice_chain::signer::Account;
-use sluice_chain::{At, Chain};
-use sluice_core::fees::{FeePolicy, Market};
-use sluice_core::ids::{CampaignId, ChainId, Epoch};
+use sluice_chain::{At, Chain, ChainKind};
+use sluice_core::fees::{DataCost, FeePolicy, Market, SettlementPolicy};
+use sluice_core::ids::{BatchNo, CampaignId, ChainId, Epoch};
 use sluice_core::limits::UNFINAL_BLOCKS_MAX;
 use sluice_core::log::entry::{BatchPlanned, Body};
-use sluice_core::planner::{GasModel, next_number, plan};
+use sluice_core::planner::{Content, GasModel, has_room, next_number, plan};
 use sluice_core::sender::{LaneFacts, Step, lane_of, step};
 use sluice_core::state::batch::Batch;
 use sluice_core::state::campaign::Campaign;
@@ -32,11 +34,15 @@ use crate::snapshots::Snapshots;
 
 use epoch::Taking;
 use node_cap::NodeCap;
+use window::Waits;
 
 pub(crate) use calldata::total;
+pub use spend::WaitsForSpend;
 
 /// How often the accounts of idle lanes are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// How often the price of calldata is asked, where it has one of its own.
+const ASK_DATA_EVERY: Duration = Duration::from_secs(60);
 /// The most gas a Distributor gives one transfer (its constructor refuses more).
 const TRANSFER_GAS_MAX: u64 = 2_000_000;
 
@@ -53,7 +59,15 @@ pub struct Settlement {
     store: Store,
     observations: Observations,
     policy: FeePolicy,
+    terms: SettlementPolicy,
     gas: GasModel,
+    /// What the chain charges for calldata, and when it was asked.
+    data: Option<(Instant, DataCost)>,
+    waits: Waits,
+    /// Campaigns whose spend limit is reached.
+    over: BTreeMap<CampaignId, WaitsForSpend>,
+    /// Transactions whose cost was noted.
+    noted: BTreeSet<B256>,
     /// Whether the chain was seen to know this epoch.
     has_epoch: bool,
     /// What is under way to make it know.
@@ -92,6 +106,8 @@ pub struct LaneStatus {
     pub missing: Option<u128>,
     /// The chain asks more than its next transaction may offer: it waits until fees fall.
     pub waits_for_fees: Option<WaitsForFees>,
+    /// Campaigns it settles for whose spend limit is reached: they wait until time has passed.
+    pub waits_for_spend: Vec<WaitsForSpend>,
 }
 
 /// What the next transaction of a lane waits for.
@@ -108,6 +124,22 @@ pub struct WaitsForFees {
 pub fn paused(chain: &ChainSeen) -> Option<u64> {
     let stretch = chain.seen.number.saturating_sub(chain.finalized.number);
     (stretch > UNFINAL_BLOCKS_MAX).then_some(stretch)
+}
+
+/// A batch that may be planned.
+struct Found {
+    content: Content,
+    batch: BatchNo,
+    lists: calldata::Lists,
+    /// Gas, at most.
+    needs: u64,
+}
+
+/// Calldata by which its price is asked: as long as a middling batch, and as hard to compress, since amounts, addresses
+/// and hashes are.
+fn sample() -> Bytes {
+    let words = (0u32..256).flat_map(|i| keccak256(i.to_be_bytes()).0);
+    words.collect::<Vec<u8>>().into()
 }
 
 /// What a settlement needs besides its chain.
@@ -149,7 +181,12 @@ impl Settlement {
             store,
             observations,
             policy,
+            terms: SettlementPolicy::default(),
             gas: GasModel::default(),
+            data: None,
+            waits: Waits::default(),
+            over: BTreeMap::new(),
+            noted: BTreeSet::new(),
             has_epoch: false,
             taking: Taking::default(),
             node_cap: NodeCap::default(),
@@ -157,6 +194,11 @@ impl Settlement {
             looked: None,
             status,
         }
+    }
+
+    /// The same with its campaigns' own terms.
+    pub fn under(self, terms: SettlementPolicy) -> Self {
+        Self { terms, ..self }
     }
 
     /// One round of planning and sending; returns how many things were done.
@@ -168,6 +210,7 @@ impl Settlement {
             return Ok(0);
         }
         let mut market = None;
+        self.note_costs().await?;
         let mut done = self.plan(&mut market).await?;
         if !self.has_epoch && !self.take_epoch().await? {
             return Ok(done);
@@ -226,7 +269,7 @@ impl Settlement {
     }
 
     /// Plans batches until nothing is payable or enough is in flight.
-    async fn plan(&self, market: &mut Option<Market>) -> Result<usize, EngineError> {
+    async fn plan(&mut self, market: &mut Option<Market>) -> Result<usize, EngineError> {
         let here = self.chain.id();
         let campaigns: Vec<CampaignId> = self.follower.read(|state| {
             let here = |c: &&Campaign| c.terms.distributor.chain_id == here && c.watched;
@@ -257,7 +300,7 @@ impl Settlement {
 
     /// A campaign whose snapshot is missing here is passed over: the others go on.
     async fn next_batch_or_skip(
-        &self,
+        &mut self,
         campaign: CampaignId,
         market: &mut Option<Market>,
         now: u64,
@@ -272,31 +315,68 @@ impl Settlement {
     }
 
     async fn next_batch(
-        &self,
+        &mut self,
         campaign: CampaignId,
         market: &mut Option<Market>,
         now: u64,
     ) -> Result<Option<BatchPlanned>, EngineError> {
-        let planned = |gas: &GasModel| {
-            self.follower.read(|state| {
-                let known = state.campaign(campaign)?;
-                let content = plan(known, gas, now)?;
-                let lists = calldata::Lists::of(state, campaign, &content.words);
-                let needs = gas.of(known, &content.form, &content.words);
-                Some((content, next_number(known), lists, needs))
-            })
+        let Some(mut found) = self.content(campaign, &self.gas, now) else {
+            if self.follower.read(|state| state.campaign(campaign).is_some_and(has_room)) {
+                self.waits.end(campaign);
+            }
+            return Ok(None);
         };
-        let Some(mut found) = planned(&self.gas) else { return Ok(None) };
-        // What fits at these fees; asked only when there is something to plan.
-        let gas = GasModel { most: self.gas_that_fits(self.market(market).await?), ..self.gas };
-        if found.3 > gas.most {
-            let Some(smaller) = planned(&gas) else { return Ok(None) };
-            found = smaller;
+        if !self.waits.is_over(campaign, found.content.full, self.terms.of(campaign).window) {
+            return Ok(None);
         }
-        let (content, batch, lists, _) = found;
+        // What fits at these fees, and costs least at them; asked only when there is something to plan.
+        let market = self.market(market).await?;
+        let byte = self.gas_per_byte(campaign, market).await?;
+        let gas = GasModel { most: self.gas_that_fits(market), byte, ..self.gas };
+        if found.needs > gas.most || byte > 0 {
+            let Some(other) = self.content(campaign, &gas, now) else { return Ok(None) };
+            found = other;
+        }
+        let gas_limit = self.gas_limit(found.needs);
+        let may_cost = self.policy.first(market, gas_limit).map(|fees| fees.max_fee * u128::from(gas_limit));
+        if let Some(wanted) = may_cost
+            && !self.may_spend(campaign, wanted).await?
+        {
+            return Ok(None);
+        }
+        let Found { content, batch, lists, .. } = found;
         // The snapshot is read without holding State: its pages may have to come from the disk.
         let total = lists.total(&self.snapshots, &content.words)?;
         Ok(Some(BatchPlanned { campaign, batch, form: content.form, words: content.words, total }))
+    }
+
+    /// What the planner would have a campaign pay next.
+    fn content(&self, campaign: CampaignId, gas: &GasModel, now: u64) -> Option<Found> {
+        self.follower.read(|state| {
+            let known = state.campaign(campaign)?;
+            let content = plan(known, gas, now)?;
+            let lists = calldata::Lists::of(state, campaign, &content.words);
+            let needs = gas.of(known, &content.form, &content.words);
+            Some(Found { content, batch: next_number(known), lists, needs })
+        })
+    }
+
+    /// What a byte of calldata costs in gas, where the chain charges for it by itself.
+    async fn gas_per_byte(&mut self, campaign: CampaignId, market: Market) -> Result<u64, EngineError> {
+        if self.chain.config().kind == ChainKind::Ethereum {
+            return Ok(0);
+        }
+        let known = self.data.filter(|(at, _)| at.elapsed() < ASK_DATA_EVERY);
+        let cost = match known {
+            Some((_, cost)) => cost,
+            None => {
+                let to = self.follower.read(|s| s.campaign(campaign).map(|c| c.terms.distributor.address));
+                let cost = self.chain.data_cost(to.unwrap_or_default(), &sample()).await?;
+                self.data = Some((Instant::now(), cost));
+                cost
+            }
+        };
+        Ok(cost.gas_per_byte(market))
     }
 
     /// The lane that sends for a campaign now.
@@ -344,7 +424,7 @@ impl Settlement {
             let batches = self.batches(state, lane);
             step(self.epoch, facts, &self.policy, &batches, |b| self.gas_limit(self.gas_of(state, b)))
         });
-        self.show(facts, &steps);
+        self.show(lane, facts, &steps);
         let mut done = 0;
         for step in steps {
             let signs = match &step {
@@ -359,7 +439,7 @@ impl Settlement {
         Ok((done, None))
     }
 
-    fn show(&self, facts: &LaneFacts, steps: &[Step]) {
+    fn show(&self, lane: usize, facts: &LaneFacts, steps: &[Step]) {
         let missing = steps.iter().find_map(|s| match s {
             Step::NeedsFunds { missing } => Some(*missing),
             _ => None,
@@ -369,6 +449,10 @@ impl Settlement {
             _ => None,
         });
         let chain_id = self.chain.id();
+        let waits_for_spend = self.follower.read(|state| {
+            let mine = |w: &&WaitsForSpend| self.lane_of(state, w.campaign) == Some(lane);
+            self.over.values().filter(mine).copied().collect()
+        });
         let status = LaneStatus {
             chain_id,
             account: facts.account,
@@ -376,6 +460,7 @@ impl Settlement {
             balance: facts.balance,
             missing,
             waits_for_fees,
+            waits_for_spend,
         };
         let mut all = self.status.lock().expect("no panic inside");
         let known = all.iter_mut().find(|s| s.chain_id == chain_id && s.account == facts.account);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use sluice_chain::signer::Account;
 use sluice_chain::{At, Chain};
-use sluice_core::fees::FeePolicy;
+use sluice_core::fees::{FeePolicy, SettlementPolicy};
 use sluice_core::ids::{ChainId, ContractRef, Epoch, NodeId, StreamId};
 use sluice_core::limits::{DUMP_EVERY, GROUP_INPUTS_MAX, LEASE};
 use sluice_core::log::entry::{Body, EpochBegan};
@@ -56,6 +56,8 @@ pub struct ChainSettings {
     pub lanes: Vec<Account>,
     /// What is paid for gas there.
     pub policy: FeePolicy,
+    /// How long its campaigns' claims wait for company, and what their settlement may cost.
+    pub terms: SettlementPolicy,
     /// How often it is looked at while nothing happens: about a quarter of its block time.
     pub every: Duration,
 }
@@ -258,7 +260,7 @@ impl Standby {
         epoch: Epoch,
         observations: &Observations,
     ) {
-        let ChainSettings { chain, charter, control, lanes, policy, every } = settings.clone();
+        let ChainSettings { chain, charter, control, lanes, policy, terms, every } = settings.clone();
         let (follower, snapshots) = (self.follower.clone(), self.snapshots.clone());
         let mut watcher = Watcher::new(
             chain.clone(),
@@ -298,7 +300,8 @@ impl Standby {
             observations,
             policy,
             status,
-        );
+        )
+        .under(terms);
         term.spawn(async move {
             loop {
                 if let Some(error) = pace("settlement", every, settlement.tick().await).await {

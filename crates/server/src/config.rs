@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,7 @@ use alloy_primitives::{Address, B256};
 use ipnet::IpNet;
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
-use sluice_chain::Finality;
+use sluice_chain::{ChainKind, Finality};
 use sluice_core::ids::{ChainId, StreamId};
 use sluice_core::limits::LANES_MAX;
 
@@ -180,6 +180,43 @@ pub struct ChainSection {
     /// What is paid for gas.
     #[serde(default)]
     pub fees: Fees,
+    /// What the chain charges for besides execution: `"ethereum"` nothing, `"op"` and `"arbitrum"` calldata, in their ways.
+    #[serde(default)]
+    pub kind: ChainKind,
+    /// How long claims wait for company, and what their settlement may cost.
+    #[serde(default)]
+    pub settlement: SettlementSection,
+}
+
+/// Terms of settlement: the usual ones, and single campaigns' own.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SettlementSection {
+    /// Of campaigns that have none of their own.
+    #[serde(default)]
+    pub usual: TermsSection,
+    /// By campaign id; nothing is taken over from the usual ones.
+    #[serde(default)]
+    pub campaigns: BTreeMap<uuid::Uuid, TermsSection>,
+}
+
+/// A campaign's terms of settlement.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TermsSection {
+    /// A batch that is not full waits this long for more, seconds.
+    pub window_seconds: u64,
+    /// What the campaign's transactions may cost in any period, billionths of the chain's coin.
+    pub spend_limit_gwei: Option<u64>,
+    /// The period, seconds.
+    pub spend_period_seconds: NonZeroU64,
+}
+
+impl Default for TermsSection {
+    fn default() -> Self {
+        let day = NonZeroU64::new(86_400).expect("a day is not zero");
+        Self { window_seconds: 0, spend_limit_gwei: None, spend_period_seconds: day }
+    }
 }
 
 /// Providers bill by request; most chains make a block in a second or two, Ethereum in twelve.

@@ -17,7 +17,7 @@ use sluice_chain::deploy::{Founding, Operator};
 use sluice_chain::reads::Timers;
 use sluice_chain::signer::Account;
 use sluice_chain::{At, Chain, ChainConfig};
-use sluice_core::fees::FeePolicy;
+use sluice_core::fees::{FeePolicy, SettlementPolicy};
 use sluice_core::ids::{ChainId, ContractRef, StreamId};
 use sluice_core::log::note::Origin;
 use sluice_embedded::{Anvil, AnvilOptions, Mining, Postgres, PostgresOptions};
@@ -302,6 +302,7 @@ impl Prepared {
             control: control(sequencer)?,
             lanes: (0..self.lanes).map(|number| lane(sequencer, number)).collect::<anyhow::Result<_>>()?,
             policy: FeePolicy::default(),
+            terms: SettlementPolicy::default(),
             every: Duration::from_millis(50),
         };
         Ok(NodeConfig {

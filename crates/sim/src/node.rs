@@ -12,7 +12,7 @@ use alloy_primitives::Address;
 use anyhow::Context;
 use clap::Args;
 use sluice_chain::{Chain, ChainConfig};
-use sluice_core::fees::FeePolicy;
+use sluice_core::fees::{FeePolicy, SettlementPolicy};
 use sluice_core::ids::StreamId;
 use sluice_engine::node::NodeConfig;
 use sluice_engine::standby::ChainSettings;
@@ -79,6 +79,7 @@ impl NodeArgs {
             control: dev::control(self.sequencer)?,
             lanes: (0..self.lanes).map(lane).collect::<anyhow::Result<_>>()?,
             policy: FeePolicy::default(),
+            terms: SettlementPolicy::default(),
             every: LOOK_EVERY,
         };
         Ok(NodeConfig {

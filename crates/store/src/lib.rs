@@ -23,6 +23,7 @@ mod pour;
 mod project;
 mod seal;
 mod snapshot;
+mod spending;
 mod store;
 
 pub use attempt::Attempt;
@@ -44,4 +45,5 @@ pub use pour::Poured;
 pub use project::{ApiKey, ApiKeyId, Project};
 pub use seal::SealKey;
 pub use snapshot::StoredSnapshot;
+pub use spending::Spending;
 pub use store::{Options, Store};

@@ -67,16 +67,11 @@ impl Life {
     /// The Distributor pays what is neither paid nor void there.
     fn mine(&mut self, world: &mut World) {
         let plan = self.sent.remove(0);
-        let round = plan.words.first().map_or(1, |w| w.round);
-        let passed: Vec<u64> = match round {
-            1 => indexes(&plan.words).into_iter().filter(|i| self.gone.contains(i)).collect(),
-            _ => Vec::new(),
-        };
+        let first: Vec<_> = plan.words.iter().filter(|w| w.round == 1).copied().collect();
+        let passed: Vec<u64> = indexes(&first).into_iter().filter(|i| self.gone.contains(i)).collect();
         let mut mined = world.mined(&plan, &passed);
         mined.skipped.clear();
-        if round == 1 {
-            self.gone.extend(indexes(&plan.words));
-        }
+        self.gone.extend(indexes(&first));
         self.mined.push((plan.batch, mined.block));
         assert!(world.takes(Body::BatchMined(mined)));
     }

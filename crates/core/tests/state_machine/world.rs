@@ -417,15 +417,18 @@ impl World {
 
     pub(crate) fn mined(&mut self, plan: &BatchPlanned, skip: &[u64]) -> BatchMined {
         self.block += 1;
-        let paid = indexes(&plan.words).into_iter().filter(|i| !skip.contains(i)).collect::<Vec<_>>();
+        // What is skipped lies in the first round that the batch names.
         let round = plan.words.first().map_or(1, |w| w.round);
+        let passes = |w: &WordMask, i: &u64| w.round != round || !skip.contains(i);
+        let left = plan.words.iter().flat_map(|w| words(w.round, w.indexes().filter(|i| passes(w, i))));
+        let paid: Vec<WordMask> = left.collect();
         BatchMined {
             campaign: campaign(1),
             batch: plan.batch,
             block: self.at(self.block),
             tx_hash: hash(self.tx),
-            paid: words(round, paid.iter().copied()),
-            paid_total: sum(paid),
+            paid_total: sum(indexes(&paid)),
+            paid,
             skipped: skip.iter().map(|i| skipped(round, *i)).collect(),
         }
     }

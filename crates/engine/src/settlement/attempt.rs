@@ -32,8 +32,12 @@ impl Settlement {
         replaces: Option<u64>,
     ) -> Result<bool, EngineError> {
         let Some(call) = self.call(campaign, batch).await? else { return Ok(false) };
+        let data = self.chain.data_cost(call.to, &call.data).await?;
         let gas_limit = match (self.simulate(facts.account, campaign, batch, &call).await?, replaces) {
-            (Some(Simulated::Succeeds { gas_used, .. }), _) => self.gas_limit(gas_used),
+            // What the chain counts for calldata may rise until the batch is mined.
+            (Some(Simulated::Succeeds { gas_used, .. }), _) => {
+                self.gas_limit(gas_used + data.gas + data.gas / 4)
+            }
             (_, Some(gas_limit)) => gas_limit,
             (Some(Simulated::Reverts(revert)), None) => return self.reverted(campaign, batch, revert).await,
             (None, None) => return Ok(false),
@@ -45,6 +49,11 @@ impl Settlement {
                 return Ok(false);
             }
         };
+        let may_cost = fees.max_fee.saturating_mul(gas_limit.into()).saturating_add(data.wei);
+        if replaces.is_none() && !self.may_spend(campaign, may_cost).await? {
+            return Ok(false);
+        }
+        self.note_may_cost(campaign, facts.account, nonce, may_cost).await?;
         let signed = self.lanes[lane].signer.sign(&TxRequest {
             chain_id: self.chain.id(),
             nonce,

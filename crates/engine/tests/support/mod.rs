@@ -251,6 +251,7 @@ impl World {
             control,
             lanes,
             policy: sluice_core::fees::FeePolicy::default(),
+            terms: sluice_core::fees::SettlementPolicy::default(),
             every: Duration::from_millis(50),
         };
         NodeConfig {

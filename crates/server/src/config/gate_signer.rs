@@ -10,7 +10,7 @@ use std::time::Duration;
 use alloy_primitives::Address;
 use anyhow::Context;
 use serde::Deserialize;
-use sluice_chain::Finality;
+use sluice_chain::{ChainKind, Finality};
 use sluice_core::ids::{ChainId, StreamId};
 use sluice_engine::gate_signer::GateSignerConfig;
 
@@ -148,7 +148,9 @@ impl Config {
         let database_url = self.database.open().context("database")?;
         for (id, section) in &self.chains {
             let ChainSection { rpc, rpc_files, charter, finality, requests_per_second } = section;
-            let chain = open::chain(*id, rpc, rpc_files, *finality, *requests_per_second, None).await;
+            let chain =
+                open::chain(*id, rpc, rpc_files, *finality, *requests_per_second, None, ChainKind::default())
+                    .await;
             chains.insert(*id, (chain.with_context(|| format!("chains.{id}"))?, *charter));
         }
         Ok(GateSignerConfig {

@@ -9,13 +9,13 @@ use alloy_primitives::B256;
 use anyhow::{Context, bail};
 use reqwest::Url;
 use sluice_chain::signer::Account;
-use sluice_chain::{Chain, ChainConfig, Finality};
-use sluice_core::fees::FeePolicy;
-use sluice_core::ids::ChainId;
+use sluice_chain::{Chain, ChainConfig, ChainKind, Finality};
+use sluice_core::fees::{FeePolicy, SettlementPolicy, SettlementTerms, SpendLimit};
+use sluice_core::ids::{CampaignId, ChainId};
 use sluice_engine::node::NodeConfig;
 use sluice_engine::standby::ChainSettings;
 
-use super::{ChainSection, Config, Database, Fees, KeyFile, Secret};
+use super::{ChainSection, Config, Database, Fees, KeyFile, Secret, SettlementSection, TermsSection};
 use crate::keys::{self, Password};
 
 /// Opens everything a node needs. Its process gets a name of its own, which is never used again.
@@ -64,6 +64,7 @@ impl ChainSection {
             control: self.control.open_account().context("control")?,
             lanes: lanes.context("lanes")?,
             policy: self.fees.policy(),
+            terms: self.settlement.policy(),
             every: Duration::from_millis(self.look_every_ms),
             // Last, because it takes longest.
             chain: chain(
@@ -73,6 +74,7 @@ impl ChainSection {
                 self.finality,
                 self.requests_per_second,
                 self.transaction_gas_cap,
+                self.kind,
             )
             .await?,
         })
@@ -87,6 +89,7 @@ pub(super) async fn chain(
     finality: Option<Finality>,
     requests_per_second: Option<NonZeroU32>,
     transaction_gas_cap: Option<u64>,
+    kind: ChainKind,
 ) -> anyhow::Result<Chain> {
     let mut urls: Vec<_> = rpc.iter().map(|url| url.0.clone()).collect();
     for path in rpc_files {
@@ -98,6 +101,7 @@ pub(super) async fn chain(
     chain.finality = finality.unwrap_or(chain.finality);
     chain.requests_per_second = requests_per_second.unwrap_or(chain.requests_per_second);
     chain.transaction_gas_cap = transaction_gas_cap.unwrap_or(chain.transaction_gas_cap);
+    chain.kind = kind;
     Chain::connect(chain).await.context("rpc")
 }
 
@@ -113,6 +117,23 @@ impl KeyFile {
 
     pub(super) fn open_seal_key(&self) -> anyhow::Result<[u8; 32]> {
         Ok(keys::open_seal_key(&self.file, &Password::read(&self.password_file)?)?)
+    }
+}
+
+impl SettlementSection {
+    pub(super) fn policy(&self) -> SettlementPolicy {
+        let campaigns = self.campaigns.iter().map(|(id, terms)| (CampaignId(*id), terms.terms()));
+        SettlementPolicy { usual: self.usual.terms(), campaigns: campaigns.collect() }
+    }
+}
+
+impl TermsSection {
+    fn terms(&self) -> SettlementTerms {
+        let spend = self.spend_limit_gwei.map(|gwei| SpendLimit {
+            wei: u128::from(gwei) * 1_000_000_000,
+            period: Duration::from_secs(self.spend_period_seconds.get()),
+        });
+        SettlementTerms { window: Duration::from_secs(self.window_seconds), spend }
     }
 }
 

@@ -90,3 +90,22 @@ fn secrets_are_not_shown() {
     assert_eq!(shown("https://rpc.example/v2/api-key"), "https://rpc.example/…");
     assert_eq!(shown("hunter2"), ":///…");
 }
+
+#[test]
+fn a_campaign_may_have_terms_of_settlement_of_its_own() {
+    let own = "[chains.8453.settlement.campaigns.01970000-0000-7000-8000-000000000000]\n\
+               window_seconds = 600\nspend_limit_gwei = 5\nspend_period_seconds = 3600\n";
+    let config = load_text(&format!("{EXAMPLE}\n{own}")).unwrap();
+    let section = &config.chains[&config.home].settlement;
+    let policy = section.policy();
+    let campaign = sluice_core::ids::CampaignId("01970000-0000-7000-8000-000000000000".parse().unwrap());
+    let terms = policy.of(campaign);
+    let spend = terms.spend.unwrap();
+    assert_eq!((terms.window.as_secs(), spend.wei, spend.period.as_secs()), (600, 5_000_000_000, 3_600));
+    assert_eq!(policy.of(sluice_core::ids::CampaignId::default()), policy.usual);
+    assert_eq!(policy.usual, sluice_core::fees::SettlementTerms::default());
+    assert_eq!(config.chains[&config.home].kind, ChainKind::Op);
+    assert!(load_text(&EXAMPLE.replace("kind = \"op\"", "kind = \"zk\"")).is_err());
+    let never = EXAMPLE.replace("# spend_period_seconds = 86400", "spend_period_seconds = 0");
+    assert!(load_text(&never).is_err());
+}

@@ -216,6 +216,8 @@ async fn rendered(api: Api, figures: PrometheusHandle) -> Response {
         metrics::gauge!("sluice_lane_missing_wei", &labels).set(lossy(lane.missing.unwrap_or(0)));
         let waits = u8::from(lane.waits_for_fees.is_some());
         metrics::gauge!("sluice_lane_waits_for_fees", &labels).set(f64::from(waits));
+        let campaigns = lane.waits_for_spend.len() as u128;
+        metrics::gauge!("sluice_lane_campaigns_at_spend_limit", &labels).set(lossy(campaigns));
     }
     ([(CONTENT_TYPE, "text/plain; version=0.0.4")], figures.render()).into_response()
 }

@@ -12,4 +12,5 @@ mod proxy;
 mod records;
 mod schema;
 mod sealed;
+mod spending;
 mod support;
