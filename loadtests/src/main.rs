@@ -16,6 +16,7 @@ mod proofs;
 mod report;
 mod resume;
 mod sequence;
+mod settle;
 mod snapshot;
 mod wallet;
 
@@ -49,6 +50,8 @@ enum Command {
     Flood(flood::FloodArgs),
     /// Durable decisions a second beside COPY of the same rows and pgbench.
     Sequence(sequence::SequenceArgs),
+    /// Claims settled a second and gas a claim, by how many of a round have claimed; what waiting saves.
+    Settle(settle::SettleArgs),
     /// Decisions a second with gates on beside gates off, and in a crowd of mandates and rule sets.
     Gated(gated::GatedArgs),
     /// Say what this machine is: cores, memory, and the disk under a folder.
@@ -66,6 +69,7 @@ impl Command {
             Self::Claims(args) => args.run(),
             Self::Flood(args) => args.run(),
             Self::Sequence(args) => args.run(),
+            Self::Settle(args) => args.run(),
             Self::Gated(args) => args.run(),
             Self::Machine(args) => args.run(),
         }
