@@ -408,9 +408,19 @@ DO $$
 DECLARE
     name text;
 BEGIN
-    FOR name IN SELECT unnest(ARRAY['fact', 'fact_key', 'attestation', 'attestation_subject', 'attestation_key',
-                                    'erasure_open']) LOOP
+    FOR name IN SELECT unnest(ARRAY['fact', 'attestation', 'attestation_subject', 'erasure_open']) LOOP
         EXECUTE format('CREATE TRIGGER refuse_change BEFORE UPDATE OR TRUNCATE ON %I
                         FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()', name);
     END LOOP;
+    -- A data key may be put under another seal key; whose it is and what it opens stays.
+    FOR name IN SELECT unnest(ARRAY['fact_key', 'attestation_key']) LOOP
+        EXECUTE format('CREATE TRIGGER refuse_change BEFORE TRUNCATE ON %I
+                        FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()', name);
+        EXECUTE format('CREATE TRIGGER refuse_same_seal BEFORE UPDATE ON %I FOR EACH ROW
+                        WHEN (NEW.seal_key = OLD.seal_key) EXECUTE FUNCTION refuse_change()', name);
+    END LOOP;
 END $$;
+CREATE TRIGGER refuse_move BEFORE UPDATE OF stream, seq, about ON fact_key
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER refuse_move BEFORE UPDATE OF attestation ON attestation_key
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();

@@ -88,7 +88,8 @@ impl Store {
         Ok(self.execute("erase facts", query).await? == 1)
     }
 
-    /// Compares this store's seal key with what the newest facts and the newest attestation were sealed under.
+    /// Compares this store's seal key with what facts and attestations are sealed under: the first and the last of each, so that
+    /// a change of the key that was cut is seen (`crates/store/src/rewrap.rs`), and the newest attestation.
     ///
     /// # Errors
     /// [`Error::NoSealKey`] without a key, [`Error::SealedOtherwise`] with another one.
@@ -97,6 +98,12 @@ impl Store {
         let key = self.seal_key().ok_or(Error::NoSealKey { what })?;
         let sql = "
             (SELECT seal_key FROM fact_key WHERE stream = $1 ORDER BY seq DESC LIMIT 1)
+            UNION ALL
+            (SELECT seal_key FROM fact_key WHERE stream = $1 ORDER BY seq LIMIT 1)
+            UNION ALL
+            (SELECT seal_key FROM attestation_key ORDER BY attestation LIMIT 1)
+            UNION ALL
+            (SELECT seal_key FROM attestation_key ORDER BY attestation DESC LIMIT 1)
             UNION ALL
             (SELECT k.seal_key FROM attestation a JOIN attestation_key k ON k.attestation = a.id
              ORDER BY a.received_at DESC LIMIT 1)";

@@ -21,6 +21,7 @@ mod log;
 mod node;
 mod pour;
 mod project;
+mod rewrap;
 mod seal;
 mod snapshot;
 mod spending;
@@ -30,19 +31,21 @@ pub use attempt::Attempt;
 pub use attestation::{AboutWhom, NewAttestation, StoredAttestation};
 pub use checkpoint::Checkpoint;
 pub use dump::DumpAt;
+pub use erasure::{Destroys, Erased, OpenErasure, Whom};
 pub use error::{AppendError, Class, Error, Result};
 pub use evidence::WholeRow;
-pub use erasure::{Destroys, Erased, OpenErasure, Whom};
 pub use fact::KeptFacts;
 pub use intake::{Cursor, IntakeOutcome, IntakeRow, IntakeWriter, NewIntake};
 pub use leader::{Append, Appended, LeaderSession, Taken};
 pub use limits::{
-    APPEND_BYTES_MAX, APPEND_ROWS_MAX, ATTESTATIONS_GROUP_MAX, DUMP_PAGE_BYTES, DUMP_PAGES_MAX, FACT_BYTES_MAX,
+    APPEND_BYTES_MAX, APPEND_ROWS_MAX, ATTESTATIONS_GROUP_MAX, DUMP_PAGE_BYTES, DUMP_PAGES_MAX,
+    FACT_BYTES_MAX, REWRAPPED_ROWS,
 };
 pub use log::{Head, LogRow, StoredEntry};
 pub use node::Node;
 pub use pour::Poured;
 pub use project::{ApiKey, ApiKeyId, Project};
+pub use rewrap::{RewrapAt, Rewrapped};
 pub use seal::SealKey;
 pub use snapshot::StoredSnapshot;
 pub use spending::Spending;

@@ -51,6 +51,8 @@ pub(crate) const DUMPS_KEPT: i64 = 2;
 /// Rows of a listing (nodes, projects, keys, attempts of a batch).
 pub(crate) const LIST_MAX: i64 = 100_000;
 
+/// Data keys put under another seal key in one statement: some tenths of a second, and as much is done again after a cut.
+pub const REWRAPPED_ROWS: i64 = 5_000;
 /// Attestations kept in one statement: a few hundred KiB, and a commit shared by as many.
 pub const ATTESTATIONS_GROUP_MAX: usize = 256;
 /// Attestations read about one subject: a person has few of each accepted schema.

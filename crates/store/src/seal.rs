@@ -15,6 +15,12 @@ use sha2::{Digest, Sha256};
 use crate::error::{Error, Result};
 
 const NONCE: usize = 24;
+/// Why the cipher takes whatever is sealed here.
+const WITHIN: &str = "a body and a key are far below the cipher's 256 GiB";
+
+fn corrupt(what: &'static str) -> Error {
+    Error::Corrupt { what, reason: "its seal is broken: it was changed or moved".into() }
+}
 
 /// The nodes' key over all data keys. Every node of a stream has the same.
 #[derive(Clone)]
@@ -52,16 +58,44 @@ impl SealKey {
 
     /// Seals a body under a fresh key. `row` says which row it is for; nothing else opens it.
     pub(crate) fn seal(&self, row: &[u8], body: &[u8]) -> Sealed {
-        let (mut key, mut nonce) = ([0; 32], [0; NONCE]);
-        let mut random = rand::rng();
-        random.fill_bytes(&mut key);
-        random.fill_bytes(&mut nonce);
-        let within = "a body and a key are far below the cipher's 256 GiB";
-        let sealed = self.cipher.encrypt((&nonce).into(), Payload { msg: &key, aad: row }).expect(within);
-        let wrapped = [nonce.as_slice(), &sealed].concat();
+        let mut key = [0; 32];
+        rand::rng().fill_bytes(&mut key);
         let cipher = XChaCha20Poly1305::new((&key).into());
-        let body = cipher.encrypt((&[0; NONCE]).into(), Payload { msg: body, aad: row }).expect(within);
-        Sealed { wrapped, body }
+        let payload = Payload { msg: body, aad: row };
+        let body = cipher.encrypt((&[0; NONCE]).into(), payload).expect(WITHIN);
+        Sealed { wrapped: self.wrap(row, &key), body }
+    }
+
+    /// A data key under this one.
+    fn wrap(&self, row: &[u8], key: &[u8]) -> Vec<u8> {
+        let mut nonce = [0; NONCE];
+        rand::rng().fill_bytes(&mut nonce);
+        let sealed = self.cipher.encrypt((&nonce).into(), Payload { msg: key, aad: row }).expect(WITHIN);
+        [nonce.as_slice(), &sealed].concat()
+    }
+
+    /// A row's data key; `name` is the seal key's that the row names.
+    fn unwrap(&self, what: &'static str, row: &[u8], name: &[u8], wrapped: &[u8]) -> Result<Vec<u8>> {
+        if name != self.name {
+            return Err(self.otherwise(what, name));
+        }
+        let (nonce, wrapped) = wrapped.split_first_chunk::<NONCE>().ok_or_else(|| corrupt(what))?;
+        self.cipher.decrypt(nonce.into(), Payload { msg: wrapped, aad: row }).map_err(|_| corrupt(what))
+    }
+
+    /// A row's data key under the next seal key; what it seals stays as it is.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub(crate) fn rewrapped(
+        &self,
+        next: &Self,
+        what: &'static str,
+        row: &[u8],
+        name: &[u8],
+        wrapped: &[u8],
+    ) -> Result<Vec<u8>> {
+        Ok(next.wrap(row, &self.unwrap(what, row, name, wrapped)?))
     }
 
     /// Opens a body. `what` names the row for whoever has to look.
@@ -75,17 +109,10 @@ impl SealKey {
         name: &[u8],
         sealed: &Sealed,
     ) -> Result<Vec<u8>> {
-        if name != self.name {
-            return Err(self.otherwise(what, name));
-        }
-        let corrupt =
-            || Error::Corrupt { what, reason: "its seal is broken: it was changed or moved".into() };
-        let (nonce, wrapped) = sealed.wrapped.split_first_chunk::<NONCE>().ok_or_else(corrupt)?;
-        let payload = Payload { msg: wrapped, aad: row };
-        let key = self.cipher.decrypt(nonce.into(), payload).map_err(|_| corrupt())?;
-        let cipher = XChaCha20Poly1305::new_from_slice(&key).map_err(|_| corrupt())?;
+        let key = self.unwrap(what, row, name, &sealed.wrapped)?;
+        let cipher = XChaCha20Poly1305::new_from_slice(&key).map_err(|_| corrupt(what))?;
         let payload = Payload { msg: &sealed.body, aad: row };
-        cipher.decrypt((&[0; NONCE]).into(), payload).map_err(|_| corrupt())
+        cipher.decrypt((&[0; NONCE]).into(), payload).map_err(|_| corrupt(what))
     }
 
     /// The error for a row that names another key.
@@ -126,5 +153,21 @@ mod tests {
             "nothing equal is seen to be equal"
         );
         assert!(!format!("{key:?}").contains("7, 7"));
+    }
+
+    #[test]
+    fn what_is_wrapped_anew_opens_with_the_next_key_for_its_row_alone() {
+        let (key, next) = (SealKey::new(&[7; 32]), SealKey::new(&[8; 32]));
+        let Sealed { wrapped, body } = key.seal(b"row 1", b"born in 1990");
+        let again = key.rewrapped(&next, "key", b"row 1", &key.name(), &wrapped).unwrap();
+        assert_eq!(again.len(), wrapped.len());
+        let sealed = Sealed { wrapped: again, body };
+        assert_eq!(next.open("fact", b"row 1", &next.name(), &sealed).unwrap(), b"born in 1990");
+        assert!(next.open("fact", b"row 2", &next.name(), &sealed).is_err());
+        assert!(key.open("fact", b"row 1", &next.name(), &sealed).is_err());
+        let moved = key.rewrapped(&next, "key", b"row 2", &key.name(), &wrapped);
+        assert!(matches!(moved, Err(Error::Corrupt { .. })), "what was moved is not made good");
+        let third = next.rewrapped(&key, "key", b"row 1", &key.name(), &wrapped);
+        assert!(matches!(third, Err(Error::SealedOtherwise { .. })));
     }
 }

@@ -10,6 +10,7 @@ mod leader;
 mod notices;
 mod proxy;
 mod records;
+mod rotated;
 mod schema;
 mod sealed;
 mod spending;
