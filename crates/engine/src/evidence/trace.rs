@@ -142,6 +142,9 @@ pub struct Step {
     /// Whether it is about a person: that it happened says something about whom the payment belongs to.
     #[serde(skip)]
     pub personal: bool,
+    /// Of what was ordered about a hold on a person, or about an appeal against one: which person.
+    #[serde(skip)]
+    pub held_person: Option<B256>,
 }
 
 /// Who signed a command.

@@ -8,7 +8,7 @@ use sluice_core::log::entry::{Body, ChainEvent, Due, Entry, Outcome};
 use sluice_gate::mandate::Subject as About;
 use utoipa::ToSchema;
 
-use super::hidden::{Hidden, person};
+use super::hidden::Hidden;
 use super::reader::Sight;
 use super::sealed::entitlement;
 
@@ -89,7 +89,8 @@ pub(crate) struct SubjectView {
     /// `new`, `authority`, `mandate`, `delegation`, `rule_set`, `campaign`, `round`, `person`, `hold`, `appeal` or
     /// `attestation`.
     kind: &'static str,
-    /// Its id; of a person the SHA-256, for those who may not read it.
+    /// Its id; of a person, for those who may not read it, the SHA-256 of the command's canonical bytes, as of its reason: a hash
+    /// of the id would tell which commands are about one person.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     id: Option<Named>,
@@ -107,7 +108,8 @@ enum Named {
 }
 
 impl SubjectView {
-    pub(crate) fn new(sight: &Sight, subject: &Subject) -> Self {
+    /// `proved_by`: the bytes whose hash stands for a person.
+    fn new(sight: &Sight, subject: &Subject, proved_by: &[u8]) -> Self {
         let shown = |kind, id: String| Self { kind, id: Some(Named::Id(id)), round: None };
         match subject {
             Subject::New => Self { kind: "new", id: None, round: None },
@@ -118,7 +120,8 @@ impl SubjectView {
             Subject::Campaign(id) => shown("campaign", id.to_string()),
             Subject::Round(id, round) => Self { round: Some(*round), ..shown("round", id.to_string()) },
             Subject::Person(id) => {
-                Self { kind: "person", id: Some(Named::Person(person(sight, *id, []))), round: None }
+                let hidden = Hidden::new(sight, [About::Person { person: *id }], *id).or_hash_of(proved_by);
+                Self { kind: "person", id: Some(Named::Person(hidden)), round: None }
             }
             Subject::Hold(at) => shown("hold", at.to_string()),
             Subject::Appeal(at) => shown("appeal", at.to_string()),
@@ -198,7 +201,10 @@ impl Change {
             }
             Body::Ordered(ordered) => {
                 self.id = open(ordered.id);
-                if let Outcome::Held(placed) = &ordered.outcome {
+                let hidden = self.command.as_ref().is_some_and(|command| command.reason.is_hidden());
+                if let Outcome::Held(placed) = &ordered.outcome
+                    && !(hidden && is_about_a_person(&ordered.command.action))
+                {
                     self.entitlements = Some(placed.covers.len() as u64);
                 }
             }
@@ -232,7 +238,8 @@ impl Change {
                 if let Some(Subject::Round(_, round)) = about {
                     self.round = Some(round);
                 }
-                self.about = about.map(|subject| SubjectView::new(sight, &subject));
+                // Nothing falls due about a person by name.
+                self.about = about.map(|subject| SubjectView::new(sight, &subject, &[]));
             }
             _ => {}
         }
@@ -245,19 +252,28 @@ impl Change {
     }
 }
 
+/// A command's bytes, as its entry holds them.
+fn canonical(command: &Command) -> Vec<u8> {
+    borsh::to_vec(command).expect("writing to memory cannot fail")
+}
+
 /// Why a command was given, for its authors and those who may read it. The hash is over the whole command: its signatures
 /// cannot be guessed, a reason can.
 pub(crate) fn reason(sight: &Sight, command: &Command) -> Hidden<String> {
-    let bytes = borsh::to_vec(command).expect("writing to memory cannot fail");
-    let reason = Hidden::new(sight, [subject_of(&command.action)], command.reason.clone());
-    reason.or_hash_of(&bytes).written_by(command.approvals.iter().map(|approval| approval.authority))
+    said(&Hidden::new(sight, [subject_of(&command.action)], ()), command)
+}
+
+/// The same for the readers of something else.
+pub(crate) fn said<T>(like: &Hidden<T>, command: &Command) -> Hidden<String> {
+    let authors = command.approvals.iter().map(|approval| approval.authority);
+    like.and(command.reason.clone()).or_hash_of(&canonical(command)).written_by(authors)
 }
 
 impl Ordered {
     fn new(sight: &Sight, command: &Command) -> Self {
         Self {
             action: command.action.name(),
-            subject: SubjectView::new(sight, &command.action.subject()),
+            subject: SubjectView::new(sight, &command.action.subject(), &canonical(command)),
             authority: command.approvals.first().map_or(B256::ZERO, |a| a.authority),
             mandate: command.mandate,
             valid_at: command.valid_at,

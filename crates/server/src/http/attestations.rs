@@ -10,18 +10,18 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::Value;
-use sluice_core::ids::{Millis, Seq};
+use sluice_core::ids::{CampaignId, Millis, Seq};
 use sluice_core::state::State as Log;
 use sluice_engine::attestations::{AttestationError, Kept};
 use sluice_gate::attestation::{Accepts, Attestation, AttestationCode};
-use sluice_gate::mandate::Subject;
+use sluice_gate::mandate::{ActionKind, Subject};
 use utoipa::ToSchema;
 
 use super::Api;
 use super::auth::Caller;
+use super::claimant::Claimant;
 use super::client::Network;
 use super::extract::Path;
-use super::hidden::Hidden;
 use super::problem::{self, Problem};
 use super::read;
 use super::reader::Reader;
@@ -44,18 +44,13 @@ pub(crate) struct KeptView {
     known: bool,
 }
 
-fn unseen(value: &Option<Hidden<Value>>) -> bool {
-    value.as_ref().is_none_or(Hidden::is_hidden)
-}
-
 impl From<Kept> for KeptView {
     fn from(kept: Kept) -> Self {
         Self { id: kept.id, uid: kept.uid, known: kept.known }
     }
 }
 
-/// What is told of an attestation. Whom it is about and what it says takes a mandate to read everything, or a campaign
-/// with a gate that accepts it.
+/// An attestation, for whom it is about, and for offices with a mandate.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct AttestationView {
     /// What tells it apart.
@@ -77,13 +72,12 @@ pub(crate) struct AttestationView {
     #[serde(skip_serializing_if = "Option::is_none")]
     revoked_at: Option<Seq>,
     /// Its canonical bytes.
-    #[serde(skip_serializing_if = "Hidden::is_hidden")]
-    #[schema(value_type = Option<String>)]
-    body: Hidden<Bytes>,
+    #[schema(value_type = String)]
+    body: Bytes,
     /// The same in EAS' own JSON, if it is of that kind.
-    #[serde(skip_serializing_if = "unseen")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
-    eas: Option<Hidden<Value>>,
+    eas: Option<Value>,
 }
 
 /// Hand in attestations: one, or many as NDJSON.
@@ -140,22 +134,34 @@ fn refused(error: &AttestationError) -> Problem {
     }
 }
 
-/// See what is kept of an attestation.
+/// See an attestation, as the one it is about or as an office.
+///
+/// Whom it is about signs the `Claimant` header, for a campaign with a gate that accepts it. An office's mandate lets it read
+/// what is private, or audit, everywhere, in such a campaign, or of the person it is about. Everybody else gets the 404 of an
+/// attestation that is not there, with the same bytes.
 #[utoipa::path(get, path = "/v1/attestations/{id}", operation_id = "showAttestation", tag = "attestations",
     params(("id" = String, Path)),
     responses((status = 200, body = AttestationView), (status = 404, body = Problem)))]
 pub(crate) async fn show(
     State(api): State<Api>,
     reader: Reader,
+    claimant: Claimant,
     Path(id): Path<B256>,
 ) -> Result<Response, Problem> {
+    // Who shows nothing is answered before anything is looked for: it takes as long for what is there as for what is not.
+    if reader.is_nobody() && claimant.proved().is_none() {
+        return Err(problem::UNKNOWN_ATTESTATION.into());
+    }
     let stored = api.node.store().attestation(id.0).await.map_err(super::from_store)?;
     let stored = stored.ok_or(problem::UNKNOWN_ATTESTATION)?;
+    let subjects = api.node.store().attestation_subjects(id.0).await.map_err(super::from_store)?;
     let attestation = Attestation::decode(&stored.body).map_err(Problem::internal)?;
-    let eas = attestation.eas_json();
-    let view = read::read(api.node.follower(), |log| {
-        let (sight, about) = (reader.at(log), accepted_by(log, &attestation));
-        AttestationView {
+    let read = read::read(api.node.follower(), |log| {
+        let accepting = accepted_by(log, &attestation);
+        let own = claimant.proved().is_some_and(|(campaign, account)| {
+            accepting.contains(&campaign) && is_about(log, &subjects, account)
+        });
+        let view = AttestationView {
             id,
             uid: attestation.uid(),
             kind: kind(&attestation),
@@ -163,11 +169,16 @@ pub(crate) async fn show(
             issuer: attestation.issuer,
             received_at: stored.received_at,
             revoked_at: log.revoked.get(&id).copied(),
-            body: Hidden::new(&sight, about.clone(), stored.body.clone().into()),
-            eas: eas.map(|eas| Hidden::new(&sight, about, eas)),
-        }
+            body: stored.body.clone().into(),
+            eas: attestation.eas_json(),
+        };
+        (own, reader.at(log), about(&accepting, &subjects), view)
     });
-    Ok(view.answer())
+    let (own, sight, about, _) = &read.value;
+    if !*own && !sight.may(ActionKind::ReadPrivate, about) && !sight.may(ActionKind::Audit, about) {
+        return Err(problem::UNKNOWN_ATTESTATION.into());
+    }
+    Ok(read.map(|(.., view)| view).answer())
 }
 
 const fn kind(attestation: &Attestation) -> &'static str {
@@ -179,8 +190,8 @@ const fn kind(attestation: &Attestation) -> &'static str {
     }
 }
 
-/// What an attestation is about, as mandates know it: everything, and the campaigns with a gate that accepts it.
-fn accepted_by(log: &Log, attestation: &Attestation) -> Vec<Subject> {
+/// The campaigns with a gate that accepts an attestation.
+fn accepted_by(log: &Log, attestation: &Attestation) -> Vec<CampaignId> {
     let gates = log.campaigns.iter().flat_map(|(id, c)| c.gates.values().map(move |gate| (*id, gate)));
     let accepting = gates.filter(|(_, gate)| {
         let kinds = gate.terms.attestations.iter();
@@ -193,6 +204,22 @@ fn accepted_by(log: &Log, attestation: &Attestation) -> Vec<Subject> {
     });
     let mut campaigns: Vec<_> = accepting.map(|(campaign, _)| campaign).collect();
     campaigns.dedup();
-    let campaigns = campaigns.into_iter().map(|campaign| Subject::Campaign { campaign });
-    [Subject::Stream].into_iter().chain(campaigns).collect()
+    campaigns
+}
+
+/// What an attestation is about, as mandates know it: everything, the campaigns that accept it, and its persons.
+fn about(accepting: &[CampaignId], subjects: &[Vec<u8>]) -> Vec<Subject> {
+    let campaigns = accepting.iter().map(|campaign| Subject::Campaign { campaign: *campaign });
+    let persons = subjects.iter().filter_map(|subject| B256::try_from(subject.as_slice()).ok());
+    let persons = persons.map(|person| Subject::Person { person });
+    [Subject::Stream].into_iter().chain(campaigns).chain(persons).collect()
+}
+
+/// Whether an attestation is about this account: it is named, or a person that it belongs to.
+fn is_about(log: &Log, subjects: &[Vec<u8>], account: Address) -> bool {
+    subjects.iter().any(|subject| {
+        let person = B256::try_from(subject.as_slice()).ok().and_then(|person| log.persons.get(&person));
+        subject.as_slice() == account.as_slice()
+            || person.is_some_and(|person| person.payee == account || person.vouched.contains(&account))
+    })
 }

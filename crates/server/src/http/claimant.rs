@@ -1,4 +1,4 @@
-//! How a claimant proves who they are when they look up a private list: a statement signed with the listed address's key, good
+//! How a claimant proves who they are when they look up a private list, or an attestation about them: a statement signed with the listed address's key, good
 //! for minutes, sent with the request. The node keeps nothing of it.
 
 use alloy_primitives::{Address, B256, Bytes, FixedBytes};
@@ -73,6 +73,11 @@ impl Looking {
 pub(crate) struct Claimant(Option<(CampaignId, Address)>);
 
 impl Claimant {
+    /// The campaign and the address that proved itself for it.
+    pub(crate) const fn proved(self) -> Option<(CampaignId, Address)> {
+        self.0
+    }
+
     /// The address that proved itself for this campaign.
     pub(crate) fn of(self, campaign: CampaignId) -> Option<Address> {
         self.0.filter(|(proved, _)| *proved == campaign).map(|(_, account)| account)

@@ -335,7 +335,8 @@ async fn view(
     let read = read::read(api.node.follower(), |state| {
         let campaign = read::campaign(state, campaign)?;
         let sight = reader.at(state);
-        let standing = StandingView::new(state, campaign, asked, person, &sight);
+        // Whoever knows a claim's id handed it in, or was given it by who did: nobody else is told it anywhere.
+        let standing = StandingView::new(state, campaign, asked, (person, true), &sight);
         Ok::<_, Code>((campaign.terms.decimals, campaign.status(asked), standing, sight))
     });
     Ok(read.transpose()?.map(|(decimals, status, standing, sight)| {

@@ -147,7 +147,7 @@ pub(crate) async fn of_address(
     let found = super::blocking(move || find(&snapshot, address.0, begin.from)).await?;
     match found.map_err(Problem::internal)? {
         Found::Listed(proofs, next) => {
-            Ok(answer(&api, &reader, campaign, round, terms, proofs, next)?.answer())
+            Ok(answer(&api, (&reader, claimant), (campaign, round), terms, proofs, next)?.answer())
         }
         // The proof of absence names two neighbours, who are other people.
         Found::Absent(_) if sees != Sees::All => Err(Problem::not_listed().field("address")),
@@ -173,7 +173,9 @@ pub(crate) async fn of_index(
     match found {
         Ok((proof, _)) if !sees.may_see(proof.entitlement().recipient) => Err(private()),
         Err(SnapshotError::OutOfRange { .. }) if sees != Sees::All => Err(private()),
-        Ok(proof) => Ok(answer(&api, &reader, campaign, round, terms, vec![proof], None)?.answer()),
+        Ok(proof) => {
+            Ok(answer(&api, (&reader, claimant), (campaign, round), terms, vec![proof], None)?.answer())
+        }
         Err(error @ SnapshotError::OutOfRange { .. }) => {
             Err(Problem::not_listed().field("index").detail(error.to_string()))
         }
@@ -284,13 +286,13 @@ fn terms(api: &Api, caller: Caller, campaign: CampaignId, round: RoundNo) -> Res
 
 fn answer(
     api: &Api,
-    reader: &Reader,
-    campaign: CampaignId,
-    round: RoundNo,
+    (reader, claimant): (&Reader, Claimant),
+    (campaign, round): (CampaignId, RoundNo),
     terms: Terms,
     proofs: Vec<Owned>,
     next: Option<u64>,
 ) -> Result<AsOf<Listed>, Problem> {
+    let wallet = claimant.of(campaign);
     let standing = read::read(api.node.follower(), |state| {
         let (campaign, terms) = read::round(state, campaign, round)?;
         let sight = reader.at(state);
@@ -298,7 +300,8 @@ fn answer(
             let id = EntitlementId { round, index: proof.index };
             let status = campaign.status(id);
             let why = why_not(state, campaign, terms, status.as_ref());
-            (why, status, StandingView::new(state, campaign, id, *person, &sight))
+            let own = wallet == Some(proof.entitlement().recipient);
+            (why, status, StandingView::new(state, campaign, id, (*person, own), &sight))
         };
         Ok::<_, Code>(proofs.iter().map(of).collect())
     });

@@ -43,7 +43,17 @@ impl<T> Hidden<T> {
     /// Its author is shown it, too.
     pub(crate) fn written_by(self, authorities: impl IntoIterator<Item = B256>) -> Self {
         let own = authorities.into_iter().any(|authority| self.sight.is(authority));
-        Self { own, ..self }
+        self.own(own)
+    }
+
+    /// Whose it is is shown it, too.
+    pub(crate) fn own(self, own: bool) -> Self {
+        Self { own: self.own || own, ..self }
+    }
+
+    /// Something else that the same readers are shown.
+    pub(crate) fn and<U>(&self, value: U) -> Hidden<U> {
+        Hidden { value, sight: self.sight.clone(), about: self.about.clone(), own: self.own, hash: None }
     }
 
     /// Whether it is not shown.
@@ -57,6 +67,19 @@ pub(crate) fn sha256(bytes: &[u8]) -> B256 {
     B256::from_slice(&Sha256::digest(bytes))
 }
 
+/// Those of a list that are shown; the others leave no gap.
+pub(crate) fn shown_alone<T: Serialize, S: Serializer>(
+    list: &[Hidden<T>],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(list.iter().filter(|one| !one.is_hidden()))
+}
+
+/// Whether nothing of a list is shown.
+pub(crate) fn all_hidden<T>(list: &[Hidden<T>]) -> bool {
+    list.iter().all(Hidden::is_hidden)
+}
+
 impl<T: Serialize> Serialize for Hidden<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if !self.is_hidden() {
@@ -67,12 +90,6 @@ impl<T: Serialize> Serialize for Hidden<T> {
             None => serializer.serialize_none(),
         }
     }
-}
-
-/// A person's id; for others the SHA-256 of its 32 bytes, which registrars draw at random.
-pub(crate) fn person(sight: &Sight, id: B256, among: impl IntoIterator<Item = Subject>) -> Hidden<B256> {
-    let about: Vec<Subject> = among.into_iter().chain([Subject::Person { person: id }]).collect();
-    Hidden::new(sight, about, id).or_hash_of(id.as_slice())
 }
 
 #[cfg(test)]

@@ -1,14 +1,14 @@
-//! Holds in force, persons, and appeals that wait for an answer.
+//! Holds in force, and persons.
 
 use alloy_primitives::{Address, B256};
 use axum::extract::State;
 use axum::response::Response;
 use serde::Serialize;
-use sluice_core::command::{AppealAbout, HoldTarget};
-use sluice_core::ids::{CampaignId, DemandId, EntitlementId, Millis, RoundNo, Seq};
+use sluice_core::command::HoldTarget;
+use sluice_core::ids::{CampaignId, Millis, RoundNo, Seq};
 use sluice_core::refusal::Code;
 use sluice_core::state::State as Log;
-use sluice_core::state::hold::{Appeal, Hold};
+use sluice_core::state::hold::Hold;
 use sluice_gate::mandate::Subject;
 use utoipa::ToSchema;
 
@@ -18,7 +18,6 @@ use super::hidden::Hidden;
 use super::page::{ByPosition, Page, Which};
 use super::problem::Problem;
 use super::reader::{Reader, Sight};
-use super::sealed::entitlement;
 use super::standing::unseen;
 use super::{Api, read};
 
@@ -92,33 +91,11 @@ pub(crate) struct PersonView {
     /// The institution that made the person known.
     #[schema(value_type = String)]
     registrar: B256,
-    /// Holds on the person.
-    holds: Vec<Seq>,
+    /// Holds on the person, for the same readers.
+    #[serde(skip_serializing_if = "Hidden::is_hidden")]
+    #[schema(value_type = Option<Vec<u64>>)]
+    holds: Hidden<Vec<Seq>>,
     /// What a command about the person must have seen.
-    version: Seq,
-}
-
-/// An appeal that waits for its answer.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct AppealView {
-    /// The position of the entry that filed it: its name.
-    appeal: Seq,
-    /// `hold`, `void` or `refusal`: what kind of decision it is against.
-    kind: &'static str,
-    /// What exactly it is against: whose affair it is, so only for those who may read that.
-    #[serde(skip_serializing_if = "Hidden::is_hidden")]
-    #[schema(value_type = Option<Object>)]
-    about: Hidden<AppealAbout>,
-    /// Whose decision that was; another authority answers. Zero for a refusal by rules alone.
-    #[schema(value_type = String)]
-    against: B256,
-    /// The command that filed it, for the same readers.
-    #[serde(skip_serializing_if = "Hidden::is_hidden")]
-    #[schema(value_type = Option<uuid::Uuid>)]
-    filed: Hidden<DemandId>,
-    /// It lapses then, milliseconds.
-    answer_by: Millis,
-    /// What a command about it must have seen.
     version: Seq,
 }
 
@@ -153,13 +130,14 @@ pub(crate) async fn show_person(
         let about = || [Subject::Person { person: id }];
         let known = log.persons.get(&id)?;
         let on_person = |hold: &Hold| matches!(&hold.target, HoldTarget::Person { person } if *person == id);
+        let holds = log.holds.iter().filter(|(_, hold)| on_person(hold)).map(|(at, _)| *at);
         Some(PersonView {
             person: id,
             payee: Hidden::new(&sight, about(), known.payee),
             vouched: Hidden::new(&sight, about(), known.vouched.iter().copied().collect()),
             registrar: known.registrar,
             jurisdiction: Hidden::new(&sight, about(), known.jurisdiction.clone()),
-            holds: log.holds.iter().filter(|(_, hold)| on_person(hold)).map(|(at, _)| *at).collect(),
+            holds: Hidden::new(&sight, about(), holds.collect()),
             version: known.version,
         })
     });
@@ -167,44 +145,12 @@ pub(crate) async fn show_person(
     Ok(found.answer())
 }
 
-/// List appeals that wait for an answer. A project's key sees those of its own campaigns.
-#[utoipa::path(get, path = "/v1/appeals", operation_id = "listAppeals", tag = "institutions", params(ByPosition),
-    responses((status = 200, body = Page<AppealView, String>)))]
-pub(crate) async fn appeals(
-    State(api): State<Api>,
-    caller: Caller,
-    reader: Reader,
-    Query(which): Query<ByPosition>,
-) -> Result<Response, Problem> {
-    let which = Which::<Seq>::from(which);
-    let page = read::read(api.node.follower(), |log| {
-        let sight = reader.at(log);
-        which.of(&log.appeals, |at, appeal| {
-            sees_appeal(log, caller, appeal).then(|| AppealView::new(log, &sight, at, appeal))
-        })
-    });
-    Ok(page.answer())
-}
-
 /// Whether a campaign is this caller's to see.
-fn sees(log: &Log, caller: Caller, campaign: CampaignId) -> bool {
+pub(super) fn sees(log: &Log, caller: Caller, campaign: CampaignId) -> bool {
     log.campaign(campaign).is_some_and(|c| caller.sees(c.terms.project))
 }
 
-fn sees_appeal(log: &Log, caller: Caller, appeal: &Appeal) -> bool {
-    match appeal.about {
-        AppealAbout::Void { campaign, .. } | AppealAbout::Refusal { campaign, .. } => {
-            sees(log, caller, campaign)
-        }
-        AppealAbout::Hold { hold } => log
-            .holds
-            .get(&hold)
-            .and_then(|hold| campaign_of(&hold.target))
-            .is_none_or(|campaign| sees(log, caller, campaign)),
-    }
-}
-
-const fn campaign_of(target: &HoldTarget) -> Option<CampaignId> {
+pub(super) const fn campaign_of(target: &HoldTarget) -> Option<CampaignId> {
     match target {
         HoldTarget::Entitlements { campaign, .. } | HoldTarget::Campaign { campaign } => Some(*campaign),
         HoldTarget::Person { .. } => None,
@@ -252,45 +198,5 @@ fn of_target<T>(sight: &Sight, target: &HoldTarget, value: T) -> Hidden<T> {
     match target {
         HoldTarget::Person { person } => Hidden::new(sight, [Subject::Person { person: *person }], value),
         _ => Hidden::open(sight, value),
-    }
-}
-
-/// What an appeal is about, as mandates to read it know it.
-fn subjects(log: &Log, about: &AppealAbout) -> Vec<Subject> {
-    let entitlement = |campaign, id: EntitlementId| entitlement(campaign, id).to_vec();
-    match *about {
-        AppealAbout::Void { campaign, entitlement: id }
-        | AppealAbout::Refusal { campaign, entitlement: id } => entitlement(campaign, id),
-        AppealAbout::Hold { hold } => match log.holds.get(&hold).map(|hold| &hold.target) {
-            Some(HoldTarget::Entitlements { campaign, round, .. }) => {
-                vec![Subject::Round { campaign: *campaign, round: *round }]
-            }
-            Some(HoldTarget::Person { person }) => vec![Subject::Person { person: *person }],
-            Some(HoldTarget::Campaign { campaign }) => vec![Subject::Campaign { campaign: *campaign }],
-            None => vec![Subject::Stream],
-        },
-    }
-}
-
-const fn kind(about: &AppealAbout) -> &'static str {
-    match about {
-        AppealAbout::Hold { .. } => "hold",
-        AppealAbout::Void { .. } => "void",
-        AppealAbout::Refusal { .. } => "refusal",
-    }
-}
-
-impl AppealView {
-    fn new(log: &Log, sight: &Sight, at: Seq, appeal: &Appeal) -> Self {
-        let about = subjects(log, &appeal.about);
-        Self {
-            appeal: at,
-            kind: kind(&appeal.about),
-            about: Hidden::new(sight, about.clone(), appeal.about),
-            against: appeal.against,
-            filed: Hidden::new(sight, about, appeal.filed),
-            answer_by: appeal.answer_by,
-            version: appeal.version,
-        }
     }
 }

@@ -5,6 +5,7 @@
 
 mod about;
 mod address;
+mod appeals;
 mod attestations;
 mod auth;
 mod bounds;

@@ -10,7 +10,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{
-    Api, attestations, bounds, campaigns, changes, claims, commands, entitlements, erasures, front,
+    Api, appeals, attestations, bounds, campaigns, changes, claims, commands, entitlements, erasures, front,
     gate_words, holds, node, offices, projects, rule_sets, trace,
 };
 
@@ -29,7 +29,7 @@ pub(super) fn routes(api: &Api) -> (Router, OpenApi) {
         .routes(routes!(offices::delegations))
         .routes(routes!(holds::holds))
         .routes(routes!(holds::show_person))
-        .routes(routes!(holds::appeals))
+        .routes(routes!(appeals::appeals))
         .routes(routes!(node::status))
         .routes(routes!(node::charter))
         .routes(routes!(node::described));

@@ -53,6 +53,11 @@ struct Granted {
 }
 
 impl Reader {
+    /// Whether no office proved itself.
+    pub(crate) const fn is_nobody(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// What this reader may see now. To be asked under the same lock as what is shown.
     pub(crate) fn at(&self, log: &Log) -> Sight {
         let office = self.0.as_ref().filter(|office| {

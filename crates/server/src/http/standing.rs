@@ -3,7 +3,7 @@
 
 use alloy_primitives::B256;
 use serde::Serialize;
-use sluice_core::command::RoundMode;
+use sluice_core::command::{HoldTarget, RoundMode};
 use sluice_core::ids::{EntitlementId, Millis, Seq};
 use sluice_core::log::entry::ClaimRefused;
 use sluice_core::refusal::Code;
@@ -16,7 +16,7 @@ use sluice_store::KeptFacts;
 use utoipa::ToSchema;
 
 use super::Api;
-use super::hidden::Hidden;
+use super::hidden::{Hidden, all_hidden, shown_alone};
 use super::problem::Problem;
 use super::reader::Sight;
 use super::sealed::entitlement;
@@ -29,9 +29,11 @@ pub(crate) struct StandingView {
     #[serde(skip_serializing_if = "unseen")]
     #[schema(value_type = Option<String>)]
     person: Option<Hidden<B256>>,
-    /// Holds in force that cover it.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    held_by: Vec<HeldBy>,
+    /// Holds in force that cover it. One on a person is told to whose entitlement it is and to those who may read that: two
+    /// entitlements under the same one are one person's.
+    #[serde(skip_serializing_if = "all_hidden", serialize_with = "shown_alone")]
+    #[schema(value_type = Vec<HeldBy>)]
+    held_by: Vec<Hidden<HeldBy>>,
     /// Of a decided claim in a gated round: `covered` once its gate signed a word that says so, else `pending`. What is
     /// pending cannot be claimed by wallet, nor in an exit.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -51,24 +53,29 @@ pub(crate) struct HeldBy {
 }
 
 impl StandingView {
+    /// `own` says that it is the listed wallet that asks.
     pub(crate) fn new(
         state: &State,
         campaign: &Campaign,
         id: EntitlementId,
-        of: Option<B256>,
+        (of, own): (Option<B256>, bool),
         sight: &Sight,
     ) -> Self {
         let holds = campaign.held.get(&id).into_iter().flatten().chain(&campaign.campaign_holds);
+        let [listed] = entitlement(campaign.terms.campaign, id);
         let held_by = holds.filter_map(|at| {
             let hold = state.holds.get(at)?;
-            Some(HeldBy { hold: *at, placed_by: hold.placed_by, until: hold.until })
+            let shown = HeldBy { hold: *at, placed_by: hold.placed_by, until: hold.until };
+            Some(match &hold.target {
+                HoldTarget::Person { person } => {
+                    Hidden::new(sight, [listed.clone(), Subject::Person { person: *person }], shown).own(own)
+                }
+                _ => Hidden::open(sight, shown),
+            })
         });
         Self {
-            person: of.map(|whose| {
-                let [listed] = entitlement(campaign.terms.campaign, id);
-                Hidden::new(sight, [listed, Subject::Person { person: whose }], whose)
-            }),
             held_by: held_by.collect(),
+            person: of.map(|whose| Hidden::new(sight, [listed, Subject::Person { person: whose }], whose)),
             exit_cover: exit_cover(campaign, id),
         }
     }

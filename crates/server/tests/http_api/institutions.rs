@@ -2,10 +2,11 @@
 
 use alloy_primitives::{Address, B256, Bytes};
 use reqwest::Method;
-use reqwest::header::CONTENT_TYPE;
+use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use serde_json::{Value, json};
 use sluice_chain::signer::Account;
 use sluice_core::command::{AcceptedAttestation, Action, GateTerms, HoldTarget, RulesTerms};
+use sluice_core::ids::ContractRef;
 use sluice_gate::attestation::{
     Accepts, Attestation, SignIndex, SignOffchain, SignRecipients, Source, Statement, SubjectIn,
 };
@@ -13,8 +14,9 @@ use sluice_gate::rules::{PolicySource, RuleSet, Sources};
 use sluice_server::api_client::ApiClient;
 use sluice_server::cli::sign::papers::Papers;
 use sluice_server::cli::sign::signed_by;
+use sluice_server::http::claimant::{CLAIMANT, Looking};
 
-use crate::ask::{Answer, Client, answer};
+use crate::ask::{Answer, Client, answer, in_seconds};
 use crate::ground::{Ground, WALLETS};
 
 const SCHEMA: &str = "SPS_cKmgkXVeojP-CdiH7kK7K";
@@ -128,7 +130,7 @@ pub(crate) async fn bind_persons_whom_strangers_do_not_see(ground: &Ground) {
     for hidden in ["person", "covered", "entitlements"] {
         assert!(listed.get(hidden).is_none(), "{hidden}: {listed}");
     }
-    assert_eq!(client.get(&path).await.is(200)["holds"], json!([held["seq"]]));
+    assert!(client.get(&path).await.is(200).get("holds").is_none(), "which holds are one person's");
     let seq = held["seq"].as_u64().unwrap();
     ground.order(0..1, Action::Release { hold: seq }, seq).await.is(201);
     client.get("/v1/persons/0x12").await.refused(400, "malformed_parameter");
@@ -268,7 +270,6 @@ pub(crate) fn stated(recipient: Address, n: u32) -> Value {
 
 pub(crate) async fn attestations_are_kept_once(ground: &Ground) {
     let client = &ground.leader.client;
-    let (own, other) = ground.keyed().await;
     let recipient = Ground::wallet(WALLETS).address();
     let good = stated(recipient, 7);
     let kept = client.post("/v1/attestations", &good).await.is(201);
@@ -283,22 +284,59 @@ pub(crate) async fn attestations_are_kept_once(ground: &Ground) {
     let typed = client.request(Method::POST, "/v1/attestations").header(CONTENT_TYPE, "image/png").body("x");
     answer(typed).await.refused(415, "unsupported_media_type");
 
-    // Strangers and keys learn that it is there, from whom and of which kind; no more.
-    let path = format!("/v1/attestations/{}", kept["id"].as_str().unwrap());
-    for asking in [client, &own, &other] {
-        let seen = asking.get(&path).await.is(200);
-        assert_eq!((&seen["schema"], &seen["issuer"]), (&json!(SCHEMA), &json!(issuer().address())));
-        assert!(seen.get("body").is_none() && !seen.to_string().contains(&hex::encode(recipient)), "{seen}");
-    }
-    // Who may read what is private in a campaign may read what its gates accept.
-    let inside = format!("resource in Campaign::\"{}\"", ground.campaign);
-    let agency = client.reading(&ground.office("agency", "read_private", &inside).await);
-    let body: Bytes = serde_json::from_value(agency.get(&path).await.is(200)["body"].clone()).unwrap();
-    assert_eq!(Attestation::decode(&body).unwrap().issuer, issuer().address());
+    attestations_are_shown_to_their_subjects_and_offices(ground, kept["id"].as_str().unwrap(), recipient)
+        .await;
+}
+
+async fn attestations_are_shown_to_their_subjects_and_offices(ground: &Ground, id: &str, recipient: Address) {
+    let client = &ground.leader.client;
+    let (own, other) = ground.keyed().await;
+    let (path, nowhere) = (format!("/v1/attestations/{id}"), format!("/v1/attestations/{}", B256::ZERO));
+    // Strangers, keys and offices without the mandate are told the same of what is there and of what is not.
+    let unlike = |answer: Answer| (answer.status.as_u16(), names(&answer.headers), answer.body);
     let elsewhere = format!("resource in Campaign::\"{}\"", uuid::Uuid::nil());
-    let agency = client.reading(&ground.office("elsewhere", "read_private", &elsewhere).await);
-    assert!(agency.get(&path).await.is(200).get("body").is_none());
-    client.get(&format!("/v1/attestations/{}", B256::ZERO)).await.refused(404, "unknown_attestation");
+    let elsewhere = client.reading(&ground.office("elsewhere", "read_private", &elsewhere).await);
+    let operator = client.with_key(&ground.operator_key);
+    for asking in [client, &own, &other, &operator, &elsewhere] {
+        let told = unlike(asking.get(&path).await);
+        assert_eq!((told.0, told.2["code"].as_str()), (404, Some("unknown_attestation")));
+        assert_eq!(told, unlike(asking.get(&nowhere).await));
+    }
+    // Who may read what is private in a campaign may read what its gates accept; so may who may audit it.
+    let inside = format!("resource in Campaign::\"{}\"", ground.campaign);
+    for (name, action) in [("agency", "read_private"), ("audit office", "audit")] {
+        let office = client.reading(&ground.office(name, action, &inside).await);
+        let seen = office.get(&path).await.is(200);
+        let body: Bytes = serde_json::from_value(seen["body"].clone()).unwrap();
+        assert_eq!(Attestation::decode(&body).unwrap().issuer, issuer().address());
+        assert_eq!((&seen["schema"], &seen["issuer"]), (&json!(SCHEMA), &json!(issuer().address())));
+        office.get(&nowhere).await.refused(404, "unknown_attestation");
+    }
+    // So does whom it is about, by signature, for a campaign that accepts it; nobody else's signature opens it.
+    let charter = ContractRef { chain_id: ground.distributor.chain_id, address: ground.prepared.charter };
+    let ask = async |number: u32, campaign| {
+        let mut looking = Looking {
+            campaign,
+            account: Ground::wallet(number).address(),
+            host: client.host().to_owned(),
+            expires_at: in_seconds(60),
+            signature: Bytes::new(),
+        };
+        looking.signature = Ground::wallet(number).sign_digest(looking.digest(charter)).unwrap();
+        answer(client.request(Method::GET, &path).header(CLAIMANT, looking.encode())).await
+    };
+    let seen = ask(WALLETS, ground.campaign).await.is(200);
+    assert!(seen["body"].as_str().unwrap().contains(&hex::encode(recipient)), "{seen}");
+    ask(WALLETS - 1, ground.campaign).await.refused(404, "unknown_attestation");
+    ask(WALLETS, Default::default()).await.refused(404, "unknown_attestation");
+}
+
+/// Which headers an answer has, but for the one that says that the request carried a statement.
+fn names(headers: &HeaderMap) -> Vec<String> {
+    let names = headers.keys().map(ToString::to_string).filter(|name| name != "cache-control");
+    let mut names: Vec<String> = names.collect();
+    names.sort();
+    names
 }
 
 pub(crate) async fn attestations_come_in_bulk(ground: &Ground) {

@@ -13,6 +13,7 @@ mod intake;
 mod lists;
 mod manage;
 mod node;
+mod people;
 mod private;
 mod readers;
 
@@ -42,6 +43,7 @@ async fn the_api_over_real_nodes() {
     lists::many_orders_stand_under_one_signature(&ground).await;
     lists::an_upheld_appeal_ends_its_hold(&ground).await;
     lists::a_pause_is_told(&ground).await;
+    people::holds_on_a_person_join_nothing_for_strangers(&ground).await;
     lists::strangers_are_turned_away_at_the_door(&ground).await;
     evidence::a_payment_is_traced(&ground).await;
     evidence::the_log_is_proved_to_whoever_asks(&ground).await;

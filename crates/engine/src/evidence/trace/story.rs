@@ -59,6 +59,8 @@ struct Story<'a> {
     /// Holds over it, in force or ended.
     holds: BTreeSet<Seq>,
     appeals: BTreeSet<Seq>,
+    /// Whom holds on persons, and appeals against them, are about.
+    held_persons: BTreeMap<Seq, B256>,
     persons: BTreeSet<B256>,
     attestations: BTreeSet<B256>,
     names: BTreeMap<B256, String>,
@@ -84,6 +86,7 @@ impl<'a> Story<'a> {
             blocks: BTreeSet::new(),
             holds: BTreeSet::new(),
             appeals: BTreeSet::new(),
+            held_persons: BTreeMap::new(),
             persons: BTreeSet::new(),
             attestations: BTreeSet::new(),
             names: BTreeMap::new(),
@@ -216,13 +219,13 @@ impl<'a> Story<'a> {
     fn due(&mut self, entry: &Entry, due: &Due) -> Option<Step> {
         match due {
             Due::HoldEnds { hold } if self.holds.contains(hold) => {
-                Some(step(entry, "hold_ends", format!("The hold of {hold} ended by itself.")))
+                let told = step(entry, "hold_ends", format!("The hold of {hold} ended by itself."));
+                Some(self.of_held_person(told, *hold))
             }
-            Due::AppealLapses { appeal } if self.appeals.contains(appeal) => Some(step(
-                entry,
-                "appeal_lapses",
-                format!("The appeal of {appeal} was not answered in time."),
-            )),
+            Due::AppealLapses { appeal } if self.appeals.contains(appeal) => {
+                let says = format!("The appeal of {appeal} was not answered in time.");
+                Some(self.of_held_person(step(entry, "appeal_lapses", says), *appeal))
+            }
             Due::RulesStart { rules } => {
                 let started = step(entry, "rules_start", format!("Rule set {rules} came into force."));
                 if let Some(known) = self.rule_sets.get_mut(rules) {
@@ -232,6 +235,12 @@ impl<'a> Story<'a> {
             }
             _ => None,
         }
+    }
+
+    /// A step about this hold or appeal: whoever is told of it knows which entitlements are one person's, if it is about one.
+    fn of_held_person(&self, told: Step, at: Seq) -> Step {
+        let held_person = self.held_persons.get(&at).copied();
+        Step { personal: told.personal || held_person.is_some(), held_person, ..told }
     }
 
     fn events(&mut self, entry: &Entry, m: &sluice_core::log::entry::EventsMined) -> Option<Step> {

@@ -44,7 +44,10 @@ pub(super) async fn told(api: &Api, sight: &Sight, trace: Trace) -> Result<Value
         let ordered = if step.reason.is_some() { command(api, step.seq).await? } else { None };
         steps.extend(match ordered {
             Some(command) => office(sight, &command, step, public),
-            None => public.map(|public| if private { json!(step) } else { stranger(step, &public) }),
+            None => match public {
+                Some(public) => Some(if private { json!(step) } else { stranger(step, &public) }),
+                None => reads_person(sight, step).then(|| json!(step)),
+            },
         });
     }
     json["steps"] = Value::Array(steps);
@@ -56,10 +59,16 @@ fn office(sight: &Sight, command: &Command, step: &Step, public: Option<Step>) -
     let reason = about::reason(sight, command);
     let shown = match public {
         Some(public) => json!(public),
-        None if reason.is_hidden() => return None,
+        None if reason.is_hidden() && !reads_person(sight, step) => return None,
         None => json!(step),
     };
     Some(with(shown, "reason", json!(reason)))
+}
+
+/// Whether a step is about a hold on somebody whom this reader may read.
+fn reads_person(sight: &Sight, step: &Step) -> bool {
+    let held = step.held_person;
+    held.is_some_and(|person| sight.may(ActionKind::ReadPrivate, &[Subject::Person { person }]))
 }
 
 /// What happened to a claim, for everybody: beyond the redaction no more than a hash of its id, as the feed has it.

@@ -93,9 +93,13 @@ impl Story<'_> {
     /// Holds, pauses and appeals over what is traced.
     pub(super) fn about_it(&mut self, entry: &Entry, o: &Commanded<Outcome>) -> Option<Step> {
         let campaign = self.found.campaign;
+        let mut of = entry.seq;
         let says = match &o.command.action {
             Action::Hold { target } => {
                 let Outcome::Held(placed) = &o.outcome else { return None };
+                if let HoldTarget::Person { person } = target {
+                    self.held_persons.insert(entry.seq, *person);
+                }
                 let whole = matches!(target, HoldTarget::Campaign { campaign: of } if *of == campaign);
                 let covers =
                     placed.covers.iter().filter(|c| c.campaign == campaign && self.is_traced(c.entitlement));
@@ -119,17 +123,24 @@ impl Story<'_> {
                 }
             }
             Action::ConfirmHold { hold } if self.holds.contains(hold) => {
+                of = *hold;
                 format!("The hold of {hold} was confirmed.")
             }
             Action::RenewHold { hold } if self.holds.contains(hold) => {
+                of = *hold;
                 format!("The hold of {hold} was renewed.")
             }
             Action::Release { hold } if self.holds.contains(hold) => {
+                of = *hold;
                 format!("The hold of {hold} was released.")
             }
-            Action::Pause { campaign: of, .. } if *of == campaign => "The campaign was paused.".into(),
-            Action::Resume { campaign: of } if *of == campaign => "The campaign was resumed.".into(),
-            Action::SetLimit { campaign: of, .. } if *of == campaign => {
+            Action::Pause { campaign: paused, .. } if *paused == campaign => {
+                "The campaign was paused.".into()
+            }
+            Action::Resume { campaign: resumed } if *resumed == campaign => {
+                "The campaign was resumed.".into()
+            }
+            Action::SetLimit { campaign: limited, .. } if *limited == campaign => {
                 "The campaign's limit was set.".into()
             }
             Action::FileAppeal { about } => {
@@ -144,14 +155,21 @@ impl Story<'_> {
                     return None;
                 }
                 self.appeals.insert(entry.seq);
+                if let AppealAbout::Hold { hold } = about
+                    && let Some(person) = self.held_persons.get(hold).copied()
+                {
+                    self.held_persons.insert(entry.seq, person);
+                }
                 "An appeal was filed.".into()
             }
             Action::AnswerAppeal { appeal, upheld } if self.appeals.contains(appeal) => {
+                of = *appeal;
                 format!("The appeal of {appeal} was {}.", if *upheld { "upheld" } else { "denied" })
             }
             _ => return None,
         };
-        Some(self.ordered(entry, &o.command, o.id, &o.evidence, says))
+        let told = self.ordered(entry, &o.command, o.id, &o.evidence, says);
+        Some(self.of_held_person(told, of))
     }
 
     /// What registrars and issuers said of the persons and attestations found.
