@@ -32,6 +32,16 @@ pub const VALUE_SHOWN_MAX: usize = 80;
 /// Columns of a list. Far more than any export has.
 pub const COLUMNS_MAX: usize = 1_024;
 
+/// Bytes of an object that are fetched in one request: large enough that the request does not show, small enough that
+/// several fit in memory.
+pub const REMOTE_PART_BYTES: u64 = 8 << 20;
+
+/// Such parts fetched at a time, and as many that wait to be read. One connection to a store does not fill a network.
+pub const REMOTE_PARTS_AHEAD: usize = 4;
+
+/// Rows of a Parquet file that are parsed at a time: their texts fit caches.
+pub const COLUMNAR_ROWS: usize = 1 << 14;
+
 /// Records of a partition, about: 2 MB of them, which the last level of any cache holds beside their sorted copy.
 pub const PARTITION_RECORDS: usize = 1 << 15;
 

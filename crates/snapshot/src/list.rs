@@ -9,40 +9,27 @@
 //! counted, the first hundred are listed.
 
 use sluice_core::amount::{Amount, AmountError, Total};
-use std::path::PathBuf;
 
 pub(crate) mod address;
 mod block;
+#[cfg(feature = "parquet")]
+mod columnar;
 mod feed;
 mod header;
+mod input;
 mod reader;
+#[cfg(feature = "remote")]
+mod remote;
 mod rows;
 mod source;
 
 pub use address::AddressError;
 pub use header::HeaderError;
+pub use input::{Input, InputError};
 pub(crate) use reader::{List, Places, read};
 pub use source::SourceError;
 
 use crate::limits::{ERRORS_LISTED_MAX, VALUE_SHOWN_MAX};
-
-/// Where a list comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Input {
-    /// A file, plain or compressed with gzip, xz or zstd.
-    File(PathBuf),
-    /// Standard input, likewise.
-    Stdin,
-}
-
-impl std::fmt::Display for Input {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::File(path) => path.display().fmt(f),
-            Self::Stdin => f.write_str("standard input"),
-        }
-    }
-}
 
 /// How the list writes its amounts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -37,17 +37,9 @@ pub(super) fn parse(
 ) -> Result<Parsed, ListError> {
     let bytes = &block.bytes[block.rows.clone()];
     records.clear();
-    let mut parser = Parser {
-        header,
-        options,
-        quoted: block.quoted,
-        plain: !block.quoted && header.is_plain(),
-        checksums: Checksums::default(),
-        ordinals: 0,
-        too_long: false,
-        records,
-        parsed: Parsed { number: block.number, ..Parsed::default() },
-    };
+    let mut parser = Parser::new(block.number, header, options, records);
+    parser.quoted = block.quoted;
+    parser.plain = !block.quoted && header.is_plain();
     let mut begin = 0;
     for end in row_ends(bytes, block.quoted) {
         parser.row(without_return(&bytes[begin..end]));
@@ -61,6 +53,25 @@ pub(super) fn parse(
         if !options.open_end {
             parser.bad("", row, Reason::CutShort);
         }
+        parser.parsed.lines += 1;
+    }
+    parser.finish()
+}
+
+/// Parses rows that are split already, each into address, amount and person (empty where the list names none).
+#[cfg(feature = "parquet")]
+pub(super) fn parse_split<'a>(
+    number: usize,
+    rows: impl Iterator<Item = [&'a [u8]; 3]>,
+    header: &Header,
+    options: &ReadOptions,
+    records: &mut Vec<Record>,
+) -> Result<Parsed, ListError> {
+    records.clear();
+    let mut parser = Parser::new(number, header, options, records);
+    for [address, amount, person] in rows {
+        parser.parsed.has_rows = true;
+        parser.entitlement(address, amount, person);
         parser.parsed.lines += 1;
     }
     parser.finish()
@@ -82,6 +93,18 @@ struct Parser<'a> {
 }
 
 impl<'a> Parser<'a> {
+    fn new(
+        number: usize,
+        header: &'a Header,
+        options: &'a ReadOptions,
+        records: &'a mut Vec<Record>,
+    ) -> Self {
+        let parsed = Parsed { number, ..Parsed::default() };
+        let (checksums, ordinals) = (Checksums::default(), 0);
+        let (quoted, plain, too_long) = (false, false, false);
+        Self { header, options, quoted, plain, checksums, ordinals, too_long, records, parsed }
+    }
+
     fn bad(&mut self, column: &str, value: &[u8], reason: Reason) {
         let value = if value.is_empty() { String::new() } else { shown(value) };
         let row = self.parsed.lines;

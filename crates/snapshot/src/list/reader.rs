@@ -51,11 +51,14 @@ impl Places {
 /// Bytes of the shortest rows there can be, of an address and an amount: bounds how many rows a file has.
 const ROW_BYTES_MIN: u64 = 45;
 
-type OnBytes<'a> = &'a (dyn Fn(u64, Option<u64>) + Sync);
+pub(super) type OnBytes<'a> = &'a (dyn Fn(u64, Option<u64>) + Sync);
 
 /// Reads a whole list. `progress` is told how many bytes of how many are done.
 pub(crate) fn read(input: &Input, options: &ReadOptions, progress: OnBytes<'_>) -> Result<List, ListError> {
     let mut source = Source::open(input)?;
+    if source.is_parquet {
+        return read_parquet(source, input, options, progress);
+    }
     if let Some((file, length)) = source.take_plain_file() {
         let ranges = Ranges::new(file, input.to_string(), length, BLOCK_BYTES);
         let done = AtomicU64::new(0);
@@ -87,6 +90,21 @@ pub(crate) fn read(input: &Input, options: &ReadOptions, progress: OnBytes<'_>) 
             Err(Stop::Forward) => unreachable!("a list read forward is read forward"),
         }
     })
+}
+
+#[cfg(feature = "parquet")]
+fn read_parquet(
+    source: Source,
+    input: &Input,
+    options: &ReadOptions,
+    progress: OnBytes<'_>,
+) -> Result<List, ListError> {
+    super::columnar::read(source.into_file()?, &input.to_string(), options, progress)
+}
+
+#[cfg(not(feature = "parquet"))]
+fn read_parquet(_: Source, input: &Input, _: &ReadOptions, _: OnBytes<'_>) -> Result<List, ListError> {
+    Err(super::SourceError::Parquet(input.to_string()).into())
 }
 
 /// Parses all blocks of a feed on all threads.
@@ -143,7 +161,7 @@ fn take_header(first: &mut Block, options: &ReadOptions) -> Result<Header, Heade
 }
 
 /// Puts the blocks in order and counts lines through.
-fn join(
+pub(super) fn join(
     mut blocks: Vec<Parsed>,
     header: &Header,
     header_lines: u64,

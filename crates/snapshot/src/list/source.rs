@@ -50,6 +50,32 @@ pub enum SourceError {
         #[source]
         source: io::Error,
     },
+    /// A list in a store that this build cannot reach.
+    #[error(
+        "this build reads no lists at {scheme}://; build it with the feature {feature:?}, or fetch the list first"
+    )]
+    NoStore {
+        /// Of the URL.
+        scheme: String,
+        /// What to build with.
+        feature: &'static str,
+    },
+    /// A scheme that names no kind of store.
+    #[error("there are no lists at {0}://; there may be at s3://, gs://, az://, https:// and file://")]
+    NoScheme(String),
+    /// A Parquet file, in a build that reads none.
+    #[error("{0} is a Parquet file; read it with a build with the feature \"parquet\", or export it as CSV")]
+    Parquet(String),
+    /// A column of a Parquet file whose values cannot be what they should be.
+    #[error("the column {column:?} holds {found}; {wanted}")]
+    ColumnType {
+        /// Its name.
+        column: String,
+        /// Its type, as Parquet names it.
+        found: String,
+        /// What would be right.
+        wanted: &'static str,
+    },
     /// A row longer than any row of a list.
     #[error("line {line} of the list is longer than {} bytes; is this a list?", crate::limits::ROW_BYTES_MAX)]
     RowTooLong {
@@ -99,6 +125,8 @@ pub(super) struct Source {
     reader: Box<dyn Read + Send>,
     name: String,
     compression: Option<Compression>,
+    /// Whether it is a Parquet file.
+    pub is_parquet: bool,
     /// The file's length, when it is a file.
     pub length: Option<u64>,
     /// Bytes of the file consumed, for progress.
@@ -110,28 +138,34 @@ pub(super) struct Source {
 /// Bytes read from the file at once.
 const READ_BYTES: usize = 1 << 18;
 
+/// Bytes that every Parquet file begins with, and no CSV header worth its name.
+const PARQUET: &[u8] = b"PAR1";
+
+/// A list's bytes as they lie there.
+struct Raw {
+    reader: Box<dyn Read + Send>,
+    length: Option<u64>,
+    file: Option<File>,
+}
+
 impl Source {
     pub(super) fn open(input: &Input) -> Result<Self, SourceError> {
         let name = input.to_string();
         let io = |source| SourceError::Io { name: name.clone(), source };
-        let file = match input {
-            Input::File(path) => File::open(path),
-            Input::Stdin => io::stdin().as_fd().try_clone_to_owned().map(File::from),
-        }
-        .map_err(io)?;
-        let metadata = file.metadata().map_err(io)?;
-        if metadata.is_dir() {
-            return Err(SourceError::Directory(name));
-        }
-        let regular = matches!(input, Input::File(_)) && metadata.is_file();
-        // Not by its name, which may stand for another file by now.
-        let again = if regular { Some(file.try_clone().map_err(io)?) } else { None };
+        let Raw { reader, length, file } = match input {
+            Input::File(path) => open_file(File::open(path).map_err(io)?, &name, true)?,
+            Input::Stdin => {
+                let file = io::stdin().as_fd().try_clone_to_owned().map(File::from).map_err(io)?;
+                open_file(file, &name, false)?
+            }
+            Input::Remote(url) => open_remote(url, &name)?,
+        };
         let consumed = Arc::new(AtomicU64::new(0));
-        let counted = Counted { file, consumed: Arc::clone(&consumed) };
+        let counted = Counted { reader, consumed: Arc::clone(&consumed) };
         let (begin, bytes) = begin(counted).map_err(io)?;
         let found = Compression::ALL.into_iter().find(|compression| begin.starts_with(compression.magic()));
-        if let Input::File(path) = input {
-            check_name(path, found, &begin)?;
+        if let Some(file_name) = input.file_name() {
+            check_name(&name, file_name, found, &begin)?;
         }
         let reader: Box<dyn Read + Send> = match found {
             None => Box::new(bytes),
@@ -139,8 +173,8 @@ impl Source {
             Some(Compression::Xz) => Box::new(liblzma::bufread::XzDecoder::new_multi_decoder(bytes)),
             Some(Compression::Zstd) => Box::new(zstd::stream::read::Decoder::with_buffer(bytes).map_err(io)?),
         };
-        let length = metadata.is_file().then_some(metadata.len());
-        Ok(Self { reader, name, compression: found, length, consumed, file: again })
+        let is_parquet = begin.starts_with(PARQUET);
+        Ok(Self { reader, name, compression: found, is_parquet, length, consumed, file })
     }
 
     /// The file and its length, once, when it is a file that can be read in ranges: plain, and not empty (a file of the
@@ -150,6 +184,18 @@ impl Source {
             (None, Some(length @ 1..)) => Some((self.file.take()?, length)),
             _ => None,
         }
+    }
+
+    /// A file that holds the bytes and can be read anywhere: the list's own, or a copy without a name.
+    #[cfg(feature = "parquet")]
+    pub(super) fn into_file(mut self) -> Result<File, SourceError> {
+        if let Some((file, _)) = self.take_plain_file() {
+            return Ok(file);
+        }
+        let io = |source| SourceError::Io { name: self.name.clone(), source };
+        let mut copy = tempfile::tempfile().map_err(io)?;
+        io::copy(&mut self.reader, &mut copy).map_err(io)?;
+        Ok(copy)
     }
 
     /// Appends up to `limit` bytes to `buffer`; fewer only at the end.
@@ -171,6 +217,46 @@ impl Source {
     }
 }
 
+/// A file of this machine; `by_offsets` says whether it may be read so.
+fn open_file(file: File, name: &str, by_offsets: bool) -> Result<Raw, SourceError> {
+    let io = |source| SourceError::Io { name: name.to_owned(), source };
+    let metadata = file.metadata().map_err(io)?;
+    if metadata.is_dir() {
+        return Err(SourceError::Directory(name.to_owned()));
+    }
+    // Not by its name, which may stand for another file by now.
+    let again = if by_offsets && metadata.is_file() { Some(file.try_clone().map_err(io)?) } else { None };
+    let length = metadata.is_file().then_some(metadata.len());
+    Ok(Raw { reader: Box::new(file), length, file: again })
+}
+
+/// Schemes, the feature that reaches each, and whether this build has it.
+const STORES: [(&[&str], &str, bool); 4] = [
+    (&["s3", "s3a"], "s3", cfg!(feature = "s3")),
+    (&["gs"], "gcs", cfg!(feature = "gcs")),
+    (&["az", "adl", "azure", "abfs", "abfss"], "azure", cfg!(feature = "azure")),
+    (&["https", "http"], "http", cfg!(feature = "http")),
+];
+
+fn open_remote(url: &url::Url, name: &str) -> Result<Raw, SourceError> {
+    let scheme = url.scheme();
+    match STORES.iter().find(|(schemes, ..)| schemes.contains(&scheme)) {
+        Some((.., true)) => {}
+        Some((_, feature, false)) => {
+            return Err(SourceError::NoStore { scheme: scheme.to_owned(), feature });
+        }
+        None => return Err(SourceError::NoScheme(scheme.to_owned())),
+    }
+    #[cfg(feature = "remote")]
+    {
+        let io = |source| SourceError::Io { name: name.to_owned(), source };
+        let (download, length) = super::remote::open(url).map_err(io)?;
+        Ok(Raw { reader: Box::new(download), length: Some(length), file: None })
+    }
+    #[cfg(not(feature = "remote"))]
+    unreachable!("{name} is reached by a feature that brings this one along")
+}
+
 /// The first bytes of a file, and the file from its beginning.
 fn begin(mut file: Counted) -> io::Result<(Vec<u8>, impl BufRead + Send)> {
     let mut begin = Vec::new();
@@ -179,13 +265,18 @@ fn begin(mut file: Counted) -> io::Result<(Vec<u8>, impl BufRead + Send)> {
     Ok((begin, whole))
 }
 
-fn check_name(path: &Path, found: Option<Compression>, begin: &[u8]) -> Result<(), SourceError> {
-    let file_name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+fn check_name(
+    name: &str,
+    file_name: &Path,
+    found: Option<Compression>,
+    begin: &[u8],
+) -> Result<(), SourceError> {
+    let file_name = file_name.to_string_lossy().to_lowercase();
     let promised =
         Compression::ALL.into_iter().find(|compression| file_name.ends_with(compression.extension()));
     match promised {
         Some(promised) if found != Some(promised) => {
-            let (name, extension) = (path.display().to_string(), promised.extension());
+            let (name, extension) = (name.to_owned(), promised.extension());
             if promised.magic().starts_with(begin) {
                 return Err(SourceError::CutShort { name, compression: promised.name() });
             }
@@ -196,13 +287,13 @@ fn check_name(path: &Path, found: Option<Compression>, begin: &[u8]) -> Result<(
 }
 
 struct Counted {
-    file: File,
+    reader: Box<dyn Read + Send>,
     consumed: Arc<AtomicU64>,
 }
 
 impl Read for Counted {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.file.read(buffer)?;
+        let read = self.reader.read(buffer)?;
         self.consumed.fetch_add(read as u64, Ordering::Relaxed);
         Ok(read)
     }

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test ends where it fails")]
 
 mod bad_lists;
+#[cfg(feature = "parquet")]
+mod columnar;
 mod common;
 mod corruption;
 mod duplicates;
@@ -11,6 +13,8 @@ mod foreign;
 mod native_tree;
 mod npm;
 mod outputs;
+#[cfg(feature = "http")]
+mod remote;
 mod sample_data;
 mod sources;
 mod uni;

@@ -176,3 +176,25 @@ fn a_file_of_holes_asks_for_no_memory() {
         other => panic!("{other:?}"),
     }
 }
+
+/// Builds without a feature say which one is missing.
+#[test]
+fn what_this_build_cannot_read() {
+    #[cfg(not(feature = "parquet"))]
+    {
+        let error = source_error(build_named("list.parquet", b"PAR1 and so on", &base_units()));
+        assert!(matches!(error, SourceError::Parquet(_)), "{error:?}");
+    }
+    let urls =
+        [("s3", cfg!(feature = "s3")), ("gs", cfg!(feature = "gcs")), ("https", cfg!(feature = "http"))];
+    for (scheme, _) in urls.into_iter().filter(|(_, built_in)| !built_in) {
+        let input = Input::parse(format!("{scheme}://bucket.example/list.csv").as_ref()).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        match build(&base_units(), &input, &folder.path().join("out"), &|_| ()) {
+            Err(BuildError::List(ListError::Source(SourceError::NoStore { scheme: said, .. }))) => {
+                assert_eq!(said, scheme);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}

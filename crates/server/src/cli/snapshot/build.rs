@@ -19,7 +19,9 @@ use super::{answer, tokens};
 
 #[derive(Debug, Args)]
 pub(super) struct Build {
-    /// The list: CSV with a header, plain or compressed (.gz, .xz, .zst); `-` is standard input.
+    /// The list: CSV with a header, plain or compressed (.gz, .xz, .zst); `-` is standard input. In builds with the
+    /// features of these names also an object (s3://bucket/list.csv, gs://, az:// (feature azure), https:// (feature
+    /// http)) or a Parquet file (feature parquet).
     list: PathBuf,
     /// The tree. Only native snapshots can be paid by the Distributor.
     #[arg(long, value_enum, default_value_t = FormatName::Native)]
@@ -51,7 +53,8 @@ pub(super) struct Build {
     /// Build only if this is the root: checks a published list.
     #[arg(long, value_name = "ROOT")]
     expect_root: Option<B256>,
-    /// The snapshot file. By default the list's name with the ending .snapshot.
+    /// The snapshot file. By default the list's name with the ending .snapshot, beside the list or, where that lies in a
+    /// store, here.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Threads to work with. The result does not depend on them.
@@ -147,15 +150,20 @@ impl Build {
     }
 
     fn places(&self) -> anyhow::Result<(Input, PathBuf)> {
-        if self.list.as_os_str() == "-" {
-            let out = self.out.clone().context("reading standard input, --out FILE must be given")?;
-            return Ok((Input::Stdin, out));
-        }
-        let out = self.out.clone().unwrap_or_else(|| default_out(&self.list));
-        if out == self.list {
+        let input = Input::parse(self.list.as_os_str())?;
+        let out = match (&self.out, &input) {
+            (Some(out), _) => out.clone(),
+            (None, Input::File(list)) => default_out(list),
+            (None, Input::Stdin) => bail!("reading standard input, --out FILE must be given"),
+            (None, Input::Remote(url)) => {
+                let name = input.file_name();
+                default_out(name.with_context(|| format!("{url} names no file; --out FILE must be given"))?)
+            }
+        };
+        if matches!(&input, Input::File(list) if *list == out) {
             bail!("--out names the list itself, which would be overwritten");
         }
-        Ok((Input::File(self.list.clone()), out))
+        Ok((input, out))
     }
 
     fn options(&self) -> anyhow::Result<BuildOptions> {
@@ -235,7 +243,7 @@ impl Build {
 /// `airdrop.csv.xz` becomes `airdrop.snapshot`.
 fn default_out(list: &Path) -> PathBuf {
     let mut out = list.to_owned();
-    for ending in ["gz", "xz", "zst", "csv"] {
+    for ending in ["gz", "xz", "zst", "csv", "parquet"] {
         if out.extension().is_some_and(|extension| extension == ending) {
             out.set_extension("");
         }
