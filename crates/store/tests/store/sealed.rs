@@ -69,14 +69,18 @@ async fn facts_are_written_with_their_entries_and_erased_without_them() {
     assert_eq!(db.store.facts_of(STREAM, 9).await.unwrap(), None, "nor are there facts without their entry");
 
     let mut raw = db.raw().await;
-    for (table, column) in
-        [("fact", "body"), ("fact_key", "wrapped"), ("attestation", "body"), ("attestation_key", "wrapped")]
-    {
-        for change in [format!("UPDATE {table} SET {column} = {column}"), format!("TRUNCATE {table} CASCADE")]
-        {
-            let error = sqlx::raw_sql(sqlx::AssertSqlSafe(change)).execute(&mut raw).await.unwrap_err();
-            assert!(error.to_string().contains("never changed"), "{table}: {error}");
-        }
+    // What may be changed of a data key, `rotated` says.
+    for change in [
+        "UPDATE fact SET body = body",
+        "UPDATE attestation SET body = body",
+        "UPDATE attestation_subject SET subject = subject",
+        "TRUNCATE fact CASCADE",
+        "TRUNCATE fact_key CASCADE",
+        "TRUNCATE attestation CASCADE",
+        "TRUNCATE attestation_key CASCADE",
+    ] {
+        let error = sqlx::raw_sql(change).execute(&mut raw).await.unwrap_err();
+        assert!(error.to_string().contains("never changed"), "{change}: {error}");
     }
     assert!(db.store.erase_facts(STREAM, 1).await.unwrap());
     assert!(!db.store.erase_facts(STREAM, 1).await.unwrap());
