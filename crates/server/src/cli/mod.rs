@@ -31,6 +31,7 @@ pub mod receipt;
 pub mod report;
 pub mod rules;
 pub mod scenario;
+pub mod seal;
 pub mod serve;
 pub mod sign;
 pub mod snapshot;
@@ -76,6 +77,7 @@ enum Command {
     Attestation(Box<attestation::Attestation>),
     Project(project::Project),
     Erase(Box<erase::Erase>),
+    Seal(Box<seal::Seal>),
     Status(status::Status),
     /// Make and show keys: accounts, log keys, operator keys.
     Keys(keys::Keys),
@@ -100,7 +102,7 @@ impl Command {
             Self::Rules(_) | Self::Authority(_) | Self::Gate(_) | Self::Hold(_) => "warn",
             Self::Confirm(_) | Self::Renew(_) | Self::Release(_) | Self::Pause(_) => "warn",
             Self::Resume(_) | Self::Limit(_) | Self::Person(_) | Self::Appeal(_) => "warn",
-            Self::Attestation(_) | Self::Cycle(_) | Self::Scenario(_) => "warn",
+            Self::Attestation(_) | Self::Cycle(_) | Self::Scenario(_) | Self::Seal(_) => "warn",
         }
     }
 
@@ -129,6 +131,7 @@ impl Command {
             Self::Attestation(command) => command.run(),
             Self::Project(command) => command.run(),
             Self::Erase(command) => command.run(),
+            Self::Seal(command) => command.run(),
             Self::Status(command) => command.run(),
             Self::Keys(command) => command.run(),
             Self::Snapshot(command) => command.run(),
