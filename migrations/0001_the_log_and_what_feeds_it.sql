@@ -321,6 +321,8 @@ CREATE TABLE attestation (
     schema      bytea       NOT NULL CHECK (octet_length(schema) = 32),
     -- Sealed; 16 bytes more than what was handed in.
     body        bytea       NOT NULL CHECK (octet_length(body) BETWEEN 18 AND 65552),
+    -- Whether a key signed it, as was checked. Whoever changes this breaks the seal.
+    signed_by_key boolean   NOT NULL,
     received_at timestamptz NOT NULL DEFAULT clock_millis()
 );
 CREATE INDEX attestation_uid ON attestation (uid);

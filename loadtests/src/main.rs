@@ -23,6 +23,10 @@ mod wallet;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
+/// As `sluice` has it, so that what is measured is what runs.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Load tests of Sluice: generated lists and measurements.
 #[derive(Debug, Parser)]
 #[command(name = "sluice-load", version)]

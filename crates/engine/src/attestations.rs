@@ -119,7 +119,10 @@ impl Stage {
                 let checked = tokio::task::spawn_blocking(move || (stage.pure(&item.text), item)).await;
                 let Ok((checked, item)) = checked else { continue };
                 match checked {
-                    Ok(Checked::Good(attestation)) => self.keep(&attestation, item).await,
+                    Ok(Checked::Good(attestation)) => {
+                        let signed_by_key = attestation.digest().is_some();
+                        self.keep(&attestation, signed_by_key, item).await;
+                    }
                     Ok(Checked::LookUp(submission)) => {
                         if let Err(full) = to_look_up.try_send((submission, item)) {
                             let (_, item) = full.into_inner();
@@ -141,7 +144,8 @@ impl Stage {
             let stage = self.clone();
             tokio::spawn(async move {
                 match stage.look_up(*submission).await {
-                    Ok(attestation) => stage.keep(&attestation, item).await,
+                    // A contract may say otherwise tomorrow, and a registry signs nothing.
+                    Ok(attestation) => stage.keep(&attestation, false, item).await,
                     Err(error) => answer(item, Err(error)),
                 }
                 drop(slot);
@@ -241,7 +245,7 @@ impl Stage {
         }
     }
 
-    async fn keep(&self, attestation: &Attestation, item: Waiting) {
+    async fn keep(&self, attestation: &Attestation, signed_by_key: bool, item: Waiting) {
         let kept = Kept { id: attestation.id(), uid: attestation.uid(), known: false };
         let new = NewAttestation {
             id: kept.id.0,
@@ -249,6 +253,7 @@ impl Stage {
             issuer: attestation.issuer.into(),
             schema: schema_key(&attestation.schema()),
             subjects: self.subjects(attestation),
+            signed_by_key,
             body: attestation.encode(),
         };
         if let Err(gone) = self.kept.send((new, item, kept)).await {

@@ -1,4 +1,5 @@
-//! The leader's loop: verified inputs into groups, groups into the log, answers only after a certain commit.
+//! The leader's loop: verified inputs into groups, groups into the log, answers only after a certain commit. While one
+//! group is on its way to the disk the next is decided on top of it; it is sent when the one before it is certain.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,13 +7,14 @@ use std::time::Instant;
 
 use alloy_primitives::B256;
 use sluice_core::decide::Input;
-use sluice_core::ids::{CampaignId, Epoch, Seq};
+use sluice_core::ids::{CampaignId, Epoch};
 use sluice_core::limits::{GROUP_INPUTS_MAX, GROUP_WAIT, LEASE_RENEW_EVERY};
 use sluice_core::log::entry::{Body, Entry, Erased};
 use sluice_core::sequencer::fair::Fair;
 use sluice_core::sequencer::{Decider, Facts, Group};
-use sluice_store::{Append, AppendError, Attempt, Destroys, LeaderSession, LogRow};
+use sluice_store::{Append, AppendError, Appended, Attempt, Destroys, LeaderSession, LogRow};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::{JoinError, JoinSet};
 
 use crate::clock::DatabaseClock;
 use crate::error::EngineError;
@@ -94,10 +96,31 @@ pub type Verified = (CampaignId, Input);
 /// Where demands that must be verified again go back to.
 pub type Again = mpsc::UnboundedSender<Input>;
 
+/// The way to the log.
+#[derive(Debug)]
+enum Log {
+    /// Nothing is on its way.
+    Free(Box<LeaderSession>),
+    /// A group is. Its task has the session, and ends with this.
+    Appending(JoinSet<Sent>, Decided),
+    /// The last append is not certain: the term is over.
+    Lost,
+}
+
+/// A session that sent a group, and what became of it.
+type Sent = (Box<LeaderSession>, Result<Appended, AppendError>);
+
+/// A group with the submissions that are in it.
+#[derive(Debug)]
+struct Decided {
+    group: Group,
+    submissions: Vec<Submission>,
+}
+
 /// One term of leadership.
 #[derive(Debug)]
 pub struct Sequencer {
-    session: LeaderSession,
+    log: Log,
     follower: Follower,
     clock: Arc<DatabaseClock>,
     decider: Decider,
@@ -122,7 +145,8 @@ impl Sequencer {
     ) -> Self {
         let decider = follower.decider(epoch);
         let (waiting, renewed) = (Fair::default(), Instant::now());
-        Self { session, follower, clock, decider, epoch, submissions, verified, again, waiting, renewed }
+        let log = Log::Free(Box::new(session));
+        Self { log, follower, clock, decider, epoch, submissions, verified, again, waiting, renewed }
     }
 
     /// Appends until something ends the term.
@@ -136,11 +160,8 @@ impl Sequencer {
     }
 
     /// One group. Waits a moment for inputs; without any it only keeps the lease.
-    ///
-    /// # Errors
-    /// When the term is over: fenced, the commit uncertain, the clock drifting, or a contradiction in State.
-    pub async fn tick(&mut self) -> Result<usize, EngineError> {
-        let submissions = self.gather().await;
+    async fn tick(&mut self) -> Result<(), EngineError> {
+        let submissions = self.gather().await?;
         let mut inputs: Vec<Input> =
             submissions.iter().flat_map(|s| s.bodies.iter().cloned().map(Input::Observed)).collect();
         while inputs.len() < GROUP_INPUTS_MAX {
@@ -148,18 +169,43 @@ impl Sequencer {
             inputs.push(input);
         }
         let group = self.decider.group(inputs, self.clock.now())?;
-        let appended = group.entries.len();
-        if appended == 0 {
-            self.renew().await?;
-        } else {
-            self.append(&group, &submissions).await?;
+        let decided = Decided { group, submissions };
+        let (session, before) = self.appended().await?;
+        if decided.group.entries.is_empty() {
+            self.renew(session).await?;
+            before.map_or(Ok(()), |before| self.finish(before))?;
+            return self.finish(decided);
         }
-        self.finish(group, submissions)?;
-        Ok(appended)
+        self.log = append(session, decided);
+        before.map_or(Ok(()), |before| self.finish(before))
     }
 
-    /// Submissions for the next group, and verified demands into the waiting queues.
-    async fn gather(&mut self) -> Vec<Submission> {
+    /// Waits until nothing is on its way to the log. Yields the session, and what was on its way.
+    async fn appended(&mut self) -> Result<(Box<LeaderSession>, Option<Decided>), EngineError> {
+        match std::mem::replace(&mut self.log, Log::Lost) {
+            Log::Free(session) => Ok((session, None)),
+            Log::Lost => Err(EngineError::Stopping),
+            Log::Appending(mut task, decided) => {
+                let sent = task.join_next().await.ok_or(EngineError::Stopping)?;
+                Ok((self.certain(sent)?, Some(decided)))
+            }
+        }
+    }
+
+    /// A session that appended; every other end of an append is the end of the term.
+    fn certain(&mut self, sent: Result<Sent, JoinError>) -> Result<Box<LeaderSession>, EngineError> {
+        let (session, appended) =
+            sent.map_err(|panic| EngineError::Incident(format!("an append panicked: {panic}")))?;
+        let appended = appended.map_err(|e| self.ended(e))?;
+        // The append renews the lease along the way.
+        self.renewed = Instant::now();
+        self.set_clock(appended.now)?;
+        Ok(session)
+    }
+
+    /// Submissions for the next group, and verified demands into the waiting queues: until the group is full or, when
+    /// nothing is on its way to the log, for a moment. What comes back from the log meanwhile is answered at once.
+    async fn gather(&mut self) -> Result<Vec<Submission>, EngineError> {
         let mut submissions = Vec::new();
         let deadline = tokio::time::Instant::now() + GROUP_WAIT;
         let mut room = GROUP_INPUTS_MAX;
@@ -177,11 +223,28 @@ impl Sequencer {
                 submissions.push(submission);
             }
             let full = self.waiting.len() + (GROUP_INPUTS_MAX - room) >= GROUP_INPUTS_MAX;
-            if full || tokio::time::Instant::now() >= deadline {
-                return submissions;
+            let late = tokio::time::Instant::now() >= deadline;
+            let on_its_way = match &mut self.log {
+                Log::Appending(task, _) => Some(task),
+                Log::Free(_) | Log::Lost => None,
+            };
+            if full || late && on_its_way.is_none() {
+                return Ok(submissions);
             }
+            let written = async {
+                match on_its_way {
+                    Some(task) => task.join_next().await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
-                () = tokio::time::sleep_until(deadline) => {}
+                sent = written => {
+                    let session = self.certain(sent.ok_or(EngineError::Stopping)?)?;
+                    if let Log::Appending(_, before) = std::mem::replace(&mut self.log, Log::Free(session)) {
+                        self.finish(before)?;
+                    }
+                }
+                () = tokio::time::sleep_until(deadline), if !late => {}
                 Some((campaign, input)) = self.verified.recv() => self.waiting.push(campaign, input),
                 Some(submission) = self.submissions.recv(), if room > GROUP_INPUTS_MAX / 2 => {
                     room = room.saturating_sub(submission.bodies.len());
@@ -191,13 +254,14 @@ impl Sequencer {
         }
     }
 
-    async fn renew(&mut self) -> Result<(), EngineError> {
-        if self.renewed.elapsed() < LEASE_RENEW_EVERY {
-            return Ok(());
+    async fn renew(&mut self, mut session: Box<LeaderSession>) -> Result<(), EngineError> {
+        if self.renewed.elapsed() >= LEASE_RENEW_EVERY {
+            let now = session.renew().await.map_err(|e| self.ended(e))?;
+            self.renewed = Instant::now();
+            self.set_clock(now)?;
         }
-        let now = self.session.renew().await.map_err(|e| self.ended(e))?;
-        self.renewed = Instant::now();
-        self.set_clock(now)
+        self.log = Log::Free(session);
+        Ok(())
     }
 
     fn set_clock(&self, now: u64) -> Result<(), EngineError> {
@@ -207,22 +271,6 @@ impl Sequencer {
                 drift.by
             ))
         })
-    }
-
-    async fn append(&mut self, group: &Group, submissions: &[Submission]) -> Result<(), EngineError> {
-        let append = Append {
-            first: group.entries.first().map_or(0, |e| e.seq),
-            rows: rows(group),
-            postings: group.postings.clone(),
-            attempts: attempts(group, submissions),
-            tiles: group.appended.tiles.clone(),
-            facts: facts(group),
-            destroys: destroys(group, submissions),
-        };
-        // The append renews the lease along the way.
-        let appended = self.session.append(&append).await.map_err(|e| self.ended(e))?;
-        self.renewed = Instant::now();
-        self.set_clock(appended.now)
     }
 
     /// What a failed statement means for this term.
@@ -236,7 +284,7 @@ impl Sequencer {
     }
 
     /// After the commit: the follower moves, waiting requests are answered, submitters are told.
-    fn finish(&mut self, group: Group, submissions: Vec<Submission>) -> Result<(), EngineError> {
+    fn finish(&mut self, Decided { group, submissions }: Decided) -> Result<(), EngineError> {
         let Group { entries, encoded, again, .. } = group;
         for input in again {
             // The verifying half of the term outlives this one; if not, the row is read again in the next term.
@@ -258,11 +306,26 @@ impl Sequencer {
         }
         Ok(())
     }
+}
 
-    /// The position after which the next group stands.
-    pub fn seq(&self) -> Seq {
-        self.decider.state().seq
-    }
+/// Sends a group on its way to the log.
+fn append(mut session: Box<LeaderSession>, decided: Decided) -> Log {
+    let Decided { group, submissions } = &decided;
+    let append = Append {
+        first: group.entries.first().map_or(0, |e| e.seq),
+        rows: rows(group),
+        postings: group.postings.clone(),
+        attempts: attempts(group, submissions),
+        tiles: group.appended.tiles.clone(),
+        facts: facts(group),
+        destroys: destroys(group, submissions),
+    };
+    let mut task = JoinSet::new();
+    task.spawn(async move {
+        let appended = session.append(&append).await;
+        (session, appended)
+    });
+    Log::Appending(task, decided)
 }
 
 fn rows(group: &Group) -> Vec<LogRow> {

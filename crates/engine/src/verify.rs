@@ -53,6 +53,8 @@ pub struct Verifier {
     gates: Arc<gates::Gates>,
     attested: Arc<attested::Attested>,
     admitted: gates::Admitted,
+    /// Whether attestations' signatures are looked at again that were good when they came.
+    doubts: bool,
 }
 
 /// What was found about a claim.
@@ -86,6 +88,7 @@ impl Verifier {
         let lookups = Arc::new(Semaphore::new(LOOKUPS_MAX));
         let private_lookups = Arc::new(Semaphore::new(PRIVATE_LOOKUPS_MAX));
         let (signers, gates, attested, admitted) = Default::default();
+        let doubts = false;
         Self {
             follower,
             snapshots,
@@ -98,12 +101,14 @@ impl Verifier {
             gates,
             attested,
             admitted,
+            doubts,
         }
     }
 
-    /// The same as of a time, with the attestations there were then: who verifies again asks as it was asked first.
+    /// The same as of a time, with the attestations there were then: who verifies again asks as it was asked first, and
+    /// takes no node's word for a signature.
     pub(crate) fn as_of(&self, time: Millis, admitted: gates::Admitted) -> Self {
-        Self { clock: Arc::new(DatabaseClock::new(time)), admitted, ..self.clone() }
+        Self { clock: Arc::new(DatabaseClock::new(time)), admitted, doubts: true, ..self.clone() }
     }
 
     /// What asking gates needs besides State, shared with the stage that takes attestations.

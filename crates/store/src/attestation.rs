@@ -25,6 +25,8 @@ pub struct NewAttestation {
     pub schema: [u8; 32],
     /// Whom it is about: addresses (20 bytes) and persons (32 bytes).
     pub subjects: Vec<Vec<u8>>,
+    /// Whether a key signed it. That was checked, and stays true: nobody has to recover the signer again.
+    pub signed_by_key: bool,
     /// Its canonical bytes; sealed before they are written.
     pub body: Vec<u8>,
 }
@@ -47,28 +49,35 @@ pub struct StoredAttestation {
     pub id: [u8; 32],
     /// Its canonical bytes.
     pub body: Vec<u8>,
+    /// Whether a key signed it, as was checked when it came. The seal vouches for it as for the body: only a node that has
+    /// the seal key can have written it.
+    pub signed_by_key: bool,
     /// When it came.
     pub received_at: Millis,
 }
 
-type Row = (Vec<u8>, Vec<u8>, i64, Vec<u8>, Vec<u8>);
+type Row = (Vec<u8>, Vec<u8>, bool, i64, Vec<u8>, Vec<u8>);
 /// The same behind the place of the question that it answers.
-type FoundRow = (i64, Vec<u8>, Vec<u8>, i64, Vec<u8>, Vec<u8>);
+type FoundRow = (i64, Vec<u8>, Vec<u8>, bool, i64, Vec<u8>, Vec<u8>);
 
 const WHAT: &str = "attestations";
 
-/// What an attestation's seal is bound to.
-fn bound_to(id: &[u8; 32]) -> Vec<u8> {
-    [b"attestation".as_slice(), id].concat()
+/// What an attestation's seal is bound to: its id, and how it was checked.
+pub(crate) fn bound_to(id: &[u8; 32], signed_by_key: bool) -> Vec<u8> {
+    [b"attestation".as_slice(), &[signed_by_key.into()], id].concat()
 }
 
 impl Store {
-    fn opened(&self, (id, body, received_at, name, wrapped): Row) -> Result<StoredAttestation> {
+    fn opened(
+        &self,
+        (id, body, signed_by_key, received_at, name, wrapped): Row,
+    ) -> Result<StoredAttestation> {
         let id = from_bytea("attestation.id", &id)?;
         let key = self.seal_key().ok_or(Error::NoSealKey { what: WHAT })?;
         Ok(StoredAttestation {
             id,
-            body: key.open(WHAT, &bound_to(&id), &name, &Sealed { wrapped, body })?,
+            body: key.open(WHAT, &bound_to(&id, signed_by_key), &name, &Sealed { wrapped, body })?,
+            signed_by_key,
             received_at: from_bigint("attestation.received_at", received_at)?,
         })
     }
@@ -88,12 +97,12 @@ impl Store {
         let sql = "
             WITH new AS MATERIALIZED (
                 SELECT DISTINCT ON (r.id) r.*
-                FROM unnest($1::bytea[], $2::bytea[], $3::bytea[], $4::bytea[], $5::bytea[], $8::bytea[])
-                    AS r(id, uid, issuer, schema, body, wrapped)
+                FROM unnest($1::bytea[], $2::bytea[], $3::bytea[], $4::bytea[], $5::bytea[], $8::bytea[], $10::boolean[])
+                    AS r(id, uid, issuer, schema, body, wrapped, signed_by_key)
                 ORDER BY r.id),
             added AS (
-                INSERT INTO attestation (id, uid, issuer, schema, body)
-                SELECT id, uid, issuer, schema, body FROM new
+                INSERT INTO attestation (id, uid, issuer, schema, body, signed_by_key)
+                SELECT id, uid, issuer, schema, body, signed_by_key FROM new
                 ON CONFLICT (id) DO NOTHING RETURNING id, schema, received_at),
             keys AS (
                 INSERT INTO attestation_key (attestation, seal_key, wrapped)
@@ -104,7 +113,8 @@ impl Store {
                 FROM added JOIN unnest($6::bytea[], $7::bytea[]) AS s(attestation, subject) ON s.attestation = added.id)
             SELECT id FROM added";
         let key = self.seal_key().ok_or(Error::NoSealKey { what: WHAT })?;
-        let sealed: Vec<Sealed> = group.iter().map(|a| key.seal(&bound_to(&a.id), &a.body)).collect();
+        let sealed: Vec<Sealed> =
+            group.iter().map(|a| key.seal(&bound_to(&a.id, a.signed_by_key), &a.body)).collect();
         let subjects = || group.iter().flat_map(|a| a.subjects.iter().map(move |subject| (a, subject)));
         let query = sqlx::query_as(sql)
             .bind(group.iter().map(|a| a.id.as_slice()).collect::<Vec<_>>())
@@ -115,7 +125,8 @@ impl Store {
             .bind(subjects().map(|(a, _)| a.id.as_slice()).collect::<Vec<_>>())
             .bind(subjects().map(|(_, subject)| subject.as_slice()).collect::<Vec<_>>())
             .bind(sealed.iter().map(|s| s.wrapped.as_slice()).collect::<Vec<_>>())
-            .bind(key.name().to_vec());
+            .bind(key.name().to_vec())
+            .bind(group.iter().map(|a| a.signed_by_key).collect::<Vec<_>>());
         let rows: Vec<(Vec<u8>,)> = self.fetch_all("keep attestations", query).await?;
         rows.into_iter().map(|(id,)| from_bytea("attestation.id", &id)).collect()
     }
@@ -126,7 +137,7 @@ impl Store {
     /// [`Error::Unavailable`].
     pub async fn attestation(&self, id: [u8; 32]) -> Result<Option<StoredAttestation>> {
         let sql = "
-            SELECT a.id, a.body, millis(a.received_at), k.seal_key, k.wrapped
+            SELECT a.id, a.body, a.signed_by_key, millis(a.received_at), k.seal_key, k.wrapped
             FROM attestation a JOIN attestation_key k ON k.attestation = a.id WHERE a.id = $1";
         let query = sqlx::query_as::<_, Row>(sql).bind(id.as_slice());
         self.fetch_optional("read an attestation", query).await?.map(|row| self.opened(row)).transpose()
@@ -154,45 +165,52 @@ impl Store {
         &self,
         asked: &[AboutWhom],
     ) -> Result<Vec<Result<Vec<StoredAttestation>>>> {
-        // Each subject's newest of each schema come from the end of an index, however many there are.
+        // Each subject's newest of each schema come from the end of an index, however many there are. A row is fetched by
+        // its key and nothing else, also while the tables are small or the planner knows little of them: LIMIT 1 says so.
         let sql = "
-            SELECT q.ord, a.id, a.body, millis(a.received_at), k.seal_key, k.wrapped
-            FROM unnest($1::bigint[], $2::bigint[]) AS q(ord, until)
-            CROSS JOIN LATERAL (
-                SELECT DISTINCT n.attestation, n.received_at
-                FROM unnest($3::bigint[], $4::bytea[]) AS s(ord, subject)
-                JOIN unnest($5::bigint[], $6::bytea[]) AS c(ord, schema) ON c.ord = s.ord
+            WITH newest AS (
+                SELECT DISTINCT q.ord, n.attestation, n.received_at
+                FROM unnest($1::bigint[], $2::bytea[], $3::bytea[], $4::bigint[]) AS q(ord, subject, schema, until)
                 CROSS JOIN LATERAL (
                     SELECT x.attestation, x.received_at FROM attestation_subject x
-                    WHERE x.subject = s.subject AND x.schema = c.schema
+                    WHERE x.subject = q.subject AND x.schema = q.schema
                       AND x.received_at <= coalesce('epoch'::timestamptz + q.until * interval '1 millisecond', 'infinity')
-                    ORDER BY x.received_at DESC, x.attestation LIMIT $7) n
-                WHERE s.ord = q.ord
-                ORDER BY n.received_at DESC, n.attestation LIMIT $7) t
-            JOIN attestation a ON a.id = t.attestation
-            JOIN attestation_key k ON k.attestation = a.id
-            ORDER BY q.ord, a.received_at DESC, a.id";
-        let numbered = || (0_i64..).zip(asked);
-        let subjects = || numbered().flat_map(|(ord, a)| a.subjects.iter().map(move |s| (ord, s.as_slice())));
-        let schemas = || numbered().flat_map(|(ord, a)| a.schemas.iter().map(move |s| (ord, s.as_slice())));
-        let until: Vec<Option<i64>> = asked
-            .iter()
-            .map(|a| a.until.map(|at| to_bigint("until", at)).transpose())
-            .collect::<Result<_>>()?;
+                    ORDER BY x.received_at DESC, x.attestation LIMIT $5) n),
+            placed AS (
+                SELECT ord, attestation, row_number() OVER (PARTITION BY ord ORDER BY received_at DESC, attestation) AS place
+                FROM newest)
+            SELECT p.ord, a.id, a.body, a.signed_by_key, millis(a.received_at), a.seal_key, a.wrapped
+            FROM placed p
+            CROSS JOIN LATERAL (
+                SELECT a.*, k.seal_key, k.wrapped FROM attestation a JOIN attestation_key k ON k.attestation = a.id
+                WHERE a.id = p.attestation LIMIT 1) a
+            WHERE p.place <= $5
+            ORDER BY p.ord, p.place";
+        let (mut ords, mut subjects, mut schemas, mut untils) =
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for (ord, whom) in (0_i64..).zip(asked) {
+            let until = whom.until.map(|at| to_bigint("until", at)).transpose()?;
+            for (subject, schema) in
+                whom.subjects.iter().flat_map(|s| whom.schemas.iter().map(move |c| (s, c)))
+            {
+                ords.push(ord);
+                subjects.push(subject.as_slice());
+                schemas.push(schema.as_slice());
+                untils.push(until);
+            }
+        }
         let query = sqlx::query_as(sql)
-            .bind(numbered().map(|(ord, _)| ord).collect::<Vec<_>>())
-            .bind(until)
-            .bind(subjects().map(|(ord, _)| ord).collect::<Vec<_>>())
-            .bind(subjects().map(|(_, subject)| subject).collect::<Vec<_>>())
-            .bind(schemas().map(|(ord, _)| ord).collect::<Vec<_>>())
-            .bind(schemas().map(|(_, schema)| schema).collect::<Vec<_>>())
+            .bind(ords)
+            .bind(subjects)
+            .bind(schemas)
+            .bind(untils)
             .bind(ATTESTATIONS_ABOUT_MAX);
         let rows: Vec<FoundRow> = self.fetch_all("find attestations", query).await?;
         let mut found: Vec<_> = asked.iter().map(|_| Ok(Vec::new())).collect();
-        for (ord, id, body, received_at, name, wrapped) in rows {
+        for (ord, id, body, by_key, received_at, name, wrapped) in rows {
             let place = usize::try_from(ord).ok().and_then(|ord| found.get_mut(ord));
             let place = place.expect("the statement numbers what it was asked");
-            match (place, self.readable((id, body, received_at, name, wrapped))) {
+            match (place, self.readable((id, body, by_key, received_at, name, wrapped))) {
                 (Ok(found), Ok(attestation)) => found.extend(attestation),
                 (place @ Ok(_), Err(error)) => *place = Err(error),
                 (Err(_), _) => {}
@@ -211,7 +229,7 @@ impl Store {
         whom: &AboutWhom,
     ) -> Result<Vec<StoredAttestation>> {
         let sql = "
-            SELECT a.id, a.body, millis(a.received_at), k.seal_key, k.wrapped
+            SELECT a.id, a.body, a.signed_by_key, millis(a.received_at), k.seal_key, k.wrapped
             FROM attestation a JOIN attestation_key k ON k.attestation = a.id
             WHERE a.id = ANY($1)
               AND EXISTS (SELECT FROM attestation_subject s

@@ -6,7 +6,8 @@
 use sluice_core::ids::StreamId;
 
 use crate::Store;
-use crate::columns::from_integer;
+use crate::attestation;
+use crate::columns::{from_bytea, from_integer};
 use crate::error::{Error, Result};
 use crate::fact;
 use crate::limits::REWRAPPED_ROWS;
@@ -168,21 +169,23 @@ impl Store {
         to: &SealKey,
     ) -> Result<(RewrapAt, Rewrapped)> {
         let sql = "
-            SELECT attestation, seal_key, wrapped FROM attestation_key
-            WHERE attestation > $1 ORDER BY attestation LIMIT $2";
+            SELECT k.attestation, a.signed_by_key, k.seal_key, k.wrapped
+            FROM attestation_key k JOIN attestation a ON a.id = k.attestation
+            WHERE k.attestation > $1 ORDER BY k.attestation LIMIT $2";
         let query = sqlx::query_as(sql).bind(after).bind(REWRAPPED_ROWS);
-        let rows: Vec<(Vec<u8>, Vec<u8>, Vec<u8>)> =
+        let rows: Vec<(Vec<u8>, bool, Vec<u8>, Vec<u8>)> =
             self.fetch_all("read keys of attestations", query).await?;
         let next = match rows.last() {
             Some((id, ..)) => RewrapAt::Attestations { id: id.clone() },
             None => RewrapAt::Done,
         };
-        let row = |(id, name, wrapped): (Vec<u8>, Vec<u8>, Vec<u8>)| {
-            // As `attestation::bound_to`.
-            let bound_to = [b"attestation".as_slice(), &id].concat();
-            KeyRow { id, bound_to, name, wrapped }
+        let row = |(id, signed_by_key, name, wrapped): (Vec<u8>, bool, Vec<u8>, Vec<u8>)| {
+            let bound_to =
+                attestation::bound_to(&from_bytea("attestation_key.attestation", &id)?, signed_by_key);
+            Ok(KeyRow { id, bound_to, name, wrapped })
         };
-        let changed = rewrap(rows.into_iter().map(row).collect(), "keys of attestations", from, to)?;
+        let rows = rows.into_iter().map(row).collect::<Result<Vec<_>>>()?;
+        let changed = rewrap(rows, "keys of attestations", from, to)?;
         let sql = "
             UPDATE attestation_key k SET seal_key = $4, wrapped = r.wrapped
             FROM unnest($1::bytea[], $2::bytea[], $3::bytea[]) AS r(attestation, was, wrapped)

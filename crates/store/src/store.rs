@@ -34,7 +34,7 @@ impl Default for Options {
 #[derive(Clone, Debug)]
 pub struct Store {
     pool: PgPool,
-    options: PgConnectOptions,
+    options: Arc<PgConnectOptions>,
     seal: Option<Arc<SealKey>>,
 }
 
@@ -56,7 +56,7 @@ impl Store {
             .connect_with(connect.clone().options([("statement_timeout", milliseconds(STATEMENT_TIMEOUT))]))
             .await
             .map_err(Error::reading(action))?;
-        Ok(Self { pool, options: connect, seal: None })
+        Ok(Self { pool, options: Arc::new(connect), seal: None })
     }
 
     /// The same database with the key that opens what is personal in it; without one that stays sealed, and nothing personal
@@ -83,7 +83,7 @@ impl Store {
         let action = "connect to migrate the database";
         // A migration may take longer than any statement of the pool, so it has a connection without that bound.
         let mut session =
-            sqlx::ConnectOptions::connect(&self.options).await.map_err(Error::reading(action))?;
+            sqlx::ConnectOptions::connect(&*self.options).await.map_err(Error::reading(action))?;
         migrations().run(&mut session).await.map_err(Error::Migrate)?;
         sqlx::Connection::close(session).await.map_err(Error::reading(action))
     }
@@ -106,7 +106,7 @@ impl Store {
 
     /// What a connection outside the pool is made with.
     pub(crate) fn connect_options(&self) -> PgConnectOptions {
-        self.options.clone()
+        (*self.options).clone()
     }
 
     /// All rows of a statement that writes nothing.

@@ -40,7 +40,12 @@ pub(crate) struct AsSigned {
 
 impl AsSigned {
     pub(crate) fn new(attestation: &Attestation) -> Self {
-        Self { id: attestation.id(), signature: keccak256(&attestation.signature) }
+        Self::of(attestation.id(), attestation)
+    }
+
+    /// The same where the id is known.
+    pub(crate) fn of(id: B256, attestation: &Attestation) -> Self {
+        Self { id, signature: keccak256(&attestation.signature) }
     }
 }
 
@@ -68,6 +73,11 @@ impl Answered {
     /// What is known.
     pub(crate) fn answers(&self) -> &Answers {
         &self.answers
+    }
+
+    /// Takes the signature for good unless something else is known of it.
+    pub(super) fn trust_signature(&mut self) {
+        self.answers.signature.get_or_insert(true);
     }
 }
 

@@ -222,7 +222,8 @@ impl Verifier {
                 now: self.clock.now() / 1_000,
                 revoked: self.follower.read(|state| state.revoked.contains_key(&id)),
             };
-            match self.judge(&asked.allowed, &attestation, &claim).await? {
+            let trusted = row.signed_by_key && !self.doubts;
+            match self.judge(&asked.allowed, (id, &attestation), trusted, &claim).await? {
                 Ok((passed, answered)) => found.take(asked, id, &attestation, passed, &answered),
                 Err(_) => found.refused = true,
             }
@@ -254,16 +255,20 @@ impl Verifier {
         Ok(self.gates.kept.ask(whom, ASKED_TOGETHER, request).await??)
     }
 
-    /// Judges an attestation for a claim, looking up what is missing.
+    /// Judges an attestation for a claim, looking up what is missing. `trusted`: its signature is a key's, and was found
+    /// good by the node that sealed it; a contract's is asked about again with its registry.
     async fn judge(
         &self,
         allowed: &AllowList,
-        attestation: &Attestation,
+        (id, attestation): (B256, &Attestation),
+        trusted: bool,
         claim: &ForClaim<'_>,
     ) -> Result<Result<(Passed, Answered), sluice_gate::attestation::Refused>, EngineError> {
-        let id = AsSigned::new(attestation);
+        let id = AsSigned::of(id, attestation);
         let mut answered = self.attested.known(id, self.clock.now());
-        // It passed at intake, so its signature is known to be good; a contract's is asked again with its registry.
+        if trusted {
+            answered.trust_signature();
+        }
         loop {
             match check(attestation, allowed, Some(claim), &answered.answers) {
                 Err(refused) => return Ok(Err(refused)),

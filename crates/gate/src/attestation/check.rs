@@ -151,14 +151,14 @@ fn signature(attestation: &Attestation, allowed: &AllowList, answers: &Answers) 
     if issuer.is_zero() {
         return Err(Refused::new(Code::WrongSigner, "the zero address signs nothing"));
     }
-    let Some(digest) = attestation.digest() else { return Ok(false) };
-    match answers.signature {
-        Some(true) => return Ok(false),
-        Some(false) => {
-            return Err(Refused::new(Code::SignatureRefused, format!("contract {issuer} said no")));
-        }
-        None => {}
+    if matches!(attestation.statement, Statement::EasOnchain(_)) || answers.signature == Some(true) {
+        return Ok(false);
     }
+    if answers.signature == Some(false) {
+        return Err(Refused::new(Code::SignatureRefused, format!("contract {issuer} said no")));
+    }
+    // Only now: to hash what was signed takes longer than all other checks together.
+    let Some(digest) = attestation.digest() else { return Ok(false) };
     let signer = signer_of(digest, &attestation.signature);
     if signer == Some(issuer) {
         return Ok(false);
@@ -334,7 +334,7 @@ fn needs(
     ask_issuer: bool,
 ) -> Vec<Need> {
     let mut needs = Vec::new();
-    if let Some(digest) = attestation.digest().filter(|_| ask_issuer) {
+    if let Some(digest) = ask_issuer.then(|| attestation.digest()).flatten() {
         needs.push(Need::Erc1271 {
             chain_id: entry.accepts.source.chain_id(),
             account: attestation.issuer,

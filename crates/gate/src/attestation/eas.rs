@@ -1,5 +1,7 @@
 //! EAS off-chain attestations: what is signed and what the uid is (eas-sdk 2.x, `src/offchain/offchain.ts`).
 
+use std::sync::LazyLock;
+
 use alloy_primitives::{Address, B256, Bytes, Keccak256, U256, keccak256};
 use alloy_sol_types::Eip712Domain;
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -84,6 +86,23 @@ impl EasVersion {
         let fields: Vec<_> = self.fields().iter().map(|(name, kind)| format!("{kind} {name}")).collect();
         format!("{}({})", self.type_name(), fields.join(","))
     }
+
+    /// The hash of [`Self::type_string`], computed once: every claim before a gate comes by here.
+    fn type_hash(&self) -> B256 {
+        static LEGACY_ATTEST: LazyLock<B256> = LazyLock::new(|| hashed(&EasVersion::LegacyAttest));
+        static LEGACY_ATTESTATION: LazyLock<B256> = LazyLock::new(|| hashed(&EasVersion::LegacyAttestation));
+        static V1: LazyLock<B256> = LazyLock::new(|| hashed(&EasVersion::V1));
+        static V2: LazyLock<B256> = LazyLock::new(|| hashed(&EasVersion::V2 { salt: B256::ZERO }));
+        fn hashed(version: &EasVersion) -> B256 {
+            keccak256(version.type_string())
+        }
+        match self {
+            Self::LegacyAttest => *LEGACY_ATTEST,
+            Self::LegacyAttestation => *LEGACY_ATTESTATION,
+            Self::V1 => *V1,
+            Self::V2 { .. } => *V2,
+        }
+    }
 }
 
 /// What an issuer signed off chain with EAS.
@@ -161,7 +180,7 @@ impl EasOffchain {
     /// The EIP-712 hash of the message.
     pub fn struct_hash(&self) -> B256 {
         let number = |n: u64| B256::from(U256::from(n));
-        let mut words = vec![keccak256(self.version.type_string())];
+        let mut words = vec![self.version.type_hash()];
         if self.version.number() > 0 {
             words.push(number(self.version.number().into()));
         }

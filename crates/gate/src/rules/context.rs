@@ -1,6 +1,8 @@
 //! Facts become the context that Cedar sees. A rule set sees the attestations it names and no others, so what one
 //! institution's rules learn is not decided by another's.
 
+use std::sync::LazyLock;
+
 use cedar_policy::{Context, EntityId, EntityTypeName, EntityUid, Request, RestrictedExpression as Expr};
 
 use super::facts::{AttestationFacts, ClaimFacts, Value};
@@ -62,14 +64,46 @@ impl FactsError {
     }
 }
 
-/// The request of a claim under a rule set's attestation types.
-pub(crate) fn request(facts: &ClaimFacts, types: &AttestationTypes) -> Result<Request, FactsError> {
-    let pairs = pairs(facts, types)?;
-    let context = Context::from_pairs(pairs).map_err(|error| FactsError::Engine(error.to_string()))?;
-    let recipient = lower_hex(facts.recipient.as_slice());
-    let round = format!("{}/{}", facts.campaign, facts.round);
-    Request::new(uid("Claimant", &recipient)?, uid("Action", "pay")?, uid("Round", &round)?, context, None)
-        .map_err(|error| FactsError::Engine(error.to_string()))
+/// What every rule set sees of a claim, made once for all of them: Cedar's parser takes longer than its judgement.
+pub(crate) struct Shared {
+    claimant: EntityUid,
+    round: EntityUid,
+    pairs: Vec<(String, Expr)>,
+}
+
+static CLAIMANT: LazyLock<EntityTypeName> = LazyLock::new(|| kind("Claimant"));
+static ROUND: LazyLock<EntityTypeName> = LazyLock::new(|| kind("Round"));
+static PAY: LazyLock<EntityUid> =
+    LazyLock::new(|| EntityUid::from_type_name_and_id(kind("Action"), EntityId::new("pay")));
+
+fn kind(name: &'static str) -> EntityTypeName {
+    name.parse().expect("the name of an entity type")
+}
+
+impl Shared {
+    /// Of these facts, without their attestations: of those each rule set sees its own.
+    pub(crate) fn of(facts: &ClaimFacts) -> Result<Self, FactsError> {
+        let recipient = lower_hex(facts.recipient.as_slice());
+        let round = format!("{}/{}", facts.campaign, facts.round);
+        Ok(Self {
+            pairs: pairs(facts, &recipient)?,
+            claimant: EntityUid::from_type_name_and_id(CLAIMANT.clone(), EntityId::new(recipient)),
+            round: EntityUid::from_type_name_and_id(ROUND.clone(), EntityId::new(round)),
+        })
+    }
+
+    /// The request under a rule set's attestation types.
+    pub(crate) fn request(
+        &self,
+        given: &AttestationsOfClaim,
+        types: &AttestationTypes,
+    ) -> Result<Request, FactsError> {
+        let attestations = [("attestations".to_owned(), attestations(given, types)?)];
+        let pairs = self.pairs.iter().cloned().chain(attestations);
+        let context = Context::from_pairs(pairs).map_err(|error| FactsError::Engine(error.to_string()))?;
+        Request::new(self.claimant.clone(), PAY.clone(), self.round.clone(), context, None)
+            .map_err(|error| FactsError::Engine(error.to_string()))
+    }
 }
 
 /// An entity by type and id, without parsing the id as Cedar text.
@@ -79,19 +113,20 @@ pub(crate) fn uid(kind: &'static str, id: &str) -> Result<EntityUid, FactsError>
     Ok(EntityUid::from_type_name_and_id(kind, EntityId::new(id)))
 }
 
-fn pairs(facts: &ClaimFacts, types: &AttestationTypes) -> Result<Vec<(String, Expr)>, FactsError> {
+fn pairs(facts: &ClaimFacts, recipient: &str) -> Result<Vec<(String, Expr)>, FactsError> {
     let (down, up) = facts.amount_bounds().ok_or(FactsError::AmountOutOfRange)?;
+    let amount_down = Expr::new_decimal(down.to_string());
+    let amount_up = if up == down { amount_down.clone() } else { Expr::new_decimal(up.to_string()) };
     let mut pairs = vec![
         ("campaign".to_owned(), text(facts.campaign.to_string())),
         ("round".to_owned(), long("the round", facts.round)?),
         ("index".to_owned(), long("the index", facts.index)?),
-        ("recipient".to_owned(), text(lower_hex(facts.recipient.as_slice()))),
+        ("recipient".to_owned(), text(recipient.to_owned())),
         ("to".to_owned(), text(lower_hex(facts.to.as_slice()))),
         ("redirected".to_owned(), Expr::new_bool(facts.is_redirected())),
-        ("amount_up".to_owned(), Expr::new_decimal(up.to_string())),
-        ("amount_down".to_owned(), Expr::new_decimal(down.to_string())),
+        ("amount_up".to_owned(), amount_up),
+        ("amount_down".to_owned(), amount_down),
         ("accepted".to_owned(), accepted(facts.accepted_at)?),
-        ("attestations".to_owned(), attestations(&facts.attestations, types)?),
     ];
     if let Some(person) = facts.person {
         pairs.push(("person".to_owned(), text(lower_hex(person.as_slice()))));

@@ -5,7 +5,7 @@ use cedar_policy::{AuthorizationError, Authorizer, Decision as Cedar, Entities, 
 use serde::{Deserialize, Serialize};
 
 use super::compile::{Compiled, Rule};
-use super::context;
+use super::context::Shared;
 use super::facts::ClaimFacts;
 use super::{FactsError, Hash};
 
@@ -75,7 +75,8 @@ pub struct Refusal {
 /// Asks every rule set about a claim. All must permit; an empty list permits nothing. The answer depends on nothing
 /// but the rule sets' bytes and the facts.
 pub fn evaluate(rule_sets: &[&Compiled], facts: &ClaimFacts) -> Verdict {
-    let decisions: Vec<Decision> = rule_sets.iter().map(|rules| decide(rules, facts)).collect();
+    let shared = Shared::of(facts);
+    let decisions: Vec<Decision> = rule_sets.iter().map(|rules| decide(rules, &shared, facts)).collect();
     let refusal = match decisions.iter().find(|decision| !decision.permitted) {
         Some(decision) => Some(refusal(decision)),
         None if decisions.is_empty() => {
@@ -99,9 +100,12 @@ fn refusal(decision: &Decision) -> Refusal {
     }
 }
 
-fn decide(rules: &Compiled, facts: &ClaimFacts) -> Decision {
+fn decide(rules: &Compiled, shared: &Result<Shared, FactsError>, facts: &ClaimFacts) -> Decision {
     let refused = |policies, causes| Decision { rule_set: rules.hash, permitted: false, policies, causes };
-    let request = match context::request(facts, &rules.manifest.attestations) {
+    let request = shared.as_ref().map_err(FactsError::clone);
+    let request =
+        request.and_then(|shared| shared.request(&facts.attestations, &rules.manifest.attestations));
+    let request = match request {
         Ok(request) => request,
         Err(error) => return refused(Vec::new(), vec![unfit(&error)]),
     };

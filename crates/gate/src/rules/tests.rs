@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use cedar_policy::Request;
 use proptest::prelude::*;
 
-use super::context::{civil, request};
+use super::context::{Shared, civil};
 use super::types::{AttestationType, FieldType, schema};
 use super::{AttestationFacts, ClaimFacts, Fixed4, Value, schema_of};
 
@@ -51,7 +51,8 @@ fn a_context_is_what_the_schema_says() {
     let types = BTreeMap::from([("every".to_owned(), every), ("absent".to_owned(), absent)]);
     let schema = schema_of(&schema(&types)).unwrap();
     for person in [None, Some([5; 32].into())] {
-        let made = request(&ClaimFacts { person, ..facts() }, &types).unwrap();
+        let given = ClaimFacts { person, ..facts() };
+        let made = Shared::of(&given).unwrap().request(&given.attestations, &types).unwrap();
         let parts = (made.principal().unwrap(), made.action().unwrap(), made.resource().unwrap());
         let (principal, action, resource) = (parts.0.clone(), parts.1.clone(), parts.2.clone());
         let context = made.context().unwrap().clone();

@@ -29,6 +29,7 @@ fn attestation(n: u8, subjects: &[&[u8]], body: &[u8]) -> NewAttestation {
         issuer: [7; 20],
         schema: [8; 32],
         subjects: subjects.iter().map(|subject| subject.to_vec()).collect(),
+        signed_by_key: n.is_multiple_of(2),
         body: body.to_vec(),
     }
 }
@@ -285,10 +286,15 @@ async fn an_attestation_that_does_not_open_is_left_out_and_a_wrong_key_is_found_
         UPDATE attestation_key k SET wrapped = (SELECT wrapped FROM attestation_key WHERE attestation = decode(repeat('01', 32), 'hex'))
         WHERE attestation = decode(repeat('03', 32), 'hex')";
     sqlx::raw_sql(moved).execute(&mut raw).await.unwrap();
+    // Nor does one whose signature somebody says was looked at, and it was not.
+    db.store.add_attestations(&[attestation(5, &[&subject], b"five")]).await.unwrap();
+    let vouched =
+        "UPDATE attestation SET signed_by_key = NOT signed_by_key WHERE id = decode(repeat('05', 32), 'hex')";
+    sqlx::raw_sql(vouched).execute(&mut raw).await.unwrap();
     let whom = AboutWhom { subjects: vec![subject.to_vec()], schemas: vec![[8; 32]], until: None };
     let found = db.store.attestations_about(std::slice::from_ref(&whom)).await.unwrap().remove(0).unwrap();
     assert_eq!(found.iter().map(|a| a.id[0]).collect::<Vec<_>>(), [1]);
-    let named = db.store.attestations_named(&[[3; 32], [1; 32], [2; 32]], &whom).await.unwrap();
+    let named = db.store.attestations_named(&[[3; 32], [1; 32], [2; 32], [5; 32]], &whom).await.unwrap();
     assert_eq!(named.iter().map(|a| a.id[0]).collect::<Vec<_>>(), [1]);
 }
 
