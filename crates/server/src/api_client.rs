@@ -6,6 +6,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use anyhow::Context;
 use reqwest::header::RETRY_AFTER;
 use reqwest::{Method, StatusCode};
 use serde::Serialize;
@@ -17,7 +18,9 @@ use sluice_core::ids::{CampaignId, DemandId, ProjectId, RoundNo};
 mod offices;
 mod views;
 
+use crate::cli::reach::client_now;
 use crate::http::claimant::{CLAIMANT, Looking};
+use crate::http::reading::{OFFICE, OfficeKey};
 use offices::Page;
 pub use offices::{AuthorityInfo, DelegationInfo, GateInfo, MandateInfo, RuleInfo};
 pub use views::{
@@ -34,6 +37,9 @@ const ATTEMPTS: u32 = 30;
 const WAIT_FIRST: Duration = Duration::from_millis(100);
 /// The longest wait between two attempts, whatever `Retry-After` says.
 const WAIT_MAX: Duration = Duration::from_secs(3);
+
+/// How long an office's statement is good, seconds. It is signed anew for each request.
+const STATEMENT_FOR: u64 = 120;
 
 /// Why a node gave no good answer.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +65,9 @@ pub enum ApiError {
         #[source]
         source: serde_json::Error,
     },
+    /// A request that cannot be made.
+    #[error("{0}")]
+    Unsent(String),
 }
 
 /// A problem (RFC 9457) a node answered with.
@@ -103,6 +112,7 @@ pub struct ApiClient {
     node: String,
     key: Option<String>,
     claimant: Option<String>,
+    office: Option<OfficeKey>,
 }
 
 impl fmt::Debug for ApiClient {
@@ -118,12 +128,35 @@ impl ApiClient {
     /// When no HTTP client can be made on this machine.
     pub fn new(node: &str, key: Option<String>) -> anyhow::Result<Self> {
         let http = reqwest::Client::builder().timeout(REQUEST_WITHIN).build()?;
-        Ok(Self { http, node: node.trim_end_matches('/').to_owned(), key, claimant: None })
+        Ok(Self { http, node: node.trim_end_matches('/').to_owned(), key, claimant: None, office: None })
     }
 
     /// The same node, asked as a claimant who signed: private lists are looked up so.
     pub fn as_claimant(&self, looking: &Looking) -> Self {
         Self { claimant: Some(looking.encode()), ..self.clone() }
+    }
+
+    /// The same node, asked as an office, which proves itself with each request and is shown what its mandate lets it read.
+    pub fn as_office(&self, office: OfficeKey) -> Self {
+        Self { office: Some(office), ..self.clone() }
+    }
+
+    /// The host that signed statements are for: the node as its URL names it, with the port where it is not the scheme's own.
+    ///
+    /// # Errors
+    /// When the URL names none.
+    pub fn host(&self) -> anyhow::Result<String> {
+        let url = reqwest::Url::parse(&self.node).with_context(|| format!("--node {:?}", self.node))?;
+        let host = url.host_str().with_context(|| format!("--node {:?} names no host", self.node))?;
+        Ok(url.port().map_or(host.to_owned(), |port| format!("{host}:{port}")))
+    }
+
+    /// What the node answers at an address of its API, as it is.
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn look_up(&self, path: &str) -> Result<Value, ApiError> {
+        self.get(path).await
     }
 
     /// The node's URL.
@@ -400,6 +433,12 @@ impl ApiClient {
         }
         if let Some(claimant) = &self.claimant {
             request = request.header(CLAIMANT, claimant);
+        }
+        if let Some(office) = &self.office {
+            let unsent = |error: anyhow::Error| (ApiError::Unsent(format!("{error:#}")), None);
+            let host = self.host().map_err(unsent)?;
+            let reading = office.sign(&host, (client_now() + STATEMENT_FOR) * 1_000);
+            request = request.header(OFFICE, reading.map_err(|error| unsent(error.into()))?.encode());
         }
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body);

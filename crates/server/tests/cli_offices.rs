@@ -28,6 +28,7 @@ fn institutions_work_from_the_command_line() {
     let campaign = open_campaign(&node);
     let office = Office::enter(&node);
     holds(&node, &campaign, &office);
+    appeals(&node, &campaign, &office);
     on_chain(&node, &campaign);
     brakes(&node, &campaign);
     rules_and_gate(&node, &campaign);
@@ -123,6 +124,48 @@ fn holds(node: &Node, campaign: &str, office: &Office) {
     std::fs::write(&rows, "round,indexes\n1,7\n").unwrap();
     let (_, told) = node.refused(&many, &[office.under()]);
     assert!(told.contains("lacks [\"index\"]"), "{told}");
+}
+
+/// A listed wallet appeals, offices read why, and an answer that upholds it ends the hold.
+fn appeals(node: &Node, campaign: &str, office: &Office) {
+    let listed = |number: u32| {
+        let (keys, address) = wallet(node, number);
+        let shown = node.done(&format!("show entitlement {campaign} 1 {address}"), &[]);
+        (keys, shown["entitlements"][0]["index"].as_u64().unwrap())
+    };
+    // Of those that nobody held before.
+    let (keys, index) = (0..30).map(listed).find(|(_, index)| *index > 10).unwrap();
+    let one = node.keys(&["authority-1"]);
+    let placed = node.done(&format!("hold entitlements {campaign} 1 {index} --reason inquiry"), &[one]);
+    let hold = placed["hold"].as_str().unwrap();
+    let filed = node.done(&format!("appeal file hold {hold} --reason moved"), &[keys]);
+    let appeal = filed["appeal"].as_str().unwrap().to_owned();
+    let seen = |who: Vec<String>| {
+        let all = node.done("show appeals", &[who]);
+        let mut all = all.as_array().unwrap().iter();
+        all.find(|one| one["appeal"].to_string() == appeal).cloned()
+    };
+    let (open, closed) = (seen(office.under()).unwrap(), seen(Vec::new()).unwrap());
+    assert_eq!((&open["text"], &open["about"]["hold"].to_string()), (&json!("moved"), &hold.to_owned()));
+    assert!(closed["text"]["sha256"].is_string() && closed.get("about").is_none(), "{closed}");
+    let filed = node.done(&format!("show command {}", open["filed"].as_str().unwrap()), &[office.under()]);
+    assert_eq!(filed["reason"], json!("moved"));
+
+    let answer = format!("appeal answer {appeal} upheld --reason granted");
+    let (_, told) = node.refused(&answer, &[node.keys(&["authority-1", "authority-2"])]);
+    assert!(told.contains("answer_appeal is refused"), "whoever held it does not answer: {told}");
+    node.done(&answer, &[node.keys(&["authority-2", "authority-3"])]);
+    let held = |of: Value| of.as_array().unwrap().iter().any(|one| one["hold"].to_string() == hold);
+    assert!(!held(node.done("show holds", &[])) && seen(Vec::new()).is_none());
+    let (_, told) = node.refused(&answer, &[node.keys(&["authority-2", "authority-3"])]);
+    assert!(told.contains("answer_appeal is refused"), "{told}");
+
+    // A key speaks for nobody by itself, and a mandate for its holder alone.
+    let (code, told) = node.refused("show holds", &[office.key.clone()]);
+    assert!(code == 1 && told.contains("--authority"), "{told}");
+    let borrowed = [node.keys(&["authority-1"]), office.under()[office.key.len()..].to_vec()].concat();
+    let (_, told) = node.refused("show holds", &[borrowed]);
+    assert!(told.contains("office_unproved"), "{told}");
 }
 
 /// A hold that the Distributor keeps too, and a pause that it ends only for M institutions.

@@ -48,7 +48,7 @@ fn every_line_of_the_page_does_what_it_says() {
     );
     let node = Node::start("cli_walkthrough");
     let clone = clone_of(&node);
-    let told = "printf '%s\\n' $campaign $claim $hold $ben_claim $SLUICE_CHARTER > ground/told\n";
+    let told = "printf '%s\\n' $campaign $claim $hold $ben_claim $SLUICE_CHARTER \"$audit\" > ground/told\n";
     let shell = Command::new("bash")
         .args(["-c", &(script() + told)])
         .current_dir(&clone)
@@ -62,6 +62,7 @@ fn every_line_of_the_page_does_what_it_says() {
     let left = Left::of(&node);
     shown_by_the_page(&said);
     traced(&node, &left);
+    read(&node, &left);
     audited(&node, &left);
     tampered(&node, &left);
     witnessed(&node, &left);
@@ -74,6 +75,8 @@ struct Left {
     hold: u64,
     ben_claim: String,
     charter: String,
+    /// What the auditor proves itself with.
+    audit: Vec<String>,
     export: PathBuf,
 }
 
@@ -83,8 +86,10 @@ impl Left {
         let mut lines = text.lines().map(str::to_owned);
         let mut next = || lines.next().unwrap();
         let (campaign, claim, hold, ben_claim, charter) = (next(), next(), next(), next(), next());
+        // The page names files as one sees them beside the node's folder.
+        let audit = words(&next().replace("ground/", &format!("{}/", node.dir.display())));
         let export = node.dir.join("log.export");
-        Self { campaign, claim, hold: hold.parse().unwrap(), ben_claim, charter, export }
+        Self { campaign, claim, hold: hold.parse().unwrap(), ben_claim, charter, audit, export }
     }
 
     fn export(&self) -> Vec<String> {
@@ -103,6 +108,8 @@ fn shown_by_the_page(said: &str) {
         "state     final: You were paid.",
         "Verified: this is the entry at position",
         "revoke_attestation at",
+        // Only Compliance is shown it.
+        "\"text\": \"I have one address\"",
         "covering",
     ];
     for part in parts {
@@ -145,6 +152,41 @@ fn traced(node: &Node, left: &Left) {
     assert!(code == 2 && told.contains("nor ROUND/INDEX"), "{told}");
     let (code, told) = node.refused("trace 018f3a00-0000-7000-8000-00000000abcd", &[]);
     assert!(code == 1 && told.contains("the log decides no claim"), "{told}");
+}
+
+/// An office is told what its mandate lets it read; a stranger neither who is held nor which payments are theirs.
+fn read(node: &Node, left: &Left) {
+    let ben = "0x00000000000000000000000000000000000000000000000000000000000000b2";
+    let story = format!("trace {} --online", left.ben_claim);
+    let (public, whole) = (node.done(&story, &[]), node.done(&story, std::slice::from_ref(&left.audit)));
+    let told = |story: &Value, kind: &str| steps(story).iter().any(|step| step["kind"] == kind);
+    for kind in ["hold", "confirm_hold", "file_appeal", "answer_appeal", "release", "bind_person"] {
+        assert!(told(&whole, kind), "{kind}: {whole:#}");
+        assert!(!told(&public, kind), "{kind}: {public:#}");
+    }
+    assert!(told(&public, "batch_final") && !public.to_string().contains(ben), "{public:#}");
+    assert!(whole.to_string().contains("two reports of another address"), "{whole:#}");
+    // From the log itself the public story is as short.
+    let offline = node.done(&format!("trace {} --public", left.ben_claim), &[]);
+    assert!(!told(&offline, "hold") && !told(&offline, "release"), "{offline:#}");
+
+    let after = format!("show changes --after {}", left.hold - 1);
+    let first = |who: &[Vec<String>]| -> Value {
+        let out = node.sluice(&after, who);
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        serde_json::from_str(String::from_utf8(out.stdout).unwrap().lines().next().unwrap()).unwrap()
+    };
+    let (hidden, open) = (first(&[]), first(std::slice::from_ref(&left.audit)));
+    assert_eq!((&hidden["seq"], &hidden["leaf"]), (&open["seq"], &open["leaf"]));
+    assert_eq!(open["command"]["reason"], json!("two reports of another address"));
+    assert!(hidden["command"]["reason"]["sha256"].is_string() && hidden.get("entitlements").is_none());
+    let person = format!("show person {ben}");
+    assert!(node.done(&person, &[]).get("payee").is_none());
+    assert!(node.done(&person, std::slice::from_ref(&left.audit))["payee"].is_string());
+    let (_, refused) = node.refused(&format!("trace 1/0 --campaign {} --online", left.campaign), &[]);
+    assert!(refused.contains("ROUND/INDEX takes the log"), "{refused}");
+    let (code, refused) = node.refused("show holds --authority Audit", &[]);
+    assert!(code == 2 && refused.contains("--mandate") && refused.contains("--key"), "{refused}");
 }
 
 fn audited(node: &Node, left: &Left) {

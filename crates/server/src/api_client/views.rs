@@ -9,7 +9,7 @@ use serde_json::Value;
 use sluice_core::amount::Total;
 use sluice_core::command::{RoundMode, RoundTerms};
 use sluice_core::entitlement::Word;
-use sluice_core::ids::{CampaignId, ChainId, DemandId, ProjectId, RoundNo, Seq};
+use sluice_core::ids::{CampaignId, ChainId, DemandId, ProjectId, RoundNo, Seq, StreamId};
 
 /// A sum, exact and for people.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -32,6 +32,8 @@ impl Money {
 pub struct StatusInfo {
     /// Its number.
     pub node: u32,
+    /// Its log.
+    pub stream: StreamId,
     /// `leader` or `follower`.
     pub role: String,
     /// The epoch of the last entry.

@@ -15,16 +15,14 @@ use sluice_core::command::ClaimDemand;
 use sluice_core::ids::{CampaignId, ContractRef, DemandId, EntitlementId, RoundNo};
 use sluice_core::signing::claim_digest;
 
+use super::asking::as_claimant;
 use super::block_on;
 use super::reach::{ChainArgs, KeyArgs, NodeArgs, answer, client_now, new_demand};
 use super::words;
 use crate::api_client::{ApiClient, ClaimInfo, EntitlementInfo};
-use crate::http::claimant::Looking;
 
 /// How long a signed claim stays good by default, seconds: the log asks for a day, settlement may take more.
 const GOOD_FOR: u64 = 7 * 86_400;
-/// How long the statement is good that looks an entry of a private list up, seconds: this command's few questions.
-const LOOK_FOR: u64 = 120;
 /// How often --wait looks.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long --wait waits: finality on Ethereum takes a quarter of an hour.
@@ -81,8 +79,10 @@ impl Claim {
             let wallet = self.keys.open_one()?;
             let head = api.campaign(self.campaign).await?.head;
             let distributor = ContractRef { chain_id: head.chain_id, address: head.distributor };
-            let asked =
-                if head.visibility == "private" { self.signed_in(&api, &wallet).await? } else { api.clone() };
+            let asked = match head.visibility.as_str() {
+                "private" => as_claimant(&api, self.campaign, &wallet).await?,
+                _ => api.clone(),
+            };
             let entitlement = self.entitlement(&asked, &wallet).await?;
             if self.self_paid {
                 return self.pay_itself(&wallet, distributor, &entitlement).await;
@@ -103,24 +103,6 @@ impl Claim {
             self.tell(&told)?;
             Ok(ExitCode::SUCCESS)
         })
-    }
-
-    /// The node, asked with the wallet's statement that it looks up its own entry.
-    async fn signed_in(&self, api: &ApiClient, wallet: &Account) -> anyhow::Result<ApiClient> {
-        let charter = api.charter().await?;
-        let charter = ContractRef { chain_id: charter.chain_id, address: charter.address };
-        let url = reqwest::Url::parse(api.node()).context("--node")?;
-        let host = url.host_str().context("--node names no host")?;
-        let host = url.port().map_or(host.to_owned(), |port| format!("{host}:{port}"));
-        let mut looking = Looking {
-            campaign: self.campaign,
-            account: wallet.address(),
-            host,
-            expires_at: (client_now() + LOOK_FOR) * 1_000,
-            signature: Bytes::new(),
-        };
-        looking.signature = wallet.sign_digest(looking.digest(charter))?;
-        Ok(api.as_claimant(&looking))
     }
 
     /// The wallet's entitlement, as the node lists it.

@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 use crate::telemetry::{self, LogOptions};
 
 pub mod appeal;
+pub mod asking;
 pub mod attestation;
 pub mod authority;
 pub mod brakes;
@@ -33,6 +34,7 @@ pub mod rules;
 pub mod scenario;
 pub mod seal;
 pub mod serve;
+pub mod show;
 pub mod sign;
 pub mod snapshot;
 pub mod status;
@@ -79,6 +81,7 @@ enum Command {
     Erase(Box<erase::Erase>),
     Seal(Box<seal::Seal>),
     Status(status::Status),
+    Show(Box<show::Show>),
     /// Make and show keys: accounts, log keys, operator keys.
     Keys(keys::Keys),
     Receipt(receipt::ReceiptArgs),
@@ -102,7 +105,9 @@ impl Command {
             Self::Rules(_) | Self::Authority(_) | Self::Gate(_) | Self::Hold(_) => "warn",
             Self::Confirm(_) | Self::Renew(_) | Self::Release(_) | Self::Pause(_) => "warn",
             Self::Resume(_) | Self::Limit(_) | Self::Person(_) | Self::Appeal(_) => "warn",
-            Self::Attestation(_) | Self::Cycle(_) | Self::Scenario(_) | Self::Seal(_) => "warn",
+            Self::Attestation(_) | Self::Cycle(_) | Self::Scenario(_) | Self::Seal(_) | Self::Show(_) => {
+                "warn"
+            }
         }
     }
 
@@ -133,6 +138,7 @@ impl Command {
             Self::Erase(command) => command.run(),
             Self::Seal(command) => command.run(),
             Self::Status(command) => command.run(),
+            Self::Show(command) => command.run(),
             Self::Keys(command) => command.run(),
             Self::Snapshot(command) => command.run(),
             Self::Receipt(command) => command.run(),

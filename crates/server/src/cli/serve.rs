@@ -165,7 +165,7 @@ async fn serve_at(
 }
 
 /// Resolves at SIGTERM or SIGINT. Must be called within a tokio runtime.
-pub(super) fn told_to_stop() -> anyhow::Result<impl Future<Output = ()>> {
+pub(in crate::cli) fn told_to_stop() -> anyhow::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     Ok(async move {

@@ -3,11 +3,14 @@
 use std::io::Write;
 use std::process::ExitCode;
 
+use anyhow::{bail, ensure};
 use clap::Args;
+use serde_json::Value;
 use sluice_core::ids::CampaignId;
 use sluice_engine::evidence::trace::{Step, Target, Trace as Traced, trace};
 
 use super::SourceArgs;
+use crate::cli::asking::AskArgs;
 use crate::cli::block_on;
 use crate::cli::time::shown;
 
@@ -21,6 +24,12 @@ pub struct Trace {
     campaign: Option<CampaignId>,
     #[command(flatten)]
     source: SourceArgs,
+    /// Ask a node instead of reading the log: with --authority, --mandate and --key it tells what the mandate lets the
+    /// institution read, else what everybody is told. --authority implies it.
+    #[arg(long, conflicts_with_all = ["export", "seal_key", "public"])]
+    online: bool,
+    #[command(flatten)]
+    ask: AskArgs,
     /// Leave out what is about people: ids of persons, reasons, addresses of what was not paid.
     #[arg(long)]
     public: bool,
@@ -35,6 +44,10 @@ impl Trace {
     /// # Errors
     /// When the log cannot be read or does not know it.
     pub fn run(self) -> anyhow::Result<ExitCode> {
+        if self.online || self.ask.authority.is_some() {
+            return block_on(self.ask_node());
+        }
+        ensure!(self.ask.keys.key.is_empty(), "--key proves an office to a node; it takes --authority");
         let target = match self.what {
             Target::Entitlement(None, id) => Target::Entitlement(self.campaign, id),
             other => other,
@@ -50,6 +63,48 @@ impl Trace {
         std::io::stdout().lock().write_all(text.as_bytes())?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+impl Trace {
+    async fn ask_node(self) -> anyhow::Result<ExitCode> {
+        let id = match self.what {
+            Target::Transaction(hash) => hash.to_string(),
+            Target::Claim(id) => id.to_string(),
+            Target::Entitlement(..) => {
+                bail!("a node tells the story of a transaction or of a claim; ROUND/INDEX takes the log")
+            }
+        };
+        let story = self.ask.client().await?.look_up(&format!("/v1/trace/{id}")).await?;
+        let text = if self.json { format!("{story}\n") } else { told(&story) };
+        std::io::stdout().lock().write_all(text.as_bytes())?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// A node's story as text: every field of a step that says more than when and what.
+fn told(story: &Value) -> String {
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let mut told = format!(
+        "Campaign {} ({}), as of position {}\n",
+        text(&story["campaign"]),
+        text(&story["name"]),
+        story["as_of"]
+    );
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    for traced in list(&story["entitlements"]) {
+        told += &format!("  {}/{}", traced["round"], traced["index"]);
+        list(&traced["paid_by"]).iter().for_each(|hash| told += &format!(", paid by {}", text(hash)));
+        told.push('\n');
+    }
+    for step in list(&story["steps"]) {
+        let at = shown(step["recorded_at"].as_u64().unwrap_or_default());
+        told += &format!("\n{:>8}  {at}  {}\n", step["seq"], text(&step["kind"]));
+        told += &format!("          {}\n", text(&step["says"]));
+        let known = ["seq", "recorded_at", "epoch", "kind", "says"];
+        let more = step.as_object().into_iter().flatten().filter(|(name, _)| !known.contains(&name.as_str()));
+        more.for_each(|(name, value)| told += &format!("          {name}: {}\n", text(value)));
+    }
+    told
 }
 
 /// The story as text, newest first.

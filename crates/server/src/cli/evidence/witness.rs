@@ -15,6 +15,7 @@ use sluice_engine::evidence::witness::{LastSeen, Witness as Replaying, continues
 use super::{PinArgs, open_store};
 use crate::cli::block_on;
 use crate::cli::reach::client_now;
+use crate::cli::serve::told_to_stop;
 use crate::keys::{Password, open_log_key};
 
 /// How long a node may take to answer.
@@ -68,7 +69,17 @@ impl Witness {
         let secret = open_log_key(&self.witness_key, &Password::read(&self.password_file)?)?;
         let cosigner = Cosigner::new(&self.name, &secret)?;
         eprintln!("witness key {}", cosigner.verifier());
-        block_on(self.follow(cosigner))
+        block_on(async {
+            let (stop, out) = (told_to_stop()?, self.out.display().to_string());
+            tokio::select! {
+                ended = self.follow(cosigner) => ended,
+                // The file holds the last note whole: it is written aside and renamed.
+                () = stop => {
+                    eprintln!("stopped; what was co-signed last stands in {out}");
+                    Ok(ExitCode::SUCCESS)
+                }
+            }
+        })
     }
 
     async fn follow(self, cosigner: Cosigner) -> anyhow::Result<ExitCode> {
