@@ -147,3 +147,16 @@ fn each_format_answers_its_own_questions() {
     assert!(matches!(native.snapshot.foreign_proof(0), Err(SnapshotError::Format { .. })));
     assert!(sluice_snapshot::export::export_peer(&native.snapshot, &mut Vec::new()).is_err());
 }
+
+/// Sections of more than one write, each of which ends in the middle of one.
+#[test]
+fn large_snapshots_are_written_whole() {
+    let text = list(&Random(36).rows(150_001));
+    let snapshots = [Format::Native, Format::OpenZeppelin, Format::Uniswap].map(|format| {
+        let built = build_from(&text, &BuildOptions { format, ..base_units() }).unwrap();
+        built.snapshot.verify(None, &|_| ()).unwrap();
+        built
+    });
+    let total = snapshots[0].report.total;
+    assert!(snapshots.iter().all(|built| (built.report.count, built.report.total) == (150_001, total)));
+}
