@@ -65,8 +65,8 @@ pub const BATCHES_OPEN_MAX: usize = 4;
 /// Batches of one Distributor between planning and finality. Ethereum makes 64 to 96 blocks final at a time, with two
 /// or three full batches in each; State holds their words, some twelve kilobytes each.
 pub const BATCHES_IN_FLIGHT_MAX: usize = 256;
-/// Payable words that the planner looks at for one batch: several of the largest batches' worth, in well below a
-/// millisecond.
+/// Payable words that the planner looks at for one batch: several of the largest batches' worth, in a
+/// millisecond or two.
 pub const PLAN_WORDS_MAX: usize = 1_024;
 /// Gas a batch is planned within: EIP-7825 caps a transaction at 16,777,216, and an estimate may be short.
 pub const BATCH_GAS_MAX: u64 = 14_000_000;
