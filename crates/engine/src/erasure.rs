@@ -3,8 +3,8 @@
 //!
 //! Any node orders, the leader carries out: keys are destroyed in the append of the entry that names what went.
 
-use std::collections::BTreeSet;
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use alloy_primitives::{Address, B256};
 use sluice_core::command::RoundMode;
@@ -21,6 +21,9 @@ use crate::snapshots::Snapshots;
 
 /// How long whoever orders waits for the leader. It looks every half second.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// How long the leader leaves an order alone that waits for a gate's word: to look is to go through all that is decided and not
+/// approved.
+const WAITS_AGAIN: Duration = Duration::from_secs(5);
 /// Orders that the leader looks at in one go. Those that wait for a gate's word stand before others, so it is more than a few.
 const OPEN_AT_ONCE: i64 = 1_000;
 /// Words of 256 entitlements in a shard.
@@ -92,24 +95,31 @@ pub struct Eraser {
     snapshots: Snapshots,
     store: Store,
     observations: Observations,
+    /// Orders that wait for a gate's word, and when they were found to.
+    waits: BTreeMap<u64, Instant>,
 }
 
 impl Eraser {
     /// For one term.
     pub fn new(follower: Follower, snapshots: Snapshots, store: Store, observations: Observations) -> Self {
-        Self { follower, snapshots, store, observations }
+        Self { follower, snapshots, store, observations, waits: BTreeMap::new() }
     }
 
     /// Carries out every open order that need not wait, as far as one entry each goes; says how many entries that took.
     ///
     /// # Errors
     /// When the database or a snapshot cannot be reached, or the term is over.
-    pub async fn tick(&self) -> Result<usize, EngineError> {
+    pub async fn tick(&mut self) -> Result<usize, EngineError> {
         let stream = self.follower.read(|state| state.stream);
         let mut appended = 0;
+        self.waits.retain(|_, since| since.elapsed() < WAITS_AGAIN);
         for open in self.store.open_erasures(stream, OPEN_AT_ONCE).await? {
+            if self.waits.contains_key(&open.order) {
+                continue;
+            }
             let whom = self.follower.read(|state| whom(state, open.about));
             if waits_for(&self.follower, &self.snapshots, &self.store, &whom).await?.is_some() {
+                self.waits.insert(open.order, Instant::now());
                 continue;
             }
             let destroys = self.store.erasable(stream, open.order, &whom).await?;

@@ -247,7 +247,7 @@ impl Standby {
         term.spawn(async move { standby.checkpoints().await });
         let (follower, snapshots, store) = (self.follower.clone(), self.snapshots.clone(), self.store.clone());
         let eraser = Eraser::new(follower, snapshots, store, observations);
-        term.spawn(async move { erasures(&eraser).await });
+        term.spawn(erasures(eraser));
         let (store, follower) = (self.store.clone(), self.follower.clone());
         term.spawn(async move { follower.keep_dumps(&store, DUMP_EVERY).await });
         Ok(term)
@@ -336,7 +336,7 @@ impl Standby {
 }
 
 /// Carries out ordered erasures; what fails is tried again. Only the end of the term ends it.
-async fn erasures(eraser: &Eraser) -> EngineError {
+async fn erasures(mut eraser: Eraser) -> EngineError {
     loop {
         match eraser.tick().await {
             Ok(_) => {}

@@ -343,15 +343,28 @@ async fn who_is_to_be_erased_between_decision_and_gate_word_is_paid_and_then_era
     };
     let id = EntitlementId { round: 1, index: index(&snapshot, 3) };
     assert_eq!(erase(3).await, Erasure::Waits(world.campaign, id), "its gate has not verified it");
+    // The leader asks again, whoever ordered past the door.
+    let about = About::Recipient(wallet(3).address());
+    let order = node.store().order_erasure(STREAM, about, "past the door").await.expect("ordered");
     let Erasure::Done { erased, .. } = erase(4).await else { panic!("somebody else need not wait") };
     assert_eq!((erased.facts, erased.attestations, erased.shared), (0, 2, 0));
+    // Orders are looked at in turn: the leader has passed by the one before.
+    assert_eq!(node.store().erasure(order).await.expect("answered"), None);
 
     let mut signer = gate_signer(&world).await;
     let (words, signed) = one_word(&mut signer).await;
     assert_eq!((signed, signer.incidents()), (mask(&[id.index]), [].as_slice()));
     hand_in(&node, &words).await;
-    let Erasure::Done { erased, subjects } = erase(3).await else { panic!("its gate said its word") };
+    let done = async || node.store().erasure(order).await.expect("answered");
+    let erased = eventually("the leader carries it out", done).await;
     assert_eq!((erased.facts, erased.attestations), (1, 2));
+    let entry = node.store().read_log(STREAM, erased.seq - 1, 1).await.expect("the log").remove(0);
+    let Body::Erased(entry) = entry.decode().expect("an entry").body else {
+        panic!("position {}", erased.seq)
+    };
+    assert_eq!((entry.order, entry.facts.len(), entry.attestations), (order, 1, 2));
+    let Erasure::Done { erased, subjects } = erase(3).await else { panic!("its gate said its word") };
+    assert_eq!((erased.facts, erased.attestations), (0, 0), "nothing is left");
     assert_eq!(subjects, [wallet(3).address().to_vec()]);
     world.final_at(&node, id).await;
     assert_eq!(world.balance(wallet(3).address()).await, tokens(4).get());
