@@ -62,6 +62,35 @@ pub struct Founding {
     pub timers: Timers,
 }
 
+impl Founding {
+    /// The call that founds a Charter.
+    fn call(&self) -> Vec<u8> {
+        let institution = |(name, signers): (String, Vec<Bytes>)| sol::Institution { name, signers };
+        let f = sol::Founding {
+            institutions: self.institutions.iter().cloned().map(institution).collect(),
+            publishThreshold: self.publish_threshold,
+            sequencers: self
+                .sequencers
+                .iter()
+                .map(|(control, lanes)| sol::SequencerKeys { control: *control, lanes: lanes.clone() })
+                .collect(),
+            logKeys: self
+                .log_keys
+                .iter()
+                .map(|(key, name)| sol::LogKey { key: *key, name: name.clone() })
+                .collect(),
+            timers: sol::Timers {
+                w1: self.timers.w1,
+                w2: self.timers.w2,
+                finality: self.timers.finality,
+                beatEvery: self.timers.beat_every,
+                takeEpochEvery: self.timers.take_epoch_every,
+            },
+        };
+        sol::Charter::foundCall { f }.abi_encode()
+    }
+}
+
 /// A Distributor's terms at deployment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NewDistributor {
@@ -203,33 +232,26 @@ impl Operator {
     /// # Errors
     /// As [`Self::send`]; `BadConstitution` names the rule that the founding content breaks.
     pub async fn deploy_charter(&self, founding: &Founding) -> Result<Deployed, ChainError> {
-        let institution = |(name, signers): (String, Vec<Bytes>)| sol::Institution { name, signers };
-        let f = sol::Founding {
-            institutions: founding.institutions.iter().cloned().map(institution).collect(),
-            publishThreshold: founding.publish_threshold,
-            sequencers: founding
-                .sequencers
-                .iter()
-                .map(|(control, lanes)| sol::SequencerKeys { control: *control, lanes: lanes.clone() })
-                .collect(),
-            logKeys: founding
-                .log_keys
-                .iter()
-                .map(|(key, name)| sol::LogKey { key: *key, name: name.clone() })
-                .collect(),
-            timers: sol::Timers {
-                w1: founding.timers.w1,
-                w2: founding.timers.w2,
-                finality: founding.timers.finality,
-                beatEvery: founding.timers.beat_every,
-                takeEpochEvery: founding.timers.take_epoch_every,
-            },
-        };
-        let found = sol::Charter::foundCall { f }.abi_encode();
-        let promised = CharterCreation::constructorCall { founding: keccak256(&found[4..]) };
-        let charter = self.deploy("Charter", &artifacts::CHARTER, promised.abi_encode()).await?;
-        self.send("found", Some(charter.address), found.into(), U256::ZERO).await?;
+        let charter = self.promise_charter(founding).await?;
+        self.found(charter.address, founding).await?;
         Ok(charter)
+    }
+
+    /// The first half of it: the Charter promises this content and knows nobody until it is founded with it.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub async fn promise_charter(&self, founding: &Founding) -> Result<Deployed, ChainError> {
+        let promised = CharterCreation::constructorCall { founding: keccak256(&founding.call()[4..]) };
+        self.deploy("Charter", &artifacts::CHARTER, promised.abi_encode()).await
+    }
+
+    /// The second half: founds a Charter with the very content that it promised, once. Anybody may.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub async fn found(&self, charter: Address, founding: &Founding) -> Result<TxReceipt, ChainError> {
+        self.send("found", Some(charter), founding.call().into(), U256::ZERO).await
     }
 
     /// Deploys a Distributor. It pays nothing until M of N registered it and published a round.
