@@ -18,6 +18,7 @@ mod resume;
 mod sequence;
 mod settle;
 mod snapshot;
+mod start;
 mod wallet;
 
 use clap::{Parser, Subcommand};
@@ -54,6 +55,8 @@ enum Command {
     Flood(flood::FloodArgs),
     /// Durable decisions a second beside COPY of the same rows and pgbench.
     Sequence(sequence::SequenceArgs),
+    /// How long a node takes to start with a long log: from the log, from a state dump, beside reading the same rows.
+    Start(start::StartArgs),
     /// Claims settled a second and gas a claim, by how many of a round have claimed; what waiting saves.
     Settle(settle::SettleArgs),
     /// Decisions a second with gates on beside gates off, and in a crowd of mandates and rule sets.
@@ -73,6 +76,7 @@ impl Command {
             Self::Claims(args) => args.run(),
             Self::Flood(args) => args.run(),
             Self::Sequence(args) => args.run(),
+            Self::Start(args) => args.run(),
             Self::Settle(args) => args.run(),
             Self::Gated(args) => args.run(),
             Self::Machine(args) => args.run(),

@@ -109,7 +109,7 @@ impl SequenceArgs {
 }
 
 /// A list of addresses that nobody has the keys of, with amounts all below 1,000 tokens.
-fn write_list(count: u64, path: &Path) -> anyhow::Result<()> {
+pub(crate) fn write_list(count: u64, path: &Path) -> anyhow::Result<()> {
     let mut out = BufWriter::new(std::fs::File::create(path)?);
     writeln!(out, "address,amount")?;
     for n in 0..count {
