@@ -128,7 +128,7 @@ impl Verify {
 
 fn lines(verified: &Verified) -> Vec<(&'static str, String)> {
     let uncovered = verified.entries - verified.covered;
-    vec![
+    let mut lines = vec![
         ("log", verified.origin.clone().unwrap_or_else(|| "no checkpoint names it".into())),
         ("entries", format!("{}, the last of {}", verified.entries, shown(verified.recorded_at))),
         ("root", verified.root.to_string()),
@@ -136,5 +136,12 @@ fn lines(verified: &Verified) -> Vec<(&'static str, String)> {
         ("checkpoints", format!("{}, covering {} entries", verified.checkpoints, verified.covered)),
         ("not signed yet", format!("{uncovered} entries")),
         ("facts", format!("{} kept, {} sealed, {} erased", verified.facts, verified.sealed, verified.erased)),
-    ]
+    ];
+    if verified.unrecorded > 0 {
+        lines.push(("erased past the log", format!("{}, of which no entry says so", verified.unrecorded)));
+    }
+    if verified.unerased > 0 {
+        lines.push(("not erased", format!("{}, of which an entry says that they are", verified.unerased)));
+    }
+    lines
 }
