@@ -35,6 +35,7 @@ fn attestation(n: u8) -> NewAttestation {
         issuer: [7; 20],
         schema: [8; 32],
         subjects: vec![vec![n; 20]],
+        signed_by_key: n.is_multiple_of(2),
         body: format!("attestation {n}").into_bytes(),
     }
 }
