@@ -52,6 +52,10 @@ impl Running {
     }
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it waits between two looks; nothing is concluded from the time"
+)]
 fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let end = Instant::now() + PATIENCE;
     loop {
