@@ -66,7 +66,7 @@ pub(super) async fn measure(
     // Until the chain knows the epoch nothing is signed; that is not settlement's time.
     eventually("the chain knows the epoch", || async {
         let known = ground.prepared.chain.epoch(ground.prepared.charter, At::Latest).await?;
-        Ok((known == ground.node.status().epoch).then_some(()))
+        Ok((Some(known) == ground.node.status().leading).then_some(()))
     })
     .await?;
     let before = servers.anvil("evm_snapshot", json!([])).await?;
