@@ -1,10 +1,10 @@
-//! `sluice-load proofs`: look-ups with proof, in process, from a cold and a warm page cache.
+//! `sluice-load proofs`: look-ups with proof, in process, from a cold and a warm page cache, and over HTTP.
 
 use crate::estimate::Needs;
 use crate::generate;
 use crate::machine::{self, Machine};
 use crate::report::{Figure, Goal, Report, Show};
-use crate::snapshot::short;
+use crate::snapshot::{rows_or_none, short};
 use anyhow::{Context, ensure};
 use clap::Args;
 use sluice_snapshot::list::Input;
@@ -13,7 +13,9 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// Proofs a second, in process, cold and warm.
+mod http;
+
+/// Proofs a second, in process, cold and warm, and over HTTP.
 #[derive(Debug, Args)]
 pub(crate) struct ProofsArgs {
     /// Wallets of the snapshot.
@@ -31,6 +33,9 @@ pub(crate) struct ProofsArgs {
     /// Seed of the list.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Wallets of a list that is looked up over HTTP too, which needs PostgreSQL and anvil; 0 leaves it out.
+    #[arg(long, default_value = "0", value_parser = rows_or_none)]
+    http_rows: u64,
     #[command(flatten)]
     show: Show,
 }
@@ -46,15 +51,20 @@ impl ProofsArgs {
         let rows = if self.snapshot.is_some() { 0 } else { self.rows };
         std::fs::create_dir_all(&self.work)
             .with_context(|| format!("cannot make {}", self.work.display()))?;
-        let time = Duration::from_secs(4 * self.seconds + rows / 1_000_000);
-        Needs { time, disk: rows * 110, memory: rows * 64 + (256 << 20) }.announce("proofs", &self.work)?;
+        let http = self.http_rows;
+        let time = Duration::from_secs(8 * self.seconds + (rows + http) / 1_000_000 + 20);
+        Needs { time, disk: (rows + http) * 110 + (1 << 30), memory: rows.max(http) * 64 + (512 << 20) }
+            .announce("proofs", &self.work)?;
         let path = match &self.snapshot {
             Some(path) => path.clone(),
             None => self.make()?,
         };
-        let report = self.measure(&path)?;
+        let mut report = self.measure(&path)?;
         if self.snapshot.is_none() {
             std::fs::remove_file(&path)?;
+        }
+        if self.http_rows > 0 {
+            http::measure(self.http_rows, self.seed, 2 * self.seconds, &mut report)?;
         }
         report.print(self.show)
     }

@@ -46,7 +46,8 @@ pub(crate) struct SnapshotArgs {
     show: Show,
 }
 
-fn rows_or_none(text: &str) -> Result<u64, String> {
+/// A number of rows, 0 for none.
+pub(crate) fn rows_or_none(text: &str) -> Result<u64, String> {
     if text == "0" { Ok(0) } else { generate::count(text) }
 }
 

@@ -2,6 +2,7 @@
 
 use super::Built;
 use super::short;
+use crate::claims::stats;
 use crate::machine::{process_seconds, thread_seconds};
 use crate::report::{Figure, Goal, Report};
 use alloy_primitives::keccak256;
@@ -226,11 +227,8 @@ fn beside_rs_merkle(snapshot: &Snapshot, levels: u8) -> anyhow::Result<Tree> {
     })
 }
 
-/// The middle one; of an even number the upper.
 fn median(figures: impl Iterator<Item = f64>) -> f64 {
-    let mut figures: Vec<f64> = figures.collect();
-    figures.sort_by(f64::total_cmp);
-    figures[figures.len() / 2]
+    stats::median(&figures.collect::<Vec<_>>())
 }
 
 /// The root over the first entitlements, computed as a build does: shards on all cores, then the few hashes above
