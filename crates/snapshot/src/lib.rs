@@ -1,10 +1,10 @@
 //! Lists become snapshots become proofs.
 //!
-//! A **list** is what somebody delivers: CSV, compressed or not. [`build`](build::build) reads it under strict rules,
+//! A **list** is what somebody delivers: CSV, compressed or not, or Parquet. [`build`](build::build) reads it under strict rules,
 //! all or nothing, and writes a **snapshot**: one immutable file, sorted, Merkle-rooted, named by its root.
 //! [`Snapshot::open`] maps that file and answers everything else from it: entitlements by index and by address, proofs
-//! of inclusion and absence, sums of ranges and the hashes the Distributor's settle calls need. No async runtime and no
-//! database, so the crate serves as a library of its own.
+//! of inclusion and absence, sums of ranges and the hashes the Distributor's settle calls need. No async runtime (but for
+//! lists in object stores, behind features) and no database, so the crate serves as a library of its own.
 //!
 //! Three tree formats are written and read: Sluice's `native` one, which the Distributor verifies ([`tree`]), and two
 //! of its peers' byte for byte ([`foreign`]): OpenZeppelin's `standard-v1` and Uniswap's merkle-distributor.
