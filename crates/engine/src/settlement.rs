@@ -5,6 +5,7 @@ mod attempt;
 mod calldata;
 mod epoch;
 mod node_cap;
+mod planning;
 mod poison;
 mod spend;
 mod window;
@@ -13,17 +14,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use alloy_primitives::{Address, B256, Bytes, keccak256};
+use alloy_primitives::{Address, B256};
 use sluice_chain::signer::Account;
-use sluice_chain::{At, Chain, ChainKind};
+use sluice_chain::{At, Chain};
 use sluice_core::fees::{DataCost, FeePolicy, Market, SettlementPolicy};
-use sluice_core::ids::{BatchNo, CampaignId, ChainId, Epoch};
+use sluice_core::ids::{CampaignId, ChainId, Epoch};
 use sluice_core::limits::UNFINAL_BLOCKS_MAX;
-use sluice_core::log::entry::{BatchPlanned, Body};
-use sluice_core::planner::{Content, GasModel, has_room, next_number, plan};
+use sluice_core::planner::GasModel;
 use sluice_core::sender::{LaneFacts, Step, lane_of, step};
 use sluice_core::state::batch::Batch;
-use sluice_core::state::campaign::Campaign;
 use sluice_core::state::{ChainSeen, State};
 use sluice_store::Store;
 
@@ -41,8 +40,6 @@ pub use spend::WaitsForSpend;
 
 /// How often the accounts of idle lanes are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
-/// How often the price of calldata is asked, where it has one of its own.
-const ASK_DATA_EVERY: Duration = Duration::from_secs(60);
 /// The most gas a Distributor gives one transfer (its constructor refuses more).
 const TRANSFER_GAS_MAX: u64 = 2_000_000;
 
@@ -124,22 +121,6 @@ pub struct WaitsForFees {
 pub fn paused(chain: &ChainSeen) -> Option<u64> {
     let stretch = chain.seen.number.saturating_sub(chain.finalized.number);
     (stretch > UNFINAL_BLOCKS_MAX).then_some(stretch)
-}
-
-/// A batch that may be planned.
-struct Found {
-    content: Content,
-    batch: BatchNo,
-    lists: calldata::Lists,
-    /// Gas, at most.
-    needs: u64,
-}
-
-/// Calldata by which its price is asked: as long as a middling batch, and as hard to compress, since amounts, addresses
-/// and hashes are.
-fn sample() -> Bytes {
-    let words = (0u32..256).flat_map(|i| keccak256(i.to_be_bytes()).0);
-    words.collect::<Vec<u8>>().into()
 }
 
 /// What a settlement needs besides its chain.
@@ -266,117 +247,6 @@ impl Settlement {
     /// Whether a lane has nothing under way that is not mined.
     fn is_idle(&self, lane: usize) -> bool {
         self.follower.read(|state| self.batches(state, lane).iter().all(|(_, b)| !b.is_open()))
-    }
-
-    /// Plans batches until nothing is payable or enough is in flight.
-    async fn plan(&mut self, market: &mut Option<Market>) -> Result<usize, EngineError> {
-        let here = self.chain.id();
-        let campaigns: Vec<CampaignId> = self.follower.read(|state| {
-            let here = |c: &&Campaign| c.terms.distributor.chain_id == here && c.watched;
-            state.campaigns.values().filter(here).map(|c| c.terms.campaign).collect()
-        });
-        let now = self.chain_time(&campaigns).await?;
-        let mut planned = 0;
-        for campaign in campaigns {
-            while let Some(batch) = self.next_batch_or_skip(campaign, market, now).await? {
-                let appended = self.observations.append(vec![Body::BatchPlanned(batch)], Vec::new()).await?;
-                if appended.is_empty() {
-                    // The state moved on between planning and appending; the next tick plans from what is there.
-                    break;
-                }
-                planned += 1;
-            }
-        }
-        Ok(planned)
-    }
-
-    /// The clock by which the chain's contracts will judge; asked only where it makes a difference, else 0.
-    async fn chain_time(&self, campaigns: &[CampaignId]) -> Result<u64, EngineError> {
-        let asks = self
-            .follower
-            .read(|state| campaigns.iter().filter_map(|id| state.campaign(*id)).any(Campaign::asks_the_time));
-        if asks { Ok(self.chain.timestamp().await?) } else { Ok(0) }
-    }
-
-    /// A campaign whose snapshot is missing here is passed over: the others go on.
-    async fn next_batch_or_skip(
-        &mut self,
-        campaign: CampaignId,
-        market: &mut Option<Market>,
-        now: u64,
-    ) -> Result<Option<BatchPlanned>, EngineError> {
-        match self.next_batch(campaign, market, now).await {
-            Err(error @ EngineError::Snapshot { .. }) => {
-                tracing::error!(%campaign, error = &error as &dyn std::error::Error, "a campaign cannot be planned here");
-                Ok(None)
-            }
-            other => other,
-        }
-    }
-
-    async fn next_batch(
-        &mut self,
-        campaign: CampaignId,
-        market: &mut Option<Market>,
-        now: u64,
-    ) -> Result<Option<BatchPlanned>, EngineError> {
-        let Some(mut found) = self.content(campaign, &self.gas, now) else {
-            if self.follower.read(|state| state.campaign(campaign).is_some_and(has_room)) {
-                self.waits.end(campaign);
-            }
-            return Ok(None);
-        };
-        if !self.waits.is_over(campaign, found.content.full, self.terms.of(campaign).window) {
-            return Ok(None);
-        }
-        // What fits at these fees, and costs least at them; asked only when there is something to plan.
-        let market = self.market(market).await?;
-        let byte = self.gas_per_byte(campaign, market).await?;
-        let gas = GasModel { most: self.gas_that_fits(market), byte, ..self.gas };
-        if found.needs > gas.most || byte > 0 {
-            let Some(other) = self.content(campaign, &gas, now) else { return Ok(None) };
-            found = other;
-        }
-        let gas_limit = self.gas_limit(found.needs);
-        let may_cost = self.policy.first(market, gas_limit).map(|fees| fees.max_fee * u128::from(gas_limit));
-        if let Some(wanted) = may_cost
-            && !self.may_spend(campaign, wanted).await?
-        {
-            return Ok(None);
-        }
-        let Found { content, batch, lists, .. } = found;
-        // The snapshot is read without holding State: its pages may have to come from the disk.
-        let total = lists.total(&self.snapshots, &content.words)?;
-        Ok(Some(BatchPlanned { campaign, batch, form: content.form, words: content.words, total }))
-    }
-
-    /// What the planner would have a campaign pay next.
-    fn content(&self, campaign: CampaignId, gas: &GasModel, now: u64) -> Option<Found> {
-        self.follower.read(|state| {
-            let known = state.campaign(campaign)?;
-            let content = plan(known, gas, now)?;
-            let lists = calldata::Lists::of(state, campaign, &content.words);
-            let needs = gas.of(known, &content.form, &content.words);
-            Some(Found { content, batch: next_number(known), lists, needs })
-        })
-    }
-
-    /// What a byte of calldata costs in gas, where the chain charges for it by itself.
-    async fn gas_per_byte(&mut self, campaign: CampaignId, market: Market) -> Result<u64, EngineError> {
-        if self.chain.config().kind == ChainKind::Ethereum {
-            return Ok(0);
-        }
-        let known = self.data.filter(|(at, _)| at.elapsed() < ASK_DATA_EVERY);
-        let cost = match known {
-            Some((_, cost)) => cost,
-            None => {
-                let to = self.follower.read(|s| s.campaign(campaign).map(|c| c.terms.distributor.address));
-                let cost = self.chain.data_cost(to.unwrap_or_default(), &sample()).await?;
-                self.data = Some((Instant::now(), cost));
-                cost
-            }
-        };
-        Ok(cost.gas_per_byte(market))
     }
 
     /// The lane that sends for a campaign now.
