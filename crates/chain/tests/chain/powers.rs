@@ -263,6 +263,77 @@ async fn holds_are_signed_as_the_contract_reads_them_and_read_back() {
     assert_eq!(gated.said(&receipt).await, [CampaignEvent::HoldEnded { hold: 2, mask, institutions: 0 }]);
 }
 
+/// What events say is held: placed bits, less those that ended.
+fn held_by(said: &[CampaignEvent]) -> u64 {
+    said.iter().fold(0, |held, event| match event {
+        CampaignEvent::HoldPlaced { mask, .. } => held | mask.mask[0],
+        CampaignEvent::HoldEnded { mask, .. } => held & !mask.mask[0],
+        _ => held,
+    })
+}
+
+/// M's hold takes over what single institutions hold, so that whoever held first saves nothing from it by releasing. The
+/// events add up to what the contract holds after each step: the log knows nothing else of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hold_of_m_takes_over_what_single_institutions_hold() {
+    let gated = Gated::new(&recipients(9)).await;
+    let (world, distributor) = (&gated.world, gated.world.distributor);
+    let warden = world.chain.warden(world.charter.address, At::Latest).await.unwrap();
+    let reason = B256::repeat_byte(0xaa);
+    let word = |bits: u64| WordMask { round: 1, word: 0, mask: [bits, 0, 0, 0] };
+    let mut all = Vec::new();
+    let mut hold = async |bits: u64, keys: &[usize], nonce: u64| {
+        let (mask, together) = (word(bits), u8::try_from(keys.len()).unwrap());
+        let approvals =
+            gated.by(&ChainAction::Hold { distributor, mask, reason, together, nonce }, keys).await;
+        let receipt = gated.send("hold", calls::hold(mask, reason, together, nonce, &approvals)).await;
+        let said = gated.said(&receipt).await;
+        all.extend(said.clone());
+        assert_eq!(
+            world.chain.held_words(distributor, 1, [0], At::Latest).await.unwrap(),
+            [[held_by(&all), 0, 0, 0]]
+        );
+        let CampaignEvent::HoldPlaced { hold, mask, .. } = said[0] else { panic!("{said:?}") };
+        (hold, mask.mask[0])
+    };
+    assert_eq!(hold(0b00_0011, &[0], 1).await, (1, 0b00_0011));
+    assert_eq!(hold(0b00_0100, &[0], 2).await, (2, 0b00_0100));
+    assert_eq!(hold(0b01_0000, &[2], 3).await, (3, 0b01_0000));
+    let confirm = ChainAction::ConfirmHold { distributor, hold: 3, together: 1, nonce: 4 };
+    let second = gated.by(&confirm, &[3]).await;
+    gated.send("confirmHold", calls::confirm_hold(3, 1, 4, &second)).await;
+    // Of what it names: the free one and those of single institutions, not what a second one confirmed.
+    assert_eq!(hold(0b11_0110, &[0, 2], 5).await, (4, 0b10_0110));
+    for (id, left) in [(1, 0b00_0001), (2, 0), (3, 0b01_0000), (4, 0b10_0110)] {
+        let read = world.chain.hold(warden, distributor, id, At::Latest).await.unwrap();
+        assert_eq!(read.map_or(0, |hold| hold.mask.mask[0]), left, "hold {id}");
+    }
+
+    let release = async |id: u64, keys: &[usize], nonce: u64| {
+        let together = u8::try_from(keys.len()).unwrap();
+        let action = ChainAction::Release { distributor, hold: id, together, nonce };
+        let approvals = gated.by(&action, keys).await;
+        gated.try_send("release", calls::release(id, together, nonce, &approvals)).await
+    };
+    let mut held = held_by(&all);
+    for (id, keys, nonce, ends) in
+        [(1, &[0][..], 6, 0b00_0001), (4, &[0, 2], 7, 0b10_0110), (3, &[0, 3], 8, 0b01_0000)]
+    {
+        let said = gated.said(&release(id, keys, nonce).await.unwrap()).await;
+        let CampaignEvent::HoldEnded { hold, mask, .. } = said[0] else { panic!("{said:?}") };
+        assert_eq!((hold, mask.mask[0]), (id, ends), "it ends what is left of it");
+        held &= !mask.mask[0];
+        assert_eq!(world.chain.held_words(distributor, 1, [0], At::Latest).await.unwrap(), [[held, 0, 0, 0]]);
+    }
+    assert_eq!(held, 0);
+    match release(2, &[0], 9).await.unwrap_err() {
+        ChainError::Reverted { revert, .. } => {
+            assert_eq!(revert.kind, RevertKind::WrongState, "{}", revert.text)
+        }
+        other => panic!("{other}"),
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn pauses_and_campaign_holds_are_signed_as_the_contract_reads_them() {
     let gated = Gated::new(&recipients(9)).await;
