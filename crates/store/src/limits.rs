@@ -43,6 +43,7 @@ pub const DUMP_PAGE_BYTES: usize = 1 << 20;
 pub const DUMP_PAGES_MAX: u32 = 512;
 /// Rows of the log that are handed on together by a reader of all of it: as many as a follower reads at once, so that the
 /// state hash is taken as rarely.
+#[expect(clippy::cast_possible_truncation, reason = "ten thousand")]
 pub(crate) const POUR_ROWS: usize = sluice_core::limits::FOLLOW_ROWS_MAX.unsigned_abs() as usize;
 /// Bytes of entries handed on together; few such parts are under way at a time.
 pub(crate) const POUR_BYTES: usize = 4 << 20;

@@ -65,6 +65,11 @@ struct KeyRow<I> {
     wrapped: Vec<u8>,
 }
 
+/// Stream, position, whose it is, the seal key's name, the wrapped key.
+type FactKey = (i32, i64, Vec<u8>, Vec<u8>, Vec<u8>);
+/// Its id, what else the seal is bound to, the seal key's name, the wrapped key.
+type AttestationKey = (Vec<u8>, bool, Vec<u8>, Vec<u8>);
+
 /// Data keys to be written.
 struct Changed<I> {
     ids: Vec<I>,
@@ -135,13 +140,12 @@ impl Store {
             SELECT stream, seq, about, seal_key, wrapped FROM fact_key
             WHERE (stream, seq) > ($1, $2) ORDER BY stream, seq LIMIT $3";
         let query = sqlx::query_as(sql).bind(stream).bind(seq).bind(REWRAPPED_ROWS);
-        let rows: Vec<(i32, i64, Vec<u8>, Vec<u8>, Vec<u8>)> =
-            self.fetch_all("read keys of facts", query).await?;
+        let rows: Vec<FactKey> = self.fetch_all("read keys of facts", query).await?;
         let next = match rows.last() {
             Some((stream, seq, ..)) => RewrapAt::Facts { stream: *stream, seq: *seq },
             None => RewrapAt::Attestations { id: Vec::new() },
         };
-        let row = |(stream, seq, about, name, wrapped): (i32, i64, Vec<u8>, Vec<u8>, Vec<u8>)| {
+        let row = |(stream, seq, about, name, wrapped): FactKey| {
             let of = StreamId(from_integer("fact_key.stream", stream)?);
             let bound_to = fact::bound_to(of, seq.unsigned_abs(), &about);
             Ok(KeyRow { id: (stream, seq), bound_to, name, wrapped })
@@ -173,13 +177,12 @@ impl Store {
             FROM attestation_key k JOIN attestation a ON a.id = k.attestation
             WHERE k.attestation > $1 ORDER BY k.attestation LIMIT $2";
         let query = sqlx::query_as(sql).bind(after).bind(REWRAPPED_ROWS);
-        let rows: Vec<(Vec<u8>, bool, Vec<u8>, Vec<u8>)> =
-            self.fetch_all("read keys of attestations", query).await?;
+        let rows: Vec<AttestationKey> = self.fetch_all("read keys of attestations", query).await?;
         let next = match rows.last() {
             Some((id, ..)) => RewrapAt::Attestations { id: id.clone() },
             None => RewrapAt::Done,
         };
-        let row = |(id, signed_by_key, name, wrapped): (Vec<u8>, bool, Vec<u8>, Vec<u8>)| {
+        let row = |(id, signed_by_key, name, wrapped): AttestationKey| {
             let bound_to =
                 attestation::bound_to(&from_bytea("attestation_key.attestation", &id)?, signed_by_key);
             Ok(KeyRow { id, bound_to, name, wrapped })
