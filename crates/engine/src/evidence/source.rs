@@ -19,7 +19,6 @@ pub const PAGE_ROWS: u16 = 1_000;
 
 /// A log to read.
 #[derive(Clone, Debug)]
-#[expect(clippy::large_enum_variant, reason = "one exists at a time")]
 pub enum LogSource {
     /// A database, read only. Facts are opened if the store has the seal key.
     Database {
@@ -164,7 +163,6 @@ pub struct Pages {
 }
 
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "one exists at a time")]
 enum Inner {
     Database { store: Store, stream: StreamId, after: Seq },
     Export(ExportReader),
