@@ -162,15 +162,15 @@ mod tests {
 
     #[test]
     fn a_peak_outlives_the_memory_it_saw() {
-        const BLOCK: u64 = 64 << 20;
+        const BLOCK: u32 = 64 << 20;
         let watch = MemoryPeak::watch();
         let block = std::hint::black_box(vec![1u8; BLOCK as usize]);
         // The block is whole in memory, so the next look sees at least it, whatever else the process holds.
-        while watch.seen.load(Ordering::Relaxed) < BLOCK {
+        while watch.seen.load(Ordering::Relaxed) < u64::from(BLOCK) {
             std::thread::yield_now();
         }
         drop(std::hint::black_box(block));
-        assert!(watch.end() >= BLOCK);
+        assert!(watch.end() >= u64::from(BLOCK));
         assert!(disk_free(Path::new("/")).is_ok() && memory_free() > 0);
     }
 }

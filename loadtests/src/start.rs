@@ -152,8 +152,8 @@ impl Start {
         for turn in 0..args.turns {
             self.timed(&mut read, self.select(head)).await?;
             self.timed(&mut copied, self.copy(head)).await?;
-            let replayed = self.timed(&mut cold, self.from_log()).await?;
-            let started = self.timed(&mut warm, self.from_dump()).await?;
+            let replayed = self.timed(&mut cold, self.by_the_log()).await?;
+            let started = self.timed(&mut warm, self.by_a_dump()).await?;
             ensure!(
                 replayed.seq() == head && replayed.state_hash() == started.state_hash(),
                 "the two starts do not end in the same State"
@@ -218,13 +218,13 @@ impl Start {
         Ok(done)
     }
 
-    async fn from_log(&self) -> anyhow::Result<Follower> {
+    async fn by_the_log(&self) -> anyhow::Result<Follower> {
         let follower = Follower::new(STREAM, self.log_key());
         follower.to_head(&self.store).await?;
         Ok(follower)
     }
 
-    async fn from_dump(&self) -> anyhow::Result<Follower> {
+    async fn by_a_dump(&self) -> anyhow::Result<Follower> {
         Ok(Follower::start(STREAM, self.log_key(), &self.store).await?)
     }
 

@@ -51,7 +51,7 @@ fn main() {
     decide(&mut last, 1, |index| scatter(index) % 10 == 9);
     row("the last 10 %, the rest paid", last);
     let mut half = campaign(&[(size, RoundMode::Push)]);
-    pay(&mut half, 1, |index| scatter(index) % 2 == 0);
+    pay(&mut half, 1, |index| scatter(index).is_multiple_of(2));
     decide(&mut half, 1, |index| scatter(index) % 2 == 1);
     row("the other half, half paid", half);
     for (rounds, each) in [(200, 10), (40, 300), (20, 520)] {

@@ -102,7 +102,7 @@ enum Log {
     /// Nothing is on its way.
     Free(Box<LeaderSession>),
     /// A group is. Its task has the session, and ends with this.
-    Appending(JoinSet<Sent>, Decided),
+    Appending(JoinSet<Sent>, Box<Decided>),
     /// The last append is not certain: the term is over.
     Lost,
 }
@@ -169,7 +169,7 @@ impl Sequencer {
             inputs.push(input);
         }
         let group = self.decider.group(inputs, self.clock.now())?;
-        let decided = Decided { group, submissions };
+        let decided = Box::new(Decided { group, submissions });
         let (session, before) = self.appended().await?;
         if decided.group.entries.is_empty() {
             self.renew(session).await?;
@@ -181,7 +181,7 @@ impl Sequencer {
     }
 
     /// Waits until nothing is on its way to the log. Yields the session, and what was on its way.
-    async fn appended(&mut self) -> Result<(Box<LeaderSession>, Option<Decided>), EngineError> {
+    async fn appended(&mut self) -> Result<(Box<LeaderSession>, Option<Box<Decided>>), EngineError> {
         match std::mem::replace(&mut self.log, Log::Lost) {
             Log::Free(session) => Ok((session, None)),
             Log::Lost => Err(EngineError::Stopping),
@@ -284,7 +284,8 @@ impl Sequencer {
     }
 
     /// After the commit: the follower moves, waiting requests are answered, submitters are told.
-    fn finish(&mut self, Decided { group, submissions }: Decided) -> Result<(), EngineError> {
+    fn finish(&mut self, decided: Box<Decided>) -> Result<(), EngineError> {
+        let Decided { group, submissions } = *decided;
         let Group { entries, encoded, again, .. } = group;
         for input in again {
             // The verifying half of the term outlives this one; if not, the row is read again in the next term.
@@ -309,8 +310,8 @@ impl Sequencer {
 }
 
 /// Sends a group on its way to the log.
-fn append(mut session: Box<LeaderSession>, decided: Decided) -> Log {
-    let Decided { group, submissions } = &decided;
+fn append(mut session: Box<LeaderSession>, decided: Box<Decided>) -> Log {
+    let Decided { group, submissions } = &*decided;
     let append = Append {
         first: group.entries.first().map_or(0, |e| e.seq),
         rows: rows(group),

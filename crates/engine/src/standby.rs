@@ -245,7 +245,8 @@ impl Standby {
         }
         let standby = self.clone();
         term.spawn(async move { standby.checkpoints().await });
-        let (follower, snapshots, store) = (self.follower.clone(), self.snapshots.clone(), self.store.clone());
+        let (follower, snapshots, store) =
+            (self.follower.clone(), self.snapshots.clone(), self.store.clone());
         let eraser = Eraser::new(follower, snapshots, store, observations);
         term.spawn(erasures(eraser));
         let (store, follower) = (self.store.clone(), self.follower.clone());

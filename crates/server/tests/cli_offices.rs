@@ -143,7 +143,7 @@ fn appeals(node: &Node, campaign: &str, office: &Office) {
     let seen = |who: Vec<String>| {
         let all = node.done("show appeals", &[who]);
         let mut all = all.as_array().unwrap().iter();
-        all.find(|one| one["appeal"].to_string() == appeal).cloned()
+        all.find(|one| one["appeal"].as_u64() == appeal.parse().ok()).cloned()
     };
     let (open, closed) = (seen(office.under()).unwrap(), seen(Vec::new()).unwrap());
     assert_eq!((&open["text"], &open["about"]["hold"].to_string()), (&json!("moved"), &hold.to_owned()));
@@ -155,13 +155,13 @@ fn appeals(node: &Node, campaign: &str, office: &Office) {
     let (_, told) = node.refused(&answer, &[node.keys(&["authority-1", "authority-2"])]);
     assert!(told.contains("answer_appeal is refused"), "whoever held it does not answer: {told}");
     node.done(&answer, &[node.keys(&["authority-2", "authority-3"])]);
-    let held = |of: Value| of.as_array().unwrap().iter().any(|one| one["hold"].to_string() == hold);
+    let held = |of: Value| of.as_array().unwrap().iter().any(|one| one["hold"].as_u64() == hold.parse().ok());
     assert!(!held(node.done("show holds", &[])) && seen(Vec::new()).is_none());
     let (_, told) = node.refused(&answer, &[node.keys(&["authority-2", "authority-3"])]);
     assert!(told.contains("answer_appeal is refused"), "{told}");
 
     // A key speaks for nobody by itself, and a mandate for its holder alone.
-    let (code, told) = node.refused("show holds", &[office.key.clone()]);
+    let (code, told) = node.refused("show holds", std::slice::from_ref(&office.key));
     assert!(code == 1 && told.contains("--authority"), "{told}");
     let borrowed = [node.keys(&["authority-1"]), office.under()[office.key.len()..].to_vec()].concat();
     let (_, told) = node.refused("show holds", &[borrowed]);

@@ -69,6 +69,10 @@ fn time(seconds: f64) -> String {
     }
 }
 
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a number of claims that is bounded beside it, and places in a list of this many wallets"
+)]
 fn point(rate: f64, window: f64) -> anyhow::Result<Point> {
     let (mut campaign, gas_model) = (campaign(), GasModel::default());
     let claims = CLAIMS.min((rate * 86_400.0 * 6.0) as u64).max(200);

@@ -190,8 +190,7 @@ impl Verifier {
             return Ok(Ok(Answer { verdict, valid_until, looked_at }));
         };
         let Some(refusal) = said.refusal else { return Ok(Err(Code::PolicyError.into())) };
-        let (blind, ids) = (rand::random(), found.ids.clone());
-        let kept = RefusedClaim::new(blind, facts, policies.clone(), ids, refusal);
+        let kept = RefusedClaim::new(facts, policies.clone(), found.ids.clone(), refusal);
         refused(code, known.verdict(policies, found.ids, salted(&kept.encode())))
     }
 

@@ -115,9 +115,7 @@ impl Story {
         let policies = said.policies();
         let kept = match said.refusal.clone() {
             None => facts.encode(),
-            Some(refusal) => {
-                RefusedClaim::new([7; 32], facts, policies.clone(), vec![uid(index)], refusal).encode()
-            }
+            Some(refusal) => RefusedClaim::new(facts, policies.clone(), vec![uid(index)], refusal).encode(),
         };
         let bytes = salted(&kept);
         let verdict = GateVerdict {

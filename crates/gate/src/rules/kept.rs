@@ -27,8 +27,6 @@ pub enum KeptClaim {
 /// A claim that rules refused, with why.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
 pub struct RefusedClaim {
-    /// Random: else causes could be tried until one fits the hash in the receipt.
-    pub blind: [u8; 32],
     /// What the policies saw.
     pub facts: ClaimFacts,
     /// The deciding policies.
@@ -44,17 +42,11 @@ pub struct RefusedClaim {
 }
 
 impl RefusedClaim {
-    /// What a refusal is kept as. `blind` is 32 random bytes.
-    pub fn new(
-        blind: [u8; 32],
-        facts: ClaimFacts,
-        policies: Vec<String>,
-        attestations: Vec<B256>,
-        refusal: Refusal,
-    ) -> Self {
+    /// What a refusal is kept as.
+    pub fn new(facts: ClaimFacts, policies: Vec<String>, attestations: Vec<B256>, refusal: Refusal) -> Self {
         let Refusal { rule_set, cause, told } = refusal;
         let (cause, told) = (shortened(cause), shortened(told));
-        Self { blind, facts, policies, attestations, rule_set, cause, told }
+        Self { facts, policies, attestations, rule_set, cause, told }
     }
 
     /// The canonical bytes: one format byte, then borsh.
@@ -137,25 +129,24 @@ mod tests {
         facts
     }
 
-    fn refused(blind: u8, bytes: usize, sentence: &str) -> RefusedClaim {
+    fn refused(bytes: usize, sentence: &str) -> RefusedClaim {
         let told = || Told { code: "c".repeat(64), sentence: sentence.to_owned() };
         let refusal = Refusal { rule_set: Some(Hash([9; 32])), told: told(), cause: told() };
         let policies = vec!["p".repeat(64); POLICIES_NAMED_MAX];
         let attestations = vec![B256::ZERO; GATE_ACCEPTS_MAX];
-        RefusedClaim::new([blind; 32], facts(bytes), policies, attestations, refusal)
+        RefusedClaim::new(facts(bytes), policies, attestations, refusal)
     }
 
     #[test]
     fn the_largest_refusal_fits_beside_the_largest_facts() {
-        let largest = refused(1, CLAIM_FACTS_BYTES_MAX, &"ä".repeat(100_000));
+        let largest = refused(CLAIM_FACTS_BYTES_MAX, &"ä".repeat(100_000));
         assert_eq!(largest.facts.encode().len(), CLAIM_FACTS_BYTES_MAX);
         assert!(largest.encode().len() <= FACT_BYTES_MAX, "{}", largest.encode().len());
     }
 
     #[test]
-    fn bytes_are_read_back_as_what_they_are_and_no_two_blinds_look_alike() {
-        let (one, other) = (refused(1, 500, "why"), refused(2, 500, "why"));
-        assert_ne!(one.encode(), other.encode());
+    fn bytes_are_read_back_as_what_they_are() {
+        let one = refused(500, "why");
         assert_eq!(KeptClaim::decode(&one.encode()).unwrap().refused(), Some(&one));
         let permitted = KeptClaim::decode(&one.facts.encode()).unwrap();
         assert_eq!((permitted.facts(), permitted.refused()), (&one.facts, None));

@@ -198,7 +198,7 @@ mod tests {
         };
         let said = evaluate(&[&rules], &facts);
         let policies = said.policies();
-        RefusedClaim::new([0; 32], facts, policies, Vec::new(), said.refusal.unwrap())
+        RefusedClaim::new(facts, policies, Vec::new(), said.refusal.unwrap())
     }
 
     #[test]
