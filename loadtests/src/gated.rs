@@ -1,6 +1,6 @@
-//! `sluice-load gated`: what gates cost. Durable decisions a second of claims that a gate judges (two rule sets, two
-//! attestations each, both signed and looked up) beside the same claims without one, in turns on one node; then both again
-//! beside a node whose log knows thousands of mandates and rule sets.
+//! `sluice-load gated`: what gates cost. Durable decisions a second of claims that a gate judges (by one rule set and one
+//! attestation, then by two of each, every attestation signed and looked up) beside the same claims without a gate, in turns
+//! on one node; then again beside a node whose log knows thousands of mandates and rule sets.
 
 pub(crate) mod crowd;
 pub(crate) mod offices;
@@ -44,14 +44,18 @@ pub(crate) struct GatedArgs {
 struct Side {
     ground: Arc<Ground>,
     open: Vec<Vec<ClaimDemand>>,
-    gated: Vec<Vec<ClaimDemand>>,
+    /// Before the gate that asks for one attestation.
+    first: Vec<Vec<ClaimDemand>>,
+    /// Before the gate that asks for both.
+    both: Vec<Vec<ClaimDemand>>,
 }
 
 /// What was measured, a figure per turn.
 #[derive(Default)]
 struct Seen {
     off: Vec<f64>,
-    on: Vec<f64>,
+    first: Vec<f64>,
+    both: Vec<f64>,
     crowded: Vec<f64>,
 }
 
@@ -103,12 +107,13 @@ impl GatedArgs {
         crowd: Option<(usize, usize)>,
     ) -> anyhow::Result<Side> {
         let ground = Arc::new(Ground::start(servers, name).await?);
-        let gate = offices::set_up(servers, &ground).await?;
+        let [both, first] = offices::set_up(servers, &ground).await?;
         let list = ground.prepared.dir.join("list.csv");
         wallets::write_list(wallets, &list)?;
         let stored = ground.snapshot(&list).await?;
         let open = ground.open_round(1, stored.clone(), None).await?;
-        let gated = ground.open_round(2, stored, Some((gate.version, gate.hash))).await?;
+        let both = ground.open_round(2, stored.clone(), Some((both.version, both.hash))).await?;
+        let first = ground.open_round(3, stored, Some((first.version, first.hash))).await?;
         let start = Instant::now();
         let issuer = offices::issuer()?;
         let texts = wallets.par_iter().map(|wallet| offices::attested(&issuer, wallet.address, 0));
@@ -128,21 +133,24 @@ impl GatedArgs {
             let signed = wallets::signed(wallets, &round.snapshot, round.number, ground.distributor)?;
             Ok(signed.chunks(self.claims as usize).map(<[_]>::to_vec).collect())
         };
-        let (open, gated) = (claims(&open)?, claims(&gated)?);
-        Ok(Side { ground, open, gated })
+        let (open, first, both) = (claims(&open)?, claims(&first)?, claims(&both)?);
+        Ok(Side { ground, open, first, both })
     }
 
     fn report(&self, seen: &Seen) -> Report {
         let mut report = Report::new("gated");
-        let ratios: Vec<f64> = seen.on.iter().zip(&seen.off).map(|(on, off)| on / off).collect();
         report.add(Figure::new("gates off", median(&seen.off), "decided/s").note(spread(&seen.off)));
-        report.add(Figure::new("gates on", median(&seen.on), "decided/s").note(spread(&seen.on)));
-        report.add(
-            Figure::new("on / off", median(&ratios), "×").goal(Goal::AtLeast(0.6)).note(spread(&ratios)),
-        );
+        for (asked, rates) in [("1 rule set, 1 attestation", &seen.first), ("2 and 2", &seen.both)] {
+            let ratios: Vec<f64> = rates.iter().zip(&seen.off).map(|(on, off)| on / off).collect();
+            let on = Figure::new(format!("gates on, {asked}"), median(rates), "decided/s");
+            report.add(on.note(spread(rates)));
+            let ratio = Figure::new(format!("on / off, {asked}"), median(&ratios), "×");
+            report.add(ratio.goal(Goal::AtLeast(0.6)).note(spread(&ratios)));
+        }
         if !seen.crowded.is_empty() {
-            let ratios: Vec<f64> = seen.crowded.iter().zip(&seen.on).map(|(many, few)| many / few).collect();
-            let name = format!("gates on, {} mandates, {} rule sets", self.mandates, self.rule_sets);
+            let ratios: Vec<f64> =
+                seen.crowded.iter().zip(&seen.both).map(|(many, few)| many / few).collect();
+            let name = format!("2 and 2 beside {} mandates, {} rule sets", self.mandates, self.rule_sets);
             report.add(Figure::new(name, median(&seen.crowded), "decided/s").note(spread(&seen.crowded)));
             let ratio = Figure::new("many / few", median(&ratios), "×").goal(Goal::AtLeast(0.9));
             report.add(ratio.note(spread(&ratios)));
@@ -151,27 +159,30 @@ impl GatedArgs {
     }
 }
 
-/// Turn by turn: off, on, on in the crowd, so that whatever else the machine does falls on all of them.
+/// Turn by turn: off, on, on with both, both in the crowd, so that whatever else the machine does falls on all of them.
 async fn measure(few: Side, crowded: Option<Side>, turns: u32) -> anyhow::Result<Seen> {
     let mut seen = Seen::default();
     let mut off = few.open.into_iter();
-    let mut on = few.gated.into_iter();
-    let (crowd, many) = crowded.map_or((None, Vec::new()), |side| (Some(side.ground), side.gated));
+    let (mut first, mut both) = (few.first.into_iter(), few.both.into_iter());
+    let (crowd, many) = crowded.map_or((None, Vec::new()), |side| (Some(side.ground), side.both));
     let mut many = many.into_iter();
     for turn in 0..turns {
         let ground = &few.ground;
         let next = |claims: Option<Vec<ClaimDemand>>| claims.unwrap_or_default();
         let a = turns::decide_all(&ground.node, ground.campaign, next(off.next())).await?;
-        let b = turns::decide_all(&ground.node, ground.campaign, next(on.next())).await?;
-        let c = match &crowd {
+        let b = turns::decide_all(&ground.node, ground.campaign, next(first.next())).await?;
+        let c = turns::decide_all(&ground.node, ground.campaign, next(both.next())).await?;
+        let d = match &crowd {
             Some(ground) => Some(turns::decide_all(&ground.node, ground.campaign, next(many.next())).await?),
             None => None,
         };
-        eprintln!("gated: turn {turn}: off {a:.0}/s, on {b:.0}/s, crowded {:.0}/s", c.unwrap_or(0.0));
+        let crowded = d.map_or(String::new(), |d| format!(", in the crowd {d:.0}/s"));
+        eprintln!("gated: turn {turn}: off {a:.0}/s, one {b:.0}/s, both {c:.0}/s{crowded}");
         if turn > 0 {
             seen.off.push(a);
-            seen.on.push(b);
-            seen.crowded.extend(c);
+            seen.first.push(b);
+            seen.both.push(c);
+            seen.crowded.extend(d);
         }
     }
     for ground in std::iter::once(few.ground).chain(crowd) {

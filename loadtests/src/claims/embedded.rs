@@ -68,7 +68,7 @@ pub(crate) async fn field(
     let claims = match gated_every {
         0 => signed(&ground, wallets, &open)?,
         every => {
-            let gate = offices::set_up(servers, &ground).await?;
+            let [gate, _] = offices::set_up(servers, &ground).await?;
             let gated = ground.open_round(2, stored, Some((gate.version, gate.hash))).await?;
             let is_gated = |i: usize| (i as u64).is_multiple_of(every.into());
             let before: Vec<Wallet> =

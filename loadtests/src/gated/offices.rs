@@ -38,8 +38,6 @@ const INCOME_MANIFEST: &str = include_str!("../../../sample-data/rules/income/ru
 const INCOME_TABLE: &str = include_str!("../../../sample-data/rules/income/table.csv");
 const INCOME_NEVER: &str = include_str!("../../../sample-data/rules/income/never.json");
 const MANDATE: &str = include_str!("../../../sample-data/rules/mandates/eligibility-agency.cedar");
-/// The gate's version in its campaign.
-const GATE: u16 = 1;
 /// The registry of attestations on the private chain.
 const REGISTRY: Address = Address::repeat_byte(0xea);
 /// A registry in EVM code: `getRevokeOffchain(revoker, uid)` answers what its storage has under the uid, which is zero.
@@ -56,6 +54,7 @@ pub(crate) struct Office {
 }
 
 /// A gate that is defined and installed.
+#[derive(Clone, Copy)]
 pub(crate) struct Gate {
     pub(crate) version: u16,
     pub(crate) hash: B256,
@@ -115,8 +114,8 @@ impl Office {
     }
 }
 
-/// Two offices, their rules in force, the gate that asks both, on chain as well.
-pub(crate) async fn set_up(servers: &Servers, ground: &Ground) -> anyhow::Result<Gate> {
+/// Two offices, their rules in force, a gate that asks both and one that asks the first alone, on chain as well.
+pub(crate) async fn set_up(servers: &Servers, ground: &Ground) -> anyhow::Result<[Gate; 2]> {
     let residency = rules(&Sources {
         manifest: RESIDENCY_MANIFEST,
         policies: PolicySource::Cedar(RESIDENCY_POLICIES),
@@ -135,20 +134,33 @@ pub(crate) async fn set_up(servers: &Servers, ground: &Ground) -> anyhow::Result
     let issuer = issuer()?.address;
     let attestations = [("residency", RESIDENCY), ("income", INCOME)]
         .map(|(name, schema)| AcceptedAttestation { name: name.into(), accepts: accepts(schema, issuer) });
+    let both = install(ground, 1, &lineages, &attestations).await?;
+    let first = install(ground, 2, &lineages[..1], &attestations[..1]).await?;
+    Ok([both, first])
+}
+
+/// Defines a gate, and installs it on chain.
+async fn install(
+    ground: &Ground,
+    version: u16,
+    rule_sets: &[B256],
+    attestations: &[AcceptedAttestation],
+) -> anyhow::Result<Gate> {
     let gate = GateTerms {
         campaign: ground.campaign,
-        version: GATE,
-        rule_sets: lineages.to_vec(),
+        version,
+        rule_sets: rule_sets.to_vec(),
         attestations: attestations.to_vec(),
         signer: account("gate of a measurement")?.signer_bytes(),
     };
     ordered(&ground.charter_command(Action::DefineGate(gate.clone()), dev::THRESHOLD.into()).await?)?;
-    let (version, signer, rules_hash) = (u64::from(GATE), gate.signer.clone(), gate.hash());
+    let (number, signer, rules_hash) = (u64::from(version), gate.signer.clone(), gate.hash());
     let distributor = ground.distributor.address;
-    let install = ChainAction::InstallGate { distributor, version, signer: signer.clone(), rules_hash };
-    let data = calls::install_gate(version, signer, rules_hash, &ground.approve(&install)?)?;
+    let install =
+        ChainAction::InstallGate { distributor, version: number, signer: signer.clone(), rules_hash };
+    let data = calls::install_gate(number, signer, rules_hash, &ground.approve(&install)?)?;
     ground.act("installGate", data).await?;
-    Ok(Gate { version: GATE, hash: rules_hash })
+    Ok(Gate { version, hash: rules_hash })
 }
 
 fn accepts(schema: &str, issuer: Address) -> Bytes {

@@ -4,6 +4,7 @@
 use std::sync::LazyLock;
 
 use cedar_policy::{Context, EntityId, EntityTypeName, EntityUid, Request, RestrictedExpression as Expr};
+use cedar_policy_core::ast::{Name, RestrictedExpr};
 
 use super::facts::{AttestationFacts, ClaimFacts, Value};
 use super::types::{AttestationType, AttestationTypes, AttestationsOfClaim};
@@ -115,8 +116,8 @@ pub(crate) fn uid(kind: &'static str, id: &str) -> Result<EntityUid, FactsError>
 
 fn pairs(facts: &ClaimFacts, recipient: &str) -> Result<Vec<(String, Expr)>, FactsError> {
     let (down, up) = facts.amount_bounds().ok_or(FactsError::AmountOutOfRange)?;
-    let amount_down = Expr::new_decimal(down.to_string());
-    let amount_up = if up == down { amount_down.clone() } else { Expr::new_decimal(up.to_string()) };
+    let amount_down = decimal(&down.to_string());
+    let amount_up = if up == down { amount_down.clone() } else { decimal(&up.to_string()) };
     let mut pairs = vec![
         ("campaign".to_owned(), text(facts.campaign.to_string())),
         ("round".to_owned(), long("the round", facts.round)?),
@@ -176,7 +177,7 @@ fn expression(value: &Value) -> Option<Expr> {
         Value::Bool(value) => Expr::new_bool(*value),
         Value::Integer(value) => Expr::new_long(i64::try_from(*value).ok()?),
         Value::Text(value) => text(value.clone()),
-        Value::Decimal { decimal } => Expr::new_decimal(decimal.to_string()),
+        Value::Decimal { decimal: number } => decimal(&number.to_string()),
         Value::Texts(values) => Expr::new_set(values.iter().cloned().map(text)),
     })
 }
@@ -217,6 +218,13 @@ fn long(what: &'static str, value: u64) -> Result<Expr, FactsError> {
 
 fn text(value: String) -> Expr {
     Expr::new_string(value)
+}
+
+/// As [`Expr::new_decimal`], which runs Cedar's parser over the name of its function each time.
+pub(super) fn decimal(number: &str) -> Expr {
+    static NAME: LazyLock<Name> =
+        LazyLock::new(|| Name::unqualified_name("decimal".parse().expect("the name of a function")));
+    RestrictedExpr::call_extension_fn(NAME.clone(), [RestrictedExpr::val(number)]).into()
 }
 
 fn record(fields: Vec<(String, Expr)>) -> Result<Expr, FactsError> {

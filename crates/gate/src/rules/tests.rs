@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use cedar_policy::Request;
 use proptest::prelude::*;
 
-use super::context::{Shared, civil};
+use super::context::{Shared, civil, decimal};
 use super::types::{AttestationType, FieldType, schema};
 use super::{AttestationFacts, ClaimFacts, Fixed4, Value, schema_of};
 
@@ -30,6 +30,13 @@ fn facts() -> ClaimFacts {
         person: Some([5; 32].into()),
         accepted_at: 1_795_219_200_000,
         attestations: BTreeMap::from([("every".to_owned(), attestation)]),
+    }
+}
+
+#[test]
+fn decimals_are_those_that_cedar_makes() {
+    for number in ["0.0", "-1.5", "922337203685477.5807", "nonsense"] {
+        assert_eq!(decimal(number), cedar_policy::RestrictedExpression::new_decimal(number));
     }
 }
 
