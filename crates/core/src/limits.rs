@@ -158,8 +158,11 @@ pub const CLAIM_FACTS_BYTES_MAX: usize = 48 * 1_024;
 /// Deciding policies that evidence names, in the order of the rule sets asked: an id has at most 64 bytes, and nobody
 /// reads more.
 pub const POLICIES_NAMED_MAX: usize = 64;
-/// Facts, and attestations, that one entry erases: an entry stays below a hundred KiB, and one statement destroys them all.
-pub const ERASED_MAX: usize = 10_000;
+/// Facts that one entry erases. The fenced append destroys them all, and whoever cannot append for two seconds leads no
+/// more: a fact is one row.
+pub const ERASED_FACTS_MAX: usize = 2_000;
+/// Attestations that one entry erases, in the same two seconds. Fewer, because each takes its key and its subjects along.
+pub const ERASED_ATTESTATIONS_MAX: usize = 256;
 /// Lineages that one gate asks: every claim is evaluated against each.
 pub const GATE_RULE_SETS_MAX: usize = 8;
 /// Kinds of attestations that one gate accepts.

@@ -5,7 +5,7 @@
 use alloy_primitives::{Address, B256};
 use sluice_core::decide::About;
 use sluice_core::ids::{Millis, Seq, StreamId};
-use sluice_core::limits::ERASED_MAX;
+use sluice_core::limits::{ERASED_ATTESTATIONS_MAX, ERASED_FACTS_MAX};
 
 use crate::Store;
 use crate::columns::{from_bigint, from_bytea, to_bigint, to_integer};
@@ -34,6 +34,8 @@ pub struct OpenErasure {
     pub order: u64,
     /// Whom it is about.
     pub about: About,
+    /// Whether attestations went for it already.
+    pub begun: bool,
 }
 
 /// What an entry that erases destroys: named one by one, so that nothing goes which it does not say.
@@ -49,7 +51,8 @@ pub struct Destroys {
     pub attestations: Vec<[u8; 32]>,
     /// How many of these are about somebody else, too: they can be handed in again.
     pub shared: u64,
-    /// Whether nothing of the order is left.
+    /// Whether nothing else was found for the order. Whether the entry is the order's last, the append itself decides: not
+    /// while facts about them stand before it that were on their way when somebody looked.
     pub last: bool,
 }
 
@@ -102,42 +105,46 @@ impl Store {
     /// [`Error::Unavailable`].
     pub async fn open_erasures(&self, stream: StreamId, limit: i64) -> Result<Vec<OpenErasure>> {
         let sql = "
-            SELECT o.erasure, e.about FROM erasure_open o JOIN erasure e ON e.id = o.erasure
+            SELECT o.erasure, e.about,
+                EXISTS (SELECT FROM erased d WHERE d.erasure = o.erasure AND d.attestations > 0)
+            FROM erasure_open o JOIN erasure e ON e.id = o.erasure
             WHERE o.stream = $1 ORDER BY o.erasure LIMIT $2";
         let query = sqlx::query_as(sql).bind(to_integer("stream", stream.0)?).bind(limit);
-        let rows: Vec<(i64, Vec<u8>)> = self.fetch_all("look for ordered erasures", query).await?;
+        let rows: Vec<(i64, Vec<u8>, bool)> = self.fetch_all("look for ordered erasures", query).await?;
         rows.into_iter()
-            .map(|(order, about)| {
-                Ok(OpenErasure { order: from_bigint("erasure.id", order)?, about: about_of(&about)? })
+            .map(|(order, about, begun)| {
+                let order = from_bigint("erasure.id", order)?;
+                Ok(OpenErasure { order, about: about_of(&about)?, begun })
             })
             .collect()
     }
 
-    /// What an order takes now, at most [`ERASED_MAX`] facts and as many attestations at once. `seq` is left open.
+    /// What an order takes now, at most [`ERASED_FACTS_MAX`] facts and [`ERASED_ATTESTATIONS_MAX`] attestations at once. `seq`
+    /// is left open.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn erasable(&self, stream: StreamId, order: u64, whom: &Whom) -> Result<Destroys> {
-        let most = i64::try_from(ERASED_MAX).unwrap_or(i64::MAX);
+        let most = |max: usize| i64::try_from(max).unwrap_or(i64::MAX);
         let facts = "SELECT seq FROM fact_key WHERE about = $1 AND stream = $2 ORDER BY seq LIMIT $3";
         let query = sqlx::query_as(facts)
             .bind(whom.about.as_bytes())
             .bind(to_integer("stream", stream.0)?)
-            .bind(most);
+            .bind(most(ERASED_FACTS_MAX));
         let facts: Vec<(i64,)> = self.fetch_all("look what is kept about somebody", query).await?;
         let sql = "
             SELECT t.attestation, EXISTS (
                 SELECT FROM attestation_subject o WHERE o.attestation = t.attestation
                 AND o.subject <> ALL($1) AND o.subject <> decode(repeat('00', 20), 'hex'))
             FROM (SELECT DISTINCT attestation FROM attestation_subject WHERE subject = ANY($1) LIMIT $2) t";
-        let query = sqlx::query_as(sql).bind(slices(&whom.subjects)).bind(most);
+        let query = sqlx::query_as(sql).bind(slices(&whom.subjects)).bind(most(ERASED_ATTESTATIONS_MAX));
         let found: Vec<(Vec<u8>, bool)> = self.fetch_all("look what is kept about somebody", query).await?;
         let facts =
             facts.into_iter().map(|(seq,)| from_bigint("fact_key.seq", seq)).collect::<Result<Vec<_>>>()?;
         let shared = found.iter().filter(|(_, shared)| *shared).count() as u64;
         let attestations =
             found.iter().map(|(id, _)| from_bytea("attestation", id)).collect::<Result<Vec<[u8; 32]>>>()?;
-        let last = facts.len() < ERASED_MAX && attestations.len() < ERASED_MAX;
+        let last = facts.len() < ERASED_FACTS_MAX && attestations.len() < ERASED_ATTESTATIONS_MAX;
         Ok(Destroys { seq: 0, order, facts, attestations, shared, last })
     }
 

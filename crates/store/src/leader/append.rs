@@ -97,21 +97,34 @@ pub(super) const APPEND: &str = "
 
 /// The same with what `Erased` entries destroy: a statement of its own, because few appends have any. Somebody else may have
 /// destroyed a key meanwhile, so how many go is not asked.
+///
+/// An entry is its order's last only if no fact about them is left before it. Whoever looked for them did not see what was
+/// on its way to the log; this statement does: earlier groups are committed before it begins, and its own stand in its
+/// parameters.
 fn appending_and_destroying() -> String {
     let destroying = "
     keys AS (
         DELETE FROM fact_key k USING tail WHERE tail.joins AND k.stream = $1 AND k.seq = ANY($31::bigint[])),
     attestations AS (
         DELETE FROM attestation a USING tail WHERE tail.joins AND a.id = ANY($32::bytea[])),
+    parts AS MATERIALIZED (
+        SELECT r.seq, r.erasure, r.facts, r.attestations, r.shared, r.last
+            AND NOT EXISTS (
+                SELECT FROM fact_key k WHERE k.about = e.about AND k.stream = $1 AND k.seq < r.seq
+                AND k.seq NOT IN (SELECT unnest($31::bigint[])))
+            AND NOT EXISTS (
+                SELECT FROM unnest($26::bigint[], $28::bytea[]) AS f(seq, about)
+                WHERE f.about = e.about AND f.seq < r.seq) AS last
+        FROM tail
+        CROSS JOIN unnest($33::bigint[], $34::bigint[], $35::bigint[], $36::bigint[], $37::bigint[], $38::boolean[])
+            AS r(seq, erasure, facts, attestations, shared, last)
+        LEFT JOIN erasure e ON e.id = r.erasure
+        WHERE tail.joins),
     destroyed AS (
         INSERT INTO erased (stream, seq, erasure, facts, attestations, shared, last)
-        SELECT $1, r.seq, r.erasure, r.facts, r.attestations, r.shared, r.last
-        FROM tail, unnest($33::bigint[], $34::bigint[], $35::bigint[], $36::bigint[], $37::bigint[], $38::boolean[])
-            AS r(seq, erasure, facts, attestations, shared, last)
-        WHERE tail.joins),
+        SELECT $1, seq, erasure, facts, attestations, shared, last FROM parts),
     done AS (
-        DELETE FROM erasure_open o USING tail, unnest($34::bigint[], $38::boolean[]) AS r(erasure, last)
-        WHERE tail.joins AND r.last AND o.erasure = r.erasure),
+        DELETE FROM erasure_open o USING parts WHERE parts.last AND o.erasure = parts.erasure),
     renewed AS (";
     APPEND.replacen("\n    renewed AS (", destroying, 1)
 }

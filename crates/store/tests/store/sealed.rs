@@ -3,6 +3,7 @@
 use alloy_primitives::{Address, B256};
 use sluice_core::decide::About;
 use sluice_core::ids::{Seq, StreamId};
+use sluice_core::limits::{ERASED_ATTESTATIONS_MAX, ERASED_FACTS_MAX};
 use sluice_core::sequencer::Facts;
 use sluice_store::{
     AboutWhom, Append, AppendError, Class, Destroys, Erased, Error, FACT_BYTES_MAX, KeptFacts, LeaderSession,
@@ -341,8 +342,8 @@ async fn nothing_is_destroyed_without_its_entry_and_an_order_stays_open_until_no
     let order = db.store.order_erasure(STREAM, ANNA, "asked for it").await.unwrap();
     let elsewhere = db.store.order_erasure(StreamId(1), BRUNO, "of another log").await.unwrap();
     let open = async |stream| db.store.open_erasures(stream, 10).await.unwrap();
-    assert_eq!(open(STREAM).await, [OpenErasure { order, about: ANNA }]);
-    assert_eq!(open(StreamId(1)).await, [OpenErasure { order: elsewhere, about: BRUNO }]);
+    assert_eq!(open(STREAM).await, [OpenErasure { order, about: ANNA, begun: false }]);
+    assert_eq!(open(StreamId(1)).await, [OpenErasure { order: elsewhere, about: BRUNO, begun: false }]);
 
     let whole = db.store.erasable(STREAM, order, &Whom::alone(ANNA)).await.unwrap();
     assert_eq!(
@@ -373,4 +374,81 @@ async fn nothing_is_destroyed_without_its_entry_and_an_order_stays_open_until_no
     assert_eq!((erased.facts, erased.attestations, erased.seq, left().await), (2, 1, 5, 1));
     assert_eq!((open(STREAM).await.len(), open(StreamId(1)).await.len()), (0, 1));
     assert_eq!(db.store.attestation([1; 32]).await.unwrap(), None);
+}
+
+/// Whoever looks sees what is committed; a claim may be in the group on its way, or in that of the entry itself.
+#[tokio::test]
+async fn an_order_stays_open_while_facts_that_were_on_their_way_stand_before_its_entry() {
+    let db = database().await;
+    let (mut session, _) = db.leader("leader", LONG).await;
+    let order = db.store.order_erasure(STREAM, ANNA, "asked for it").await.unwrap();
+    let look = async || db.store.erasable(STREAM, order, &Whom::alone(ANNA)).await.unwrap();
+    let about_anna = async || {
+        let sql = "SELECT seq FROM fact_key WHERE about = $1 ORDER BY seq";
+        let query = sqlx::query_scalar::<_, i64>(sql).bind(ANNA.as_bytes());
+        query.fetch_all(&mut db.raw().await).await.unwrap()
+    };
+    let nothing_yet = look().await;
+    assert!(nothing_yet.facts.is_empty() && nothing_yet.last);
+    session.append(&Append { facts: vec![facts(1, ANNA, b"one")], ..group("x", 1, 1) }).await.unwrap();
+    let empty = Destroys { seq: 2, ..nothing_yet };
+    session.append(&Append { destroys: vec![empty], ..group("erased", 2, 1) }).await.unwrap();
+    assert_eq!((about_anna().await, db.store.erasure(order).await.unwrap()), (vec![1], None));
+
+    // The group of the entry has one before it, and somebody else's.
+    let one = Destroys { seq: 5, ..look().await };
+    assert_eq!((one.facts.as_slice(), one.last), ([1].as_slice(), true));
+    let beside = vec![facts(3, ANNA, b"three"), facts(4, BRUNO, b"four")];
+    session.append(&Append { facts: beside, destroys: vec![one], ..group("x", 3, 3) }).await.unwrap();
+    assert_eq!((about_anna().await, db.store.erasure(order).await.unwrap()), (vec![3], None));
+    let open = db.store.open_erasures(STREAM, 10).await.unwrap();
+    assert_eq!(open, [OpenErasure { order, about: ANNA, begun: false }]);
+
+    // What comes after the entry is kept later, and is no part of the order.
+    let three = Destroys { seq: 6, ..look().await };
+    let later = vec![facts(7, ANNA, b"seven")];
+    session.append(&Append { facts: later, destroys: vec![three], ..group("x", 6, 2) }).await.unwrap();
+    let erased = db.store.erasure(order).await.unwrap().expect("nothing is left before the entry");
+    assert_eq!((erased.facts, erased.seq, about_anna().await), (2, 6, vec![7]));
+    assert_eq!(db.store.open_erasures(STREAM, 10).await.unwrap(), []);
+    assert_eq!(db.store.facts_of(STREAM, 4).await.unwrap(), Some(KeptFacts::Open(b"four".to_vec())));
+}
+
+/// However much is kept, no append destroys more than surely fits its two seconds.
+#[tokio::test]
+async fn who_has_much_is_erased_in_several_entries() {
+    let db = database().await;
+    let (mut session, _) = db.leader("leader", LONG).await;
+    let rows = ERASED_FACTS_MAX as u64 + 1;
+    for first in (1..=rows).step_by(500) {
+        let count = 500.min(rows - first + 1);
+        let kept = (first..first + count).map(|seq| facts(seq, ANNA, b"one")).collect();
+        session.append(&Append { facts: kept, ..group("x", first, count) }).await.unwrap();
+    }
+    let many = ERASED_ATTESTATIONS_MAX * 2 + 1;
+    let attestations: Vec<_> = (0..many)
+        .map(|n| {
+            let mut id = [1; 32];
+            id[..8].copy_from_slice(&(n as u64).to_be_bytes());
+            NewAttestation { id, ..attestation(1, &[ANNA.as_bytes()], b"body") }
+        })
+        .collect();
+    for some in attestations.chunks(100) {
+        db.store.add_attestations(some).await.unwrap();
+    }
+    let order = db.store.order_erasure(STREAM, ANNA, "asked for it").await.unwrap();
+    let (most_facts, most) = (ERASED_FACTS_MAX, ERASED_ATTESTATIONS_MAX);
+    for (entry, taken) in [(most_facts, most, false), (1, most, false), (0, 1, true)].into_iter().enumerate()
+    {
+        let seq = rows + 1 + entry as u64;
+        let part = db.store.erasable(STREAM, order, &Whom::alone(ANNA)).await.unwrap();
+        assert_eq!((part.facts.len(), part.attestations.len(), part.last), taken);
+        assert_eq!(db.store.erasure(order).await.unwrap(), None);
+        let destroys = vec![Destroys { seq, ..part }];
+        let begun = db.store.open_erasures(STREAM, 10).await.unwrap()[0].begun;
+        assert_eq!(begun, entry > 0, "attestations went");
+        session.append(&Append { destroys, ..group("erased", seq, 1) }).await.unwrap();
+    }
+    let erased = db.store.erasure(order).await.unwrap().expect("nothing is left");
+    assert_eq!((erased.facts, erased.attestations, erased.seq), (rows, many as u64, rows + 3));
 }

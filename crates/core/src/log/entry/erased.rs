@@ -3,7 +3,7 @@
 use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::ids::Seq;
-use crate::limits::ERASED_MAX;
+use crate::limits::ERASED_FACTS_MAX;
 
 /// Keys of facts, and attestations, that were destroyed in the append of this very entry: either both happened or neither.
 /// It names no person. Whom it is about is as good as known from the entries it names; where there are none, nobody's.
@@ -12,7 +12,7 @@ pub struct Erased {
     /// The order that it carries out, counted from 1. Whom it is about, and why, stands beside the log.
     pub order: u64,
     /// The positions of the entries whose facts are gone, ascending; the entries keep the hashes. At most
-    /// [`ERASED_MAX`]: an order that takes more has several entries.
+    /// [`ERASED_FACTS_MAX`]: an order that takes more has several entries.
     pub facts: Vec<Seq>,
     /// How many attestations are gone.
     pub attestations: u64,
@@ -24,7 +24,7 @@ impl Erased {
         if self.order == 0 {
             return Err("orders are counted from 1");
         }
-        if self.facts.len() > ERASED_MAX {
+        if self.facts.len() > ERASED_FACTS_MAX {
             return Err("it erases more than an entry names");
         }
         let ascending = self.facts.windows(2).all(|two| two[0] < two[1]);
