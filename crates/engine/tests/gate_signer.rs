@@ -23,6 +23,7 @@ use sluice_engine::snapshots::Snapshots;
 use sluice_engine::verify::Verifier;
 use sluice_snapshot::Snapshot;
 use sluice_store::{IntakeOutcome, IntakeWriter, KeptFacts, NewIntake};
+use sqlx::Connection;
 use support::institutions::{Gated, INCOME, earns};
 use support::term::Term;
 use support::{FAR, SEAL_SECRET, STREAM, World, account, decided, eventually, tokens, wallet};
@@ -368,6 +369,28 @@ async fn who_is_to_be_erased_between_decision_and_gate_word_is_paid_and_then_era
     assert_eq!(subjects, [wallet(3).address().to_vec()]);
     world.final_at(&node, id).await;
     assert_eq!(world.balance(wallet(3).address()).await, tokens(4).get());
+    node.stop().await;
+}
+
+/// The claim was on its way to the log while its attestations went: no gate can verify it, and its facts go nevertheless.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn facts_whose_attestations_were_erased_do_not_wait_for_a_gate_word() {
+    let (world, node, gated, snapshot) = gated().await;
+    world.attest_both(&node, &gated, wallet(3).address()).await;
+    let (seq, _) = claim(&world, &node, &snapshot, 1, 3).await;
+    let about = About::Recipient(wallet(3).address());
+    let order = node.store().order_erasure(STREAM, about, "a test").await.expect("ordered");
+    let mut raw = sqlx::PgConnection::connect(world.database.url()).await.expect("the database");
+    let went = "WITH gone AS (DELETE FROM attestation RETURNING id)
+        INSERT INTO erased (stream, seq, erasure, facts, attestations, shared, last)
+        SELECT 0, 1, $1, 0, count(*), 0, false FROM gone";
+    let order_number = i64::try_from(order).expect("small");
+    sqlx::query(went).bind(order_number).execute(&mut raw).await.expect("its first entry's part");
+    let done = async || node.store().erasure(order).await.expect("answered");
+    let erased = eventually("the leader carries it out", done).await;
+    assert_eq!((erased.facts, erased.attestations), (1, 2));
+    assert_eq!(node.store().facts_of(STREAM, seq).await.expect("answered"), None);
+    assert_eq!(world.status(&node, index(&snapshot, 3)), Some(ClaimState::Decided));
     node.stop().await;
 }
 
