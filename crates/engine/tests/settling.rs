@@ -4,6 +4,7 @@ mod support;
 
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use sluice_core::command::Action;
 use sluice_core::fees::{SettlementPolicy, SettlementTerms, SpendLimit};
 use sluice_core::ids::{DemandId, EntitlementId};
@@ -12,6 +13,7 @@ use sluice_core::state::status::ClaimState;
 use sluice_engine::node::{Node, NodeConfig};
 use sluice_engine::settlement::WaitsForSpend;
 use sluice_snapshot::Snapshot;
+use support::proxy::Proxy;
 use support::{World, decided, eventually, tokens, wallet};
 use uuid::Uuid;
 
@@ -153,5 +155,93 @@ async fn over_its_spend_limit_settlement_waits_also_after_a_takeover_while_claim
         world.final_at(&node, EntitlementId { round: 1, index }).await;
     }
     assert_eq!(waiting(&node).await, None);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_signed_anew_for_a_nonce_after_a_takeover_counts_once() {
+    let world = World::new().await;
+    // One transaction may cost some 0.2 coin, two together do not fit.
+    let limit = SpendLimit { wei: 350_000_000 * GWEI, period: DAY };
+    let limited = SettlementTerms { window: Duration::ZERO, spend: Some(limit) };
+    let node = Node::start(under(&world, 0, limited)).await.expect("a node");
+    let (terms, snapshot) = world.snapshot(0..10);
+    world.open_round(&node, &terms).await;
+    let first = claimed(&world, &node, &snapshot, 0).await;
+    world.final_at(&node, EntitlementId { round: 1, index: first }).await;
+    world.hold_blocks().await;
+    let index = claimed(&world, &node, &snapshot, 1).await;
+    eventually("a transaction waits", || async { (world.waiting_transactions().await > 0).then_some(()) })
+        .await;
+    let lane = world.sequencers[0].1[0].address();
+    let noted = async |node: &Node, nonce| {
+        let spent = node.store().spent_beside(31_337, world.campaign, DAY, Some((lane, nonce))).await;
+        spent.expect("the sum").1
+    };
+    let nonce = node.status().lanes.iter().find(|l| l.account == lane).expect("its lane").nonce;
+    let before = noted(&node, nonce).await;
+    assert!(2 * before > limit.wei, "both attempts would exceed the limit: {before}");
+    node.stop().await;
+    // The next term's epoch makes the attempt useless, and no node remembers it.
+    world.anvil("anvil_dropAllTransactions", json!([])).await;
+    let node = Node::start(under(&world, 0, limited)).await.expect("a node");
+    world.mining_until(&node, index, "the claim is final", |s| *s == ClaimState::Final).await;
+    assert_eq!(waiting(&node).await, None);
+    let attempts = world.log(&node).await.into_iter().filter_map(|entry| match entry.body {
+        Body::AttemptSigned(attempt) if attempt.nonce == nonce => Some(attempt.tx_hash),
+        _ => None,
+    });
+    assert!(attempts.count() > 1, "it was signed anew at the same nonce");
+    node.stop().await;
+}
+
+/// The node's answer, but every receipt tells of a price per gas beyond all measure.
+fn absurd(upstream: &str, request: &Value) -> Option<Value> {
+    if request["method"] != "eth_getTransactionReceipt" {
+        return None;
+    }
+    let ask = async {
+        let answer = reqwest::Client::new().post(upstream).json(request).send().await.ok()?;
+        answer.json::<Value>().await.ok()
+    };
+    let mut answer = tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(ask))?;
+    if answer["result"].is_object() {
+        answer["result"]["effectiveGasPrice"] = json!(format!("{:#x}", u128::MAX));
+    }
+    Some(answer)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn absurd_receipts_count_as_the_most_their_transactions_offered() {
+    let world = World::new().await;
+    let upstream = world.anvil.url();
+    let proxy = Proxy::start(upstream.clone(), move |request| absurd(&upstream, request)).await;
+    // Two transactions may cost some 0.4 coin, three do not fit.
+    let limit = SpendLimit { wei: 550_000_000 * GWEI, period: DAY };
+    let limited = SettlementTerms { window: Duration::ZERO, spend: Some(limit) };
+    let mut config = under(&world, 0, limited);
+    for settings in config.chains.values_mut() {
+        settings.chain = world.through(&proxy).await;
+    }
+    let node = Node::start(config).await.expect("a node");
+    let (terms, snapshot) = world.snapshot(0..10);
+    world.open_round(&node, &terms).await;
+    for i in 0..2 {
+        let index = claimed(&world, &node, &snapshot, i).await;
+        world.final_at(&node, EntitlementId { round: 1, index }).await;
+    }
+    let third = claimed(&world, &node, &snapshot, 2).await;
+    let said = eventually("the third waits", || waiting(&node)).await;
+    let offered: u128 = world
+        .log(&node)
+        .await
+        .iter()
+        .map(|entry| match &entry.body {
+            Body::AttemptSigned(attempt) => attempt.max_fee * u128::from(attempt.gas_limit),
+            _ => 0,
+        })
+        .sum();
+    assert_eq!(said.spent, offered, "{said:?}");
+    assert_eq!(world.status(&node, third), Some(ClaimState::Decided));
     node.stop().await;
 }

@@ -50,7 +50,8 @@ impl Settlement {
             }
         };
         let may_cost = fees.max_fee.saturating_mul(gas_limit.into()).saturating_add(data.wei);
-        if replaces.is_none() && !self.may_spend(campaign, may_cost).await? {
+        let here = Some((facts.account, nonce));
+        if replaces.is_none() && !self.may_spend(campaign, may_cost, here).await? {
             return Ok(false);
         }
         self.note_may_cost(campaign, facts.account, nonce, may_cost).await?;

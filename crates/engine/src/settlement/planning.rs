@@ -106,7 +106,7 @@ impl Settlement {
         let gas_limit = self.gas_limit(found.needs);
         let may_cost = self.policy.first(market, gas_limit).map(|fees| fees.max_fee * u128::from(gas_limit));
         if let Some(wanted) = may_cost
-            && !self.may_spend(campaign, wanted).await?
+            && !self.may_spend(campaign, wanted, None).await?
         {
             return Ok(None);
         }

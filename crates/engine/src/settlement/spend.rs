@@ -3,9 +3,11 @@
 //! in its place, what its transaction receipt says. Over the limit nothing new is planned or signed for the campaign;
 //! what is under way is still raised at its nonce, because other campaigns' transactions wait behind it.
 
+use alloy_primitives::Address;
 use sluice_core::fees::SpendLimit;
 use sluice_core::ids::CampaignId;
-use sluice_core::state::batch::Batch;
+use sluice_core::limits::BATCH_BYTES_MAX;
+use sluice_core::state::batch::{Attempt, Batch};
 use sluice_store::Spending;
 
 use super::Settlement;
@@ -25,14 +27,18 @@ pub struct WaitsForSpend {
 }
 
 impl Settlement {
-    /// Whether a campaign may spend this much more now; says so once when it may not, and once when it may again.
+    /// Whether a campaign may spend this much more now; says so once when it may not, and once when it may again. What is
+    /// noted already for the nonce that is about to be signed for, by an attempt that an epoch has made useless or that
+    /// was cut off before it was signed, is not counted beside the new one: one of them is mined, the dearer at worst.
     pub(super) async fn may_spend(
         &mut self,
         campaign: CampaignId,
         wanted: u128,
+        nonce: Option<(Address, u64)>,
     ) -> Result<bool, EngineError> {
         let Some(limit) = self.terms.of(campaign).spend else { return Ok(true) };
-        let spent = self.store.spent(self.chain.id(), campaign, limit.period).await?;
+        let (spent, there) = self.store.spent_beside(self.chain.id(), campaign, limit.period, nonce).await?;
+        let wanted = wanted.max(there);
         let may = spent.saturating_add(wanted) <= limit.wei;
         if may {
             if self.over.remove(&campaign).is_some() {
@@ -49,7 +55,7 @@ impl Settlement {
     pub(super) async fn note_may_cost(
         &self,
         campaign: CampaignId,
-        lane: alloy_primitives::Address,
+        lane: Address,
         nonce: u64,
         wei: u128,
     ) -> Result<(), EngineError> {
@@ -72,14 +78,20 @@ impl Settlement {
                 })
                 .collect()
         });
-        self.noted.retain(|hash| mined.iter().any(|(_, (tx, ..))| tx == hash));
-        for (campaign, (tx, lane, nonce)) in mined {
+        self.noted.retain(|hash| mined.iter().any(|(_, attempt)| attempt.tx_hash == *hash));
+        for (campaign, attempt) in mined {
+            let tx = attempt.tx_hash;
             if self.noted.contains(&tx) {
                 continue;
             }
             let Some(receipt) = self.chain.receipt(tx).await? else { continue };
-            let gas = receipt.gas_price.saturating_mul(receipt.gas_used.into());
-            let wei = gas.saturating_add(receipt.data_fee);
+            let said = [receipt.gas_price.saturating_mul(receipt.gas_used.into()), receipt.data_fee];
+            let wei = believable(said, &attempt);
+            if wei < said[0].saturating_add(said[1]) {
+                tracing::warn!(%campaign, %tx, gas = said[0], data = said[1], booked = wei,
+                    "a receipt says that a transaction cost more than it can have cost; the most is booked");
+            }
+            let (lane, nonce) = (attempt.lane, attempt.nonce);
             self.store.has_spent(Spending { chain: here, campaign, lane, nonce, wei }).await?;
             self.noted.insert(tx);
         }
@@ -87,8 +99,42 @@ impl Settlement {
     }
 }
 
+/// What a chain takes for bringing one transaction's bytes to another chain, at most, wei: as much calldata as a batch
+/// may have, each byte at its 16 gas (EIP-2028) and a thousand gwei for each gas. That is 1.92 coin, and only chains of
+/// Optimism's kind say any.
+const DATA_FEE_MAX: u128 = BATCH_BYTES_MAX as u128 * 16 * 1_000_000_000_000;
+
+/// What is booked for a transaction whose receipt says that its gas and its data cost this, wei: a node that lies or errs
+/// must not use up a limit with what was never spent.
+fn believable([gas, data]: [u128; 2], attempt: &Attempt) -> u128 {
+    let gas_max = attempt.max_fee.saturating_mul(attempt.gas_limit.into());
+    gas.min(gas_max).saturating_add(data.min(DATA_FEE_MAX))
+}
+
 /// The attempt by which a batch was mined.
-fn mined_attempt(batch: &Batch) -> Option<(alloy_primitives::B256, alloy_primitives::Address, u64)> {
+fn mined_attempt(batch: &Batch) -> Option<Attempt> {
     let tx = batch.mined.as_ref()?.tx_hash;
-    batch.attempts.iter().find(|a| a.tx_hash == tx).map(|a| (tx, a.lane, a.nonce))
+    batch.attempts.iter().find(|a| a.tx_hash == tx).cloned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_receipt_costs_more_than_its_transaction_offered_and_its_bytes_can() {
+        let attempt = Attempt {
+            epoch: 1,
+            lane: Address::ZERO,
+            nonce: 5,
+            tx_hash: Default::default(),
+            max_fee: 100,
+            priority_fee: 1,
+            gas_limit: 1_000,
+        };
+        assert_eq!(believable([99_999, 7], &attempt), 100_006);
+        assert_eq!(believable([100_001, 7], &attempt), 100_007);
+        assert_eq!(believable([5, u128::MAX], &attempt), 5 + DATA_FEE_MAX);
+        assert_eq!(believable([u128::MAX; 2], &attempt), 100_000 + DATA_FEE_MAX);
+    }
 }
