@@ -225,7 +225,7 @@ impl Start {
     }
 
     async fn by_a_dump(&self) -> anyhow::Result<Follower> {
-        Ok(Follower::start(STREAM, self.log_key(), &self.store).await?)
+        Ok(Follower::start(STREAM, self.log_key(), &[], &self.store).await?)
     }
 
     /// Reads the columns that a follower needs, in order, and looks at nothing.

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use alloy_primitives::Address;
-use sluice_chain::Chain;
+use alloy_primitives::{Address, B256};
+use sluice_chain::{At, Chain};
 use sluice_core::command::{ClaimDemand, Demand};
 use sluice_core::ids::{CampaignId, ChainId, ContractRef, DemandId, Epoch, Millis, NodeId, Seq, StreamId};
 use sluice_core::log::entry::{Body, CharterRead, Entry};
@@ -18,6 +18,7 @@ use sluice_core::state::ChainSeen;
 use sluice_core::state::status::ClaimState;
 use sluice_store::{IntakeRow, IntakeWriter, SealKey, Store};
 use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
 
 mod tasks;
 
@@ -34,6 +35,9 @@ use tasks::{Part, Tasks};
 
 /// How often a node says that it lives.
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(5);
+/// How long a start waits for the home chain to name the log's keys. A chain that answers does so in a fraction of it;
+/// without an answer the node starts from dumps of its own or replays the log, which it can do without any chain.
+const LOG_KEYS_WITHIN: Duration = Duration::from_secs(3);
 /// How long a stopping node waits for rows under way.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 
@@ -152,7 +156,8 @@ impl Node {
             .ok_or_else(|| EngineError::Config(format!("home: chain {} is not configured", config.home)))?;
         let charter = ContractRef { chain_id: config.home, address: home.charter };
         let log_key = LogKey::new(&Origin::new(charter, config.stream), &config.log_secret);
-        let follower = Follower::start(config.stream, log_key, &store).await?;
+        let registered = registered_log_keys(home).await;
+        let follower = Follower::start(config.stream, log_key, &registered, &store).await?;
         let known = follower.read(|s| s.home);
         if known.is_some_and(|known| known != charter) {
             return Err(EngineError::Config(format!(
@@ -274,7 +279,7 @@ impl Node {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        if tokio::time::timeout(STOP_WITHIN, waiting).await.is_err() {
+        if timeout(STOP_WITHIN, waiting).await.is_err() {
             tracing::warn!("demands under way were left to their clients, who ask again by id");
         }
         if let Some(tasks) = self.inner.tasks.lock().await.take() {
@@ -451,6 +456,23 @@ impl Node {
             },
         }
     }
+}
+
+/// The log keys in force that the home Charter registers, asked of its contract: whoever writes to the database has no say
+/// in them. None when the chain does not answer.
+async fn registered_log_keys(home: &ChainSettings) -> Vec<B256> {
+    let problem = match timeout(LOG_KEYS_WITHIN, home.chain.constitution(home.charter, At::Latest)).await {
+        // Before its founding its word is nobody's (decision 0106).
+        Ok(Ok(read)) if read.view.set_version == 0 => return Vec::new(),
+        Ok(Ok(read)) => return read.view.log_keys,
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => format!("no answer within {LOG_KEYS_WITHIN:?}"),
+    };
+    tracing::warn!(
+        problem,
+        "the Charter's log keys could not be read; only this node's own dumps are started from"
+    );
+    Vec::new()
 }
 
 /// Says that the node lives, for those who list nodes, and keeps a follower's clock by the database's. Decides nothing.

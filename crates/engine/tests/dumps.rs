@@ -7,19 +7,22 @@ use std::path::Path;
 use std::pin::pin;
 use std::time::Duration;
 
-use alloy_primitives::Address;
+use alloy_primitives::{Address, B256};
 use sluice_core::decide::Input;
 use sluice_core::ids::{EntitlementId, Seq};
 use sluice_core::log::entry::{Body, Entry, EpochBegan};
-use sluice_core::log::merkle::leaf_hash;
+use sluice_core::log::merkle::{Frontier, leaf_hash};
+use sluice_core::log::note::{LogKey, TreeHead};
 use sluice_core::sequencer::Decider;
+use sluice_core::state::State;
 use sluice_core::state::dump::DUMP_FORMAT;
 use sluice_embedded::testing::TestDatabase;
 use sluice_engine::error::EngineError;
 use sluice_engine::follower::{Committed, Follower};
-use sluice_store::{Append, LeaderSession, LogRow, Options, Store};
+use sluice_store::{Append, DUMP_PAGE_BYTES, LeaderSession, LogRow, Options, Store};
 use sqlx::{Connection, PgConnection};
 use support::{STREAM, World, decided, eventually, log_key, wallet};
+use tokio::sync::mpsc;
 use uuid::Uuid;
 
 const START: u64 = 1_800_000_000_000;
@@ -108,8 +111,32 @@ impl Ground {
         dumped
     }
 
+    /// Stores what somebody who may INSERT stores: a State of their making, and a checkpoint of it signed by their key.
+    async fn forge(&self, mut state: State, tree: &Frontier, key: &LogKey) {
+        let state_hash = state.hash_anew();
+        let (origin, size, root) = (key.origin().clone(), tree.size(), tree.root());
+        let note = key.sign(&TreeHead { origin, size, root, state_hash: Some(state_hash) });
+        let stored = self.store.add_checkpoint(STREAM, size, &note, &state_hash).await.expect("stored");
+        assert!(stored, "a true checkpoint has this size");
+        let mut bytes = Vec::new();
+        state.dump(tree, &mut bytes).expect("written");
+        let (pages, received) = mpsc::channel(bytes.len().div_ceil(DUMP_PAGE_BYTES));
+        for page in bytes.chunks(DUMP_PAGE_BYTES) {
+            pages.try_send(page.to_vec()).expect("there is room for all pages");
+        }
+        drop(pages);
+        let stored = self.store.add_dump(STREAM, size, bytes.len() as u64, received).await.expect("stored");
+        assert!(stored, "the dump is whole");
+    }
+
     async fn start(&self) -> Follower {
-        Follower::start(STREAM, log_key(Address::ZERO, 0), &self.store).await.expect("starts")
+        self.start_knowing(&[]).await
+    }
+
+    /// A start to which the chain has named these log keys.
+    async fn start_knowing(&self, registered: &[B256]) -> Follower {
+        let own = log_key(Address::ZERO, 0);
+        Follower::start(STREAM, own, registered, &self.store).await.expect("starts")
     }
 
     /// A follower that never sees a dump.
@@ -201,6 +228,44 @@ async fn a_bad_dump_is_passed_over_for_an_older_one_or_the_log() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dump_that_names_its_own_signer_is_refused() {
+    let mut ground = Ground::new().await;
+    let entries = recorded();
+    ground.write(&entries).await;
+    let older = ground.dump_from(&[60]).await[0];
+    let replayed = ground.replayed().await;
+    let (forger, another) = (log_key(Address::ZERO, 1), log_key(Address::ZERO, 2));
+
+    // Inside a second of the log's clock no node ever has a checkpoint of its own to compare.
+    let decoded: Vec<_> = entries.iter().map(|bytes| Entry::decode(bytes).expect("an entry")).collect();
+    let second = |at: usize| decoded[at].recorded_at / 1_000;
+    let size = (1..entries.len()).rev().find(|next| second(*next) == second(next - 1)).expect("such a place");
+    let before = new();
+    let rows = decoded.into_iter().zip(entries).take(size);
+    before.advance(rows.map(|(entry, bytes)| Committed { entry, bytes }).collect()).expect("applied");
+    // The true tree, epoch and time of that row, and a State whose Charter lists the forger.
+    let (mut forged, tree) = (before.read(State::clone), before.tree());
+    let home = forged.home.expect("the log is founded").chain_id;
+    let charter = forged.charters.get_mut(&home).expect("its Charter was read");
+    charter.view.log_keys = vec![forger.public().into()];
+    ground.forge(forged, &tree, &forger).await;
+    let dumps = ground.store.dumps(STREAM).await.expect("dumps");
+    assert!(dumps[0].seq == tree.size() && tree.size() > older, "it is tried first: {dumps:?}");
+
+    same(&ground.start().await, &replayed);
+    let registered = another.public().into();
+    same(&ground.start_knowing(&[registered]).await, &replayed);
+    // The older one, signed by this node's key: without the log before it there is no other way.
+    ground.tamper(&format!("DELETE FROM log WHERE seq < {older}")).await;
+    same(&ground.start_knowing(&[registered]).await, &replayed);
+    // Nothing else was wrong with it: were the forger's key the log's, it would be State.
+    let believing = ground.start_knowing(&[registered, forger.public().into()]).await;
+    assert_eq!(believing.seq(), replayed.seq());
+    assert_eq!(believing.tree(), replayed.tree());
+    assert_ne!(believing.state_hash(), replayed.state_hash());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dumps_are_written_while_the_log_grows_and_two_are_kept() {
     let ground = Ground::new().await;
     let mut session = LeaderSession::open(&ground.store, STREAM).await.expect("a session");
@@ -279,7 +344,7 @@ async fn a_long_log_is_replayed_as_it_is_followed_and_an_edited_row_stops_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_goes_on_from_its_dump_when_the_log_before_it_is_gone() {
+async fn another_node_goes_on_from_the_dump_when_the_log_before_it_is_gone() {
     let world = World::new().await;
     let node = world.node(0).await;
     let (terms, snapshot) = world.snapshot(0..6);
@@ -304,7 +369,8 @@ async fn a_node_goes_on_from_its_dump_when_the_log_before_it_is_gone() {
     );
     sqlx::raw_sql(sqlx::AssertSqlSafe(gone)).execute(&mut raw).await.expect("allowed");
 
-    let node = world.node(0).await;
+    // Node 0's key signed the dump: that it is the log's is read from the Charter on chain.
+    let node = world.node(1).await;
     eventually("the node leads", || async { node.status().leading }).await;
     assert!(claim(&node, 0).await.is_none(), "it was decided, and stays so");
     assert!(matches!(claim(&node, 1).await, Some(Body::ClaimDecided(_))));

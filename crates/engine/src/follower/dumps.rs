@@ -3,6 +3,7 @@
 
 use std::io::{Error, ErrorKind, Write};
 
+use alloy_primitives::B256;
 use sluice_core::ids::{Seq, StreamId};
 use sluice_core::log::merkle::Frontier;
 use sluice_core::log::note::{LogKey, LogVerifier, TreeHead, open};
@@ -51,14 +52,22 @@ impl View {
 }
 
 impl Follower {
-    /// A follower that starts from the newest good dump, or from nothing, and has followed the log to its end.
+    /// A follower that starts from the newest good dump, or from nothing, and has followed the log to its end. Whose
+    /// checkpoints vouch for a dump is said here, by whoever did not learn it from the database: this node's own log key
+    /// does, and those that are registered, Ed25519, as the home Charter's contract names them now.
     ///
     /// # Errors
     /// As [`Self::catch_up`]. A dump that is bad is none.
-    pub async fn start(stream: StreamId, log_key: LogKey, store: &Store) -> Result<Self, EngineError> {
+    pub async fn start(
+        stream: StreamId,
+        log_key: LogKey,
+        registered: &[B256],
+        store: &Store,
+    ) -> Result<Self, EngineError> {
         let follower = Self::new(stream, log_key);
+        let keys = follower.vouching(registered);
         for dump in store.dumps(stream).await? {
-            match follower.restore(store, stream, dump).await? {
+            match follower.restore(store, stream, dump, &keys).await? {
                 Ok(()) => {
                     tracing::info!(seq = dump.seq, "started from a state dump");
                     break;
@@ -82,6 +91,7 @@ impl Follower {
         store: &Store,
         stream: StreamId,
         dump: DumpAt,
+        keys: &[LogVerifier],
     ) -> Result<Result<(), Refused>, EngineError> {
         let Some(bytes) = store.dump(stream, dump).await? else {
             return Ok(Err("it was deleted, or has more pages than are written".into()));
@@ -100,7 +110,7 @@ impl Follower {
         if (state.stream, mark.size) != (stream, dump.seq) {
             return Ok(Err("it is of another stream or position than its rows".into()));
         }
-        if let Err(why) = self.vouched(store, &state, mark).await? {
+        if let Err(why) = self.vouched(store, &state, mark, keys).await? {
             return Ok(Err(why));
         }
         let mut view = self.shared.view.write().expect("no reader panics while holding State");
@@ -111,19 +121,21 @@ impl Follower {
         Ok(Ok(()))
     }
 
-    /// Whether a checkpoint signed by a key of this log vouches for tree and State, and the log has the row.
+    /// Whether a checkpoint signed by one of these keys vouches for tree and State, and the log has the row. The keys are
+    /// never the dump's own: a State that names who may vouch for it would be vouched for by whoever made it.
     async fn vouched(
         &self,
         store: &Store,
         state: &State,
         mark: Mark,
+        keys: &[LogVerifier],
     ) -> Result<Result<(), Refused>, EngineError> {
         let found = store.checkpoint_from(state.stream, mark.size).await?;
         let Some(checkpoint) = found.filter(|checkpoint| checkpoint.size == mark.size) else {
             return Ok(Err("no checkpoint names it".into()));
         };
         let wanted: TreeHead = self.head(mark);
-        match open(&checkpoint.note, &self.log_keys(state)) {
+        match open(&checkpoint.note, keys) {
             Ok(signed) if signed.head == wanted && checkpoint.state_hash == mark.state_hash => {}
             Ok(_) => return Ok(Err("its checkpoint has another root or state hash".into())),
             Err(error) => return Ok(Err(format!("its checkpoint is not signed as it should be: {error}"))),
@@ -139,11 +151,10 @@ impl Follower {
         Ok(Ok(()))
     }
 
-    /// This node's key, and those that the Charter registers.
-    fn log_keys(&self, state: &State) -> Vec<LogVerifier> {
+    /// This node's key and the registered ones. What the Charter registers without its being a key signs nothing.
+    fn vouching(&self, registered: &[B256]) -> Vec<LogVerifier> {
         let origin = self.shared.log_key.origin();
-        let registered = state.home_charter().into_iter().flat_map(|charter| &charter.view.log_keys);
-        let registered = registered.filter_map(|key| LogVerifier::of_log(origin, &key.0).ok());
+        let registered = registered.iter().filter_map(|key| LogVerifier::of_log(origin, &key.0).ok());
         std::iter::once(self.shared.log_key.verifier()).chain(registered).collect()
     }
 
