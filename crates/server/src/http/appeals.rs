@@ -42,8 +42,8 @@ pub(crate) struct AppealView {
     #[serde(skip_serializing_if = "Hidden::is_hidden")]
     #[schema(value_type = Option<uuid::Uuid>)]
     filed: Hidden<DemandId>,
-    /// Its text, if it was asked for: for the same readers and for the office that filed it. Others are shown the SHA-256 of the
-    /// command's canonical bytes.
+    /// Its text, if an office asked for it: for the same readers and for the office that filed it. Other offices are shown
+    /// the SHA-256 of the command's canonical bytes; who proves no office is shown nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     text: Option<Hidden<String>>,
@@ -84,7 +84,9 @@ pub(crate) async fn appeals(
             sees_appeal(log, caller, appeal).then(|| AppealView::new(log, &sight, at, appeal))
         })
     });
-    if asked.text {
+    // Each text is an entry to be read. Nobody but an office may see one; whether an office filed an appeal that is none of
+    // its affairs, only the entry tells.
+    if asked.text && !reader.is_nobody() {
         for appeal in &mut page.value.items {
             appeal.text = text(&api, appeal).await?;
         }

@@ -144,10 +144,15 @@ pub(crate) async fn an_upheld_appeal_ends_its_hold(ground: &Ground) {
     assert!(seen["reason"]["sha256"].is_string(), "an appeal's text is for offices: {seen:#}");
     let ombudsman = client.reading(&ground.office("ombudsman", "read_private", "").await);
     assert_eq!(ombudsman.get(&path_of_appeal).await.is(200)["reason"], "I moved house, nothing else");
-    let listed = async |client: &Client| {
-        let waiting = client.get("/v1/appeals").await.is(200);
+    let found = async |client: &Client, asked: &str| {
+        let waiting = client.get(&format!("/v1/appeals{asked}")).await.is(200);
         items(&waiting).iter().find(|a| a["appeal"] == appeal).unwrap().clone()
     };
+    let listed = async |client: &Client| found(client, "").await;
+    // For who can see no text, none is read.
+    let shown = found(client, "?text=true").await;
+    assert!(shown.get("text").is_none(), "{shown}");
+    assert_eq!(found(&ombudsman, "?text=true").await["text"], "I moved house, nothing else");
     let shown = listed(client).await;
     assert_eq!((&shown["kind"], &shown["against"]), (&json!("hold"), &filed["outcome"]["against"]));
     // Whose affair it is, is nobody else's.
