@@ -2,7 +2,7 @@
 # has Rust, Node and apt (as root or with sudo), and is fast the second time.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-stop build fmt fmt-check lint deny contracts-test rust-test chaos gas bench clean
+.PHONY: help setup demo test test-stop build fmt fmt-check lint deny contracts-test rust-test chaos gas bench bench-full bench-parts clean
 
 # More arguments for `make demo` and `make chaos`, as in: make chaos ARGS="--rounds 200 --seed 7"
 ARGS ?=
@@ -52,7 +52,15 @@ chaos: setup ## the crash test, many rounds
 gas: setup ## gas per recipient and calldata, beside the peers' figures
 	npm --prefix contracts run gas
 
-bench: setup ## benchmarks, in release
+bench: setup ## load tests at reduced size, a table of figures beside their goals (20 minutes)
+	cargo build --release --locked -p sluice-loadtests
+	node scripts/bench.mjs
+
+bench-full: setup ## the same at full size (hours)
+	cargo build --release --locked -p sluice-loadtests
+	node scripts/bench.mjs --full
+
+bench-parts: setup ## benchmarks of single parts, in release
 	cargo bench --workspace --benches --locked
 
 clean: test-stop ## delete what was built, and the development servers' data

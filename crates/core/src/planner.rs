@@ -50,9 +50,12 @@ pub fn plan(campaign: &Campaign, gas: &GasModel, now: u64) -> Option<Content> {
     content.or_else(|| filler(campaign))
 }
 
-/// Whether another batch of the campaign may be planned before one of those under way is mined, or final.
+/// Whether another batch of the campaign may be planned before one of those under way is mined, or final. A number that was
+/// given up is planned anew in any case: the chain takes no other before it, so those above it, of which a reorganisation
+/// may have un-mined more than the bound, would wait for it and it for them.
 pub fn has_room(campaign: &Campaign) -> bool {
-    campaign.open_batches() < BATCHES_OPEN_MAX && campaign.in_flight() < BATCHES_IN_FLIGHT_MAX
+    let open = campaign.open_batches() < BATCHES_OPEN_MAX && campaign.in_flight() < BATCHES_IN_FLIGHT_MAX;
+    open || campaign.batches.values().any(|batch| batch.given_up)
 }
 
 /// What travels in calls of its own.

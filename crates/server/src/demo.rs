@@ -3,6 +3,7 @@
 //! chain and database are compared, entitlement by entitlement and balance by balance.
 
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,6 +21,7 @@ use tokio::sync::oneshot;
 use crate::api_client::ApiClient;
 use crate::cli::campaign::{create, create2, fund, hand_in, publish};
 use crate::cli::reach::project_id;
+use crate::cli::serve::told_to_stop;
 use crate::cli::sign::papers::Papers;
 use crate::cli::sign::signed_by;
 use crate::dev::{self, Prepared};
@@ -139,6 +141,7 @@ impl Demo {
     /// When a stage fails, or on Ctrl-C; the servers are stopped either way.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         crate::cli::block_on(async {
+            let mut stop = pin!(told_to_stop()?);
             if let (PushName::All, Some(claims)) = (self.push, self.claims) {
                 bail!("--claims {claims} contradicts --push all; use --push rest");
             }
@@ -148,12 +151,12 @@ impl Demo {
             let (began, options) = (Instant::now(), self.options(Snapshot::open(&file)?.count()));
             let prepared = tokio::select! {
                 prepared = dev::prepare(&options) => prepared?,
-                () = interrupted() => bail!("interrupted"),
+                () = &mut stop => bail!("interrupted"),
             };
             stages.0.push(("servers", began.elapsed()));
             let done = tokio::select! {
                 done = self.course(&prepared, &mut stages, &file) => done,
-                () = interrupted() => Err(anyhow::anyhow!("interrupted; nothing of this demonstration stays")),
+                () = &mut stop => Err(anyhow::anyhow!("interrupted; nothing of this demonstration stays")),
             };
             if let Err(error) = prepared.drop_database().await {
                 tracing::warn!(error = format!("{error:#}"), "the demonstration's database was not dropped");
@@ -446,16 +449,6 @@ async fn stage<T>(
 /// A progress line. On stderr, so that the result stands alone on stdout.
 fn tell(what: &str) {
     eprintln!("demo: {what}");
-}
-
-/// Resolves on Ctrl-C or a request to end.
-pub(crate) async fn interrupted() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut term) = signal(SignalKind::terminate()) else { return std::future::pending().await };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = term.recv() => {}
-    }
 }
 
 impl Plan {

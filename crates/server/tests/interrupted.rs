@@ -140,7 +140,10 @@ fn witness(node: &Node) {
     let mut program = Command::new(env!("CARGO_BIN_EXE_sluice"));
     program.args(words(&command)).env_remove("DATABASE_URL").stdout(Stdio::null()).stderr(Stdio::piped());
     let mut running = Running::start(&mut program);
-    until("a checkpoint is co-signed", || out.is_file().then_some(()));
+    until("a checkpoint is co-signed", || {
+        assert_eq!(running.0.try_wait().unwrap(), None, "it goes on until it is stopped");
+        out.is_file().then_some(())
+    });
     let ended = running.interrupt();
     assert_eq!(ended.code(), Some(0), "{ended}");
     assert_eq!(files(&folder), ["checkpoint"], "nothing half written lies beside it");

@@ -50,7 +50,7 @@ pub(super) fn print(show: Show) -> anyhow::Result<()> {
     for rate in RATES {
         let mut cells = Vec::new();
         for (window, name) in WINDOWS {
-            let point = point(rate, window)?;
+            let point = point(rate, window, CLAIMS)?;
             cells.push(format!("{} ({})", number(point.gas), time(point.delay)));
             let name = format!("{rate}/s, window {name}");
             report.add(Figure::new(name, point.gas, "gas/claim").note(format!("waits {:.0} s", point.delay)));
@@ -73,9 +73,9 @@ fn time(seconds: f64) -> String {
     clippy::cast_possible_truncation,
     reason = "a number of claims that is bounded beside it, and places in a list of this many wallets"
 )]
-fn point(rate: f64, window: f64) -> anyhow::Result<Point> {
+fn point(rate: f64, window: f64, most: u64) -> anyhow::Result<Point> {
     let (mut campaign, gas_model) = (campaign(), GasModel::default());
-    let claims = CLAIMS.min((rate * 86_400.0 * 6.0) as u64).max(200);
+    let claims = most.min((rate * 86_400.0 * 6.0) as u64).max(200);
     // When each arrived, by index.
     let mut arrived = vec![0.0; WALLETS as usize];
     let (mut next, mut planned, mut gas, mut delay, mut now) = (0, 0, 0, 0.0, 0.0);
@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn waiting_longer_costs_less_and_takes_longer() {
-        let points: Vec<Point> = [0.0, 600.0, 21_600.0].map(|window| point(0.1, window).unwrap()).into();
+        let points: Vec<Point> = [0.0, 600.0, 21_600.0].map(|window| point(0.1, window, 400).unwrap()).into();
         assert!(points.windows(2).all(|two| two[1].gas < two[0].gas && two[1].delay > two[0].delay));
     }
 }

@@ -7,6 +7,8 @@
 //! pairs in the order of what a unit of sparse gas costs to avoid, they are the chain of the whole, and its cheapest
 //! point is the optimum but for what is left over in the last transactions: less than one call's fixed cost.
 
+use std::array;
+
 use crate::limits::{BATCH_BYTES_MAX, BATCH_WORDS_MAX};
 use crate::log::entry::{BatchForm, WordMask};
 use crate::state::campaign::Campaign;
@@ -31,7 +33,7 @@ pub(super) fn next(campaign: &Campaign, gas: &GasModel, pieces: &[Piece]) -> Opt
     let first = pieces.first()?;
     let room = Room::of(gas, &BatchForm::Sparse);
     if !room.takes(first.cost) {
-        return dense_or_part(campaign, gas, first);
+        return dense_or_part(campaign, gas, first, pieces.len() == 1);
     }
     let pairs = pairs(campaign, gas, pieces);
     let chosen = cheapest(gas, &pairs, pieces, room);
@@ -53,8 +55,8 @@ fn same(a: &WordMask, b: &WordMask) -> bool {
 }
 
 /// A word that is too much for one call: as much of it as fits, by the call that is cheaper for each.
-fn dense_or_part(campaign: &Campaign, gas: &GasModel, piece: &Piece) -> Option<Content> {
-    let sparse = part(campaign, gas, piece, BatchForm::Sparse);
+fn dense_or_part(campaign: &Campaign, gas: &GasModel, piece: &Piece, alone: bool) -> Option<Content> {
+    let sparse = part(campaign, gas, piece, BatchForm::Sparse, alone);
     let first = piece.word.indexes().next()?;
     let Some(dense) = over(campaign, gas, piece.word.round, first) else { return sparse };
     let each = |content: &Content| {
@@ -73,20 +75,36 @@ pub(super) fn sparse(
     form: BatchForm,
 ) -> Option<Content> {
     let (first, room) = (pieces.first()?, Room::of(gas, &form));
-    if room.takes(first.cost) { Some(fill(pieces, form, room)) } else { part(campaign, gas, first, form) }
+    match room.takes(first.cost) {
+        true => Some(fill(pieces, form, room)),
+        false => part(campaign, gas, first, form, pieces.len() == 1),
+    }
 }
 
-/// As much of a word as fits one call.
-fn part(campaign: &Campaign, gas: &GasModel, piece: &Piece, form: BatchForm) -> Option<Content> {
+/// As much of a word as fits one call. Of one that is alone a little less, where that is cheaper: a cut inside a subtree shows
+/// its siblings to both calls, and its rest takes calls of its own anyway; beside others it fills theirs.
+fn part(campaign: &Campaign, gas: &GasModel, piece: &Piece, form: BatchForm, alone: bool) -> Option<Content> {
     let depth = campaign.round(piece.word.round)?.terms.depth;
-    let room = Room::of(gas, &form);
-    let first = |items: u64| {
-        let word = cut(piece.word, items)?;
-        room.takes(gas.word(&word.mask, depth, form == BatchForm::Gated)).then_some(word)
-    };
+    let (room, empty) = (Room::of(gas, &form), gas.worth(gas.empty(&form)));
+    let cost = |word: &WordMask| gas.word(&word.mask, depth, form == BatchForm::Gated);
+    let first = |items: u64| cut(piece.word, items).filter(|word| room.takes(cost(word)));
     // Every item costs at least its transfer, so few steps are needed.
-    let word = (1..=room.gas / gas.item.max(1)).rev().find_map(first)?;
+    let most = (1..=room.gas / gas.item.max(1)).rev().find_map(first)?;
+    let with_rest = |word: &WordMask| {
+        let rest = WordMask { mask: array::from_fn(|i| piece.word.mask[i] & !word.mask[i]), ..*word };
+        let left = cost(&rest);
+        let calls = left.gas.div_ceil(room.gas).max(left.bytes.div_ceil(room.bytes));
+        gas.worth(cost(word)) + gas.worth(left) + empty * calls
+    };
+    let whole_subtrees = [64, 16, 4].into_iter().filter(|_| alone).filter_map(|size| below(most, size));
+    let word = std::iter::once(most).chain(whole_subtrees).min_by_key(with_rest)?;
     Some(Content { form, words: vec![word], full: true })
+}
+
+/// What of a word, which was cut behind its last entitlement, lies in whole subtrees of this size.
+fn below(word: WordMask, size: u64) -> Option<WordMask> {
+    let end = (word.indexes().last()? % 256 + 1) / size * size;
+    cut(word, word.indexes().filter(|index| index % 256 < end).count() as u64)
 }
 
 /// What is left of a call.

@@ -124,6 +124,31 @@ fn no_more_than_the_bound_wait_for_their_block_and_those_mined_make_room() {
 }
 
 #[test]
+fn a_number_given_up_below_more_than_the_bound_is_planned_anew() {
+    let mut world = World::open(20, RoundMode::Pull);
+    let count = 2 * BATCHES_OPEN_MAX as u64;
+    let mut mined = Vec::new();
+    for index in 0..count {
+        world.decide([index]);
+        let plan = world.plan().unwrap();
+        world.sign(plan.batch);
+        mined.push((plan.batch, world.mine(&plan, &[])));
+    }
+    for (batch, block) in mined.into_iter().rev() {
+        world.unmine(batch, block);
+    }
+    assert!(world.known().open_batches() > BATCHES_OPEN_MAX, "a reorganisation keeps to no bound");
+    world.decide([count]);
+    assert_eq!(world.plan(), None, "no new number");
+    let cursor = world.cursor(Vec::new());
+    world.see([cursor]);
+    let because = ReplanGround::NoncesConsumed(world.at(world.block));
+    assert!(world.takes(replanned(1, because, &[0])));
+    assert_eq!(world.plan().map(|plan| plan.batch), Some(1), "the others wait for it on chain");
+    assert_eq!(world.plan(), None);
+}
+
+#[test]
 fn a_batch_never_names_what_may_not_be_paid_now() {
     let mut world = World::open(20, RoundMode::Push);
     world.decide([1, 2, 3]);

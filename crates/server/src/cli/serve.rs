@@ -164,8 +164,9 @@ async fn serve_at(
     Ok(())
 }
 
-/// Resolves at SIGTERM or SIGINT. Must be called within a tokio runtime.
-pub(in crate::cli) fn told_to_stop() -> anyhow::Result<impl Future<Output = ()>> {
+/// Resolves at SIGTERM or SIGINT from now on, also between two polls: who makes it anew at each step is deaf in between. Must
+/// be called within a tokio runtime.
+pub(crate) fn told_to_stop() -> anyhow::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     Ok(async move {

@@ -17,6 +17,7 @@ mod told;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::pin::{Pin, pin};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -29,7 +30,7 @@ use sluice_embedded::Mining;
 
 use crate::api_client::ApiClient;
 use crate::cli::campaign::fund;
-use crate::demo::interrupted;
+use crate::cli::serve::told_to_stop;
 use crate::dev::{self, Prepared};
 
 use cast::Role;
@@ -89,6 +90,7 @@ impl Institutions {
     /// When a server or a step fails, or on Ctrl-C; the servers are stopped either way.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         crate::cli::block_on(async {
+            let mut stop = pin!(told_to_stop()?);
             let options = dev::Options {
                 mining: Mining::Mixed(BLOCK),
                 // Each story begins with the first block.
@@ -99,9 +101,9 @@ impl Institutions {
             tell("starting a private PostgreSQL and a private anvil");
             let prepared = tokio::select! {
                 prepared = dev::prepare(&options) => prepared?,
-                () = interrupted() => bail!("interrupted"),
+                () = &mut stop => bail!("interrupted"),
             };
-            let done = self.course(&prepared).await;
+            let done = self.course(&prepared, stop).await;
             if let Err(error) = prepared.drop_database().await {
                 tracing::warn!(error = format!("{error:#}"), "the story's database was not dropped");
             }
@@ -110,16 +112,20 @@ impl Institutions {
         })
     }
 
-    async fn course(&self, prepared: &Prepared) -> anyhow::Result<ExitCode> {
+    async fn course(
+        &self,
+        prepared: &Prepared,
+        mut stop: Pin<&mut impl Future<Output = ()>>,
+    ) -> anyhow::Result<ExitCode> {
         let begun = Instant::now();
         let (mut running, key) = tokio::select! {
             started = ground::start(prepared) => started?,
-            () = interrupted() => bail!("interrupted; nothing of this story stays"),
+            () = &mut stop => bail!("interrupted; nothing of this story stays"),
         };
         tell("two nodes serve; the first one leads, the second follows and takes demands as well");
         let told = tokio::select! {
             told = self.story(prepared, &mut running, key) => told,
-            () = interrupted() => Err(anyhow::anyhow!("interrupted; nothing of this story stays")),
+            () = &mut stop => Err(anyhow::anyhow!("interrupted; nothing of this story stays")),
         };
         running.stop().await;
         let told = told?;

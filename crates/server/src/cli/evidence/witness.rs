@@ -95,7 +95,14 @@ impl Witness {
         loop {
             let newer = match (&mut replaying, &self.node) {
                 (Some(replaying), _) => replaying.tick().await?,
-                (None, Some(node)) => ask(node, last.as_ref(), &keys).await?,
+                (None, Some(node)) => match ask(node, last.as_ref(), &keys).await {
+                    // A node that is away, or has no checkpoint yet, proves nothing: it is asked again.
+                    Err(error) if !self.once && error.downcast_ref::<reqwest::Error>().is_some() => {
+                        eprintln!("asked again later: {error}");
+                        None
+                    }
+                    asked => asked?,
+                },
                 (None, None) => None,
             };
             if let Some((head, note)) = newer {
