@@ -30,4 +30,5 @@ mod properties;
 mod rule_sets;
 mod simulation;
 mod time;
+mod voids;
 mod world;
