@@ -190,6 +190,11 @@ fn check(plan: &Plan) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The plans of lists of several campaigns: sizes by Zipf's law, tokens of 18, 6 and 8 decimals worth a dollar each.
+pub(crate) fn campaigns(seed: u64, campaigns: u64, rows: u64, dollars: u128) -> Vec<Plan> {
+    campaigns::plans(seed, campaigns, rows, dollars, false)
+}
+
 /// What writing so many rows takes here.
 pub(crate) fn needs(rows: u64) -> Needs {
     let cores = Machine::here().cores as u64;

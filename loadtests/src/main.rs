@@ -15,6 +15,7 @@ mod machine;
 mod proofs;
 mod report;
 mod resume;
+mod scenario;
 mod sequence;
 mod settle;
 mod snapshot;
@@ -59,6 +60,8 @@ enum Command {
     Start(start::StartArgs),
     /// Claims settled a second and gas a claim, by how many of a round have claimed; what waiting saves.
     Settle(settle::SettleArgs),
+    /// Headlines that others tell, run through the whole of Sluice on this machine.
+    Scenario(scenario::ScenarioArgs),
     /// Decisions a second with gates on beside gates off, and in a crowd of mandates and rule sets.
     Gated(gated::GatedArgs),
     /// Say what this machine is: cores, memory, and the disk under a folder.
@@ -78,6 +81,7 @@ impl Command {
             Self::Sequence(args) => args.run(),
             Self::Start(args) => args.run(),
             Self::Settle(args) => args.run(),
+            Self::Scenario(args) => args.run(),
             Self::Gated(args) => args.run(),
             Self::Machine(args) => args.run(),
         }

@@ -1,0 +1,32 @@
+//! `sluice-load scenario`: the headlines that others tell, run through the whole of Sluice on this machine.
+
+use clap::{Args, Subcommand};
+
+mod programme;
+
+/// `sluice-load scenario`.
+#[derive(Debug, Args)]
+pub(crate) struct ScenarioArgs {
+    #[command(subcommand)]
+    scenario: Scenario,
+}
+
+#[derive(Debug, Subcommand)]
+enum Scenario {
+    /// 4 billion dollars to 40 million wallets by 200 projects, tokens of 6, 8 and 18 decimals.
+    #[command(name = "tokentable-40m")]
+    Tokentable40m(programme::ProgrammeArgs),
+    /// The first month of a benefit for 50 million people: one programme, one list.
+    #[command(name = "nation-50m")]
+    Nation50m(programme::ProgrammeArgs),
+}
+
+impl ScenarioArgs {
+    /// Runs it and prints.
+    pub(crate) fn run(&self) -> anyhow::Result<()> {
+        match &self.scenario {
+            Scenario::Tokentable40m(args) => programme::TOKENTABLE.run(args),
+            Scenario::Nation50m(args) => programme::NATION.run(args),
+        }
+    }
+}
