@@ -11,15 +11,13 @@ use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use alloy_primitives::{Address, B256};
-use sluice_core::amount::Total;
-use sluice_core::command::{CampaignTerms, RoundMode, RoundTerms};
-use sluice_core::ids::{CampaignId, ContractRef, ProjectId, RoundNo};
-use sluice_core::limits::{BATCH_GAS_MAX, SHARD};
+use sluice_core::command::RoundMode;
+use sluice_core::ids::RoundNo;
+use sluice_core::limits::BATCH_GAS_MAX;
 use sluice_core::log::entry::{BatchForm, WordMask};
 use sluice_core::planner::{Content, GasModel, plan};
+use sluice_core::sample::open_campaign as campaign;
 use sluice_core::state::campaign::Campaign;
-use sluice_core::state::round::{Round, RoundPhase};
 
 /// Measured: a sparse call with nothing in it, a dense one.
 const SPARSE_CALL: f64 = 53_855.0;
@@ -199,43 +197,4 @@ fn pay(campaign: &mut Campaign, round: RoundNo, which: impl Fn(u64) -> bool) {
         let (shard, at) = round.shard_mut(index);
         shard.paid.set(at);
     }
-}
-
-/// A campaign whose rounds of these sizes are open, with nothing decided.
-fn campaign(rounds: &[(u64, RoundMode)]) -> Campaign {
-    let terms = CampaignTerms {
-        campaign: CampaignId::default(),
-        project: ProjectId::default(),
-        name: String::new(),
-        distributor: ContractRef { chain_id: 1, address: Address::ZERO },
-        token: Address::ZERO,
-        decimals: 18,
-        deployed_at: 0,
-        visibility: Default::default(),
-        jurisdiction: String::new(),
-    };
-    let mut campaign = Campaign::new(terms, 1);
-    for (number, (count, mode)) in (1..).zip(rounds) {
-        let terms = RoundTerms {
-            campaign: CampaignId::default(),
-            round: number,
-            root: B256::ZERO,
-            depth: u8::try_from(count.div_ceil(4).next_power_of_two().trailing_zeros()).unwrap(),
-            count: *count,
-            total: Total::ZERO,
-            rules_hash: B256::ZERO,
-            opens_at: 0,
-            closes_at: 0,
-            mode: *mode,
-            gate: 0,
-            supersedes: 0,
-            list_uri: String::new(),
-            list_hash: B256::ZERO,
-        };
-        let shards = vec![Total::ZERO; usize::try_from(count.div_ceil(SHARD)).unwrap()];
-        let mut round = Round::new(terms, shards, 1);
-        round.phase = RoundPhase::Open;
-        campaign.rounds.insert(number, round);
-    }
-    campaign
 }

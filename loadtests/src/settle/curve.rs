@@ -3,21 +3,15 @@
 
 use std::time::Duration;
 
-use alloy_primitives::{Address, B256};
 use anyhow::Context;
-use sluice_core::amount::Total;
-use sluice_core::command::{CampaignTerms, RoundMode, RoundTerms};
-use sluice_core::ids::{CampaignId, ContractRef, ProjectId};
-use sluice_core::limits::SHARD;
+use sluice_core::command::RoundMode;
 use sluice_core::planner::{GasModel, plan};
-use sluice_core::state::campaign::Campaign;
-use sluice_core::state::round::{Round, RoundPhase};
+use sluice_core::sample::open_campaign;
 
 use crate::report::{Figure, Report, Show, number};
 
 /// Wallets in the round.
 const WALLETS: u64 = 1 << 20;
-const DEPTH: u8 = 18;
 /// Claims of one point.
 const CLAIMS: u64 = 30_000;
 /// Between two looks: a block of Ethereum.
@@ -74,7 +68,7 @@ fn time(seconds: f64) -> String {
     reason = "a number of claims that is bounded beside it, and places in a list of this many wallets"
 )]
 fn point(rate: f64, window: f64, most: u64) -> anyhow::Result<Point> {
-    let (mut campaign, gas_model) = (campaign(), GasModel::default());
+    let (mut campaign, gas_model) = (open_campaign(&[(WALLETS, RoundMode::Pull)]), GasModel::default());
     let claims = most.min((rate * 86_400.0 * 6.0) as u64).max(200);
     // When each arrived, by index.
     let mut arrived = vec![0.0; WALLETS as usize];
@@ -114,43 +108,6 @@ fn point(rate: f64, window: f64, most: u64) -> anyhow::Result<Point> {
 fn place(turn: u64) -> u64 {
     // An odd factor permutes the numbers below a power of two.
     turn.wrapping_mul(0x9e37_79b9_7f4a_7c15) % WALLETS
-}
-
-/// A campaign with an open round in which nothing is decided.
-fn campaign() -> Campaign {
-    let id = CampaignId::default();
-    let terms = CampaignTerms {
-        campaign: id,
-        project: ProjectId::default(),
-        name: String::new(),
-        distributor: ContractRef { chain_id: 1, address: Address::ZERO },
-        token: Address::ZERO,
-        decimals: 18,
-        deployed_at: 0,
-        visibility: Default::default(),
-        jurisdiction: String::new(),
-    };
-    let round = RoundTerms {
-        campaign: id,
-        round: 1,
-        root: B256::ZERO,
-        depth: DEPTH,
-        count: WALLETS,
-        total: Total::ZERO,
-        rules_hash: B256::ZERO,
-        opens_at: 0,
-        closes_at: 0,
-        mode: RoundMode::Pull,
-        gate: 0,
-        supersedes: 0,
-        list_uri: String::new(),
-        list_hash: B256::ZERO,
-    };
-    let mut campaign = Campaign::new(terms, 1);
-    let mut round = Round::new(round, vec![Total::ZERO; (WALLETS / SHARD) as usize], 1);
-    round.phase = RoundPhase::Open;
-    campaign.rounds.insert(1, round);
-    campaign
 }
 
 #[cfg(test)]

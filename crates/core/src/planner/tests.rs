@@ -3,56 +3,18 @@
 
 mod optimum;
 
-use alloy_primitives::{Address, B256, Bytes};
+use alloy_primitives::Bytes;
 
 use super::*;
 use crate::amount::Total;
-use crate::command::{CampaignTerms, GateTerms, RoundTerms};
-use crate::ids::{CampaignId, ContractRef, ProjectId};
+use crate::command::GateTerms;
+use crate::ids::CampaignId;
 use crate::limits::{BATCH_BYTES_MAX, BATCH_GAS_MAX, BATCH_WORDS_MAX};
 use crate::log::entry::BatchPlanned;
+use crate::sample::open_campaign as campaign;
 use crate::state::batch::Batch;
 use crate::state::round::RoundPhase;
 use crate::state::rules::{Approved, Gate};
-
-/// A campaign whose rounds of these sizes are open, with nothing decided.
-fn campaign(rounds: &[(u64, RoundMode)]) -> Campaign {
-    let terms = CampaignTerms {
-        campaign: CampaignId::default(),
-        project: ProjectId::default(),
-        name: String::new(),
-        distributor: ContractRef { chain_id: 1, address: Address::ZERO },
-        token: Address::ZERO,
-        decimals: 18,
-        deployed_at: 0,
-        visibility: Default::default(),
-        jurisdiction: String::new(),
-    };
-    let mut campaign = Campaign::new(terms, 1);
-    for (number, (count, mode)) in (1..).zip(rounds) {
-        let terms = RoundTerms {
-            campaign: CampaignId::default(),
-            round: number,
-            root: B256::ZERO,
-            depth: u8::try_from(count.div_ceil(4).next_power_of_two().trailing_zeros()).unwrap(),
-            count: *count,
-            total: Total::ZERO,
-            rules_hash: B256::ZERO,
-            opens_at: 0,
-            closes_at: 0,
-            mode: *mode,
-            gate: 0,
-            supersedes: 0,
-            list_uri: String::new(),
-            list_hash: B256::ZERO,
-        };
-        let shards = vec![Total::ZERO; usize::try_from(count.div_ceil(SHARD)).unwrap()];
-        let mut round = Round::new(terms, shards, 1);
-        round.phase = RoundPhase::Open;
-        campaign.rounds.insert(number, round);
-    }
-    campaign
-}
 
 fn decide(campaign: &mut Campaign, round: u64, indexes: impl IntoIterator<Item = u64>) {
     for index in indexes {
