@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 use std::time::{Duration, Instant};
 
+use alloy_primitives::B256;
 use alloy_primitives::bytes::Bytes;
 use sluice_core::ids::{Epoch, IntakeKey, Seq, StreamId};
 use sluice_core::limits::FOLLOW_ROWS_MAX;
@@ -49,6 +50,8 @@ struct Shared {
     waiting: Mutex<Waiting>,
     room: Arc<WaitingRoom>,
     log_key: LogKey,
+    /// The log keys that the chain named when this node started.
+    registered: Vec<B256>,
     compared: Mutex<Compared>,
 }
 
@@ -115,6 +118,11 @@ impl Follower {
     /// Reads State. The closure must not block: appends wait for it.
     pub fn read<R>(&self, read: impl FnOnce(&State) -> R) -> R {
         read(&self.shared.view.read().expect("no reader panics while holding State").state)
+        Self::knowing(stream, log_key, Vec::new())
+    }
+
+    /// The same that knows log keys from elsewhere than the log.
+    fn knowing(stream: StreamId, log_key: LogKey, registered: Vec<B256>) -> Self {
     }
 
     /// The committed position this node has reached.
@@ -129,6 +137,7 @@ impl Follower {
 
     /// Waits until this node has reached a position; says whether it did in time.
     pub async fn reached(&self, seq: Seq, within: Duration) -> bool {
+            registered,
         let mut watch = self.watch();
         tokio::time::timeout(within, watch.wait_for(|at| *at >= seq)).await.is_ok_and(|r| r.is_ok())
     }

@@ -321,15 +321,10 @@ impl Standby {
             if head.size == signed {
                 continue;
             }
-            let Some(state_hash) = head.state_hash else { continue };
-            match self.store.add_checkpoint(self.stream, head.size, &note, &state_hash).await {
+            match self.follower.keep_checkpoint(&self.store, self.stream, &head, &note).await {
+                // Also where a row that nobody signed has its place: the next second has another.
                 Ok(_) => signed = head.size,
-                Err(sluice_store::Error::Exists { .. }) => {
-                    return EngineError::Incident(format!(
-                        "another node has another state at position {}; this node stops",
-                        head.size
-                    ));
-                }
+                Err(error @ EngineError::Incident(_)) => return error,
                 Err(error) => tracing::warn!(error = %error, size = head.size, "a checkpoint was not stored"),
             }
         }

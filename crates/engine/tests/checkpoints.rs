@@ -14,7 +14,7 @@ use sluice_core::sequencer::Decider;
 use sluice_core::state::State;
 use sluice_embedded::testing::TestDatabase;
 use sluice_engine::error::{Class, EngineError};
-use sluice_engine::follower::Follower;
+use sluice_engine::follower::{Committed, Follower};
 use sluice_store::{Append, LeaderSession, LogRow, Options, Store};
 use sqlx::{Connection, PgConnection};
 use support::{STREAM, eventually, log_key};
@@ -61,6 +61,18 @@ async fn leader(store: &Store) -> (Follower, TreeHead, String) {
     (leader, head, note)
 }
 
+/// A follower of the whole log that has compared nothing.
+async fn leader_before(store: &Store) -> Follower {
+    let rows = store.read_log(STREAM, 0, 100).await.expect("the log");
+    let row = |row: sluice_store::StoredEntry| Committed {
+        entry: row.decode().expect("an entry"),
+        bytes: row.entry,
+    };
+    let leader = follower();
+    leader.advance(rows.into_iter().map(row).collect()).expect("applied");
+    leader
+}
+
 fn stops(result: Result<bool, EngineError>) {
     let error = result.expect_err("it must stop");
     assert!(matches!(error, EngineError::Incident(_)), "{error}");
@@ -75,10 +87,10 @@ async fn a_follower_that_agrees_goes_on_and_one_that_does_not_stops() {
     let (turn, turn_note) = first.checkpoint();
     assert_eq!(turn.size, 4, "the last entry before the log's clock came to its last second");
     let hash = turn.state_hash.expect("a checkpoint");
-    assert!(store.add_checkpoint(STREAM, turn.size, &turn_note, &hash).await.expect("stored"));
+    assert_eq!(store.add_checkpoint(STREAM, turn.size, &turn_note, &hash).await.expect("stored"), None);
     let (_, head, note) = leader(&store).await;
     let hash = head.state_hash.expect("a checkpoint");
-    assert!(store.add_checkpoint(STREAM, head.size, &note, &hash).await.expect("stored"));
+    assert_eq!(store.add_checkpoint(STREAM, head.size, &note, &hash).await.expect("stored"), None);
     follower().catch_up(&store).await.expect("both checkpoints are this node's own");
 }
 
@@ -98,6 +110,74 @@ async fn a_checkpoint_with_another_state_hash_or_root_stops_a_follower() {
         store.add_checkpoint(STREAM, head.size, &note, &hash).await.expect("stored");
         stops(follower().catch_up(&store).await);
     }
+}
+
+/// What whoever may write to the database can put in the place of a checkpoint without having a log key, and why it is
+/// nobody's word. `turn` and `head` are the true ones, signed.
+fn forgeries(turn: &(TreeHead, String), head: &(TreeHead, String)) -> Vec<(&'static str, String, [u8; 32])> {
+    let (true_hash, other_hash) = (head.0.state_hash.expect("a checkpoint"), [7; 32]);
+    let other = TreeHead { state_hash: Some(other_hash), ..head.0.clone() };
+    let of_group = TreeHead { state_hash: None, ..head.0.clone() };
+    vec![
+        ("no note at all", "a note".into(), other_hash),
+        ("signed by a stranger", log_key(Address::ZERO, 1).sign(&other), other_hash),
+        (
+            "another text under a signature",
+            other.to_string() + &head.1[head.0.to_string().len()..],
+            other_hash,
+        ),
+        ("another hash beside a true note", head.1.clone(), other_hash),
+        ("the true note of another size", turn.1.clone(), turn.0.state_hash.expect("a checkpoint")),
+        ("the head of a group, from a receipt", log_key(Address::ZERO, 0).sign(&of_group), true_hash),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_that_no_log_key_signed_stops_nobody_and_one_after_it_is_compared() {
+    let (_database, whole) = log().await;
+    let at_turn = follower();
+    at_turn.catch_up(&whole).await.expect("follows");
+    let turn = at_turn.checkpoint();
+    let (_, head, note) = leader(&whole).await;
+    let head = (head, note);
+    for (what, note, hash) in forgeries(&turn, &head) {
+        let (_database, store) = log().await;
+        let forged = store.add_checkpoint(STREAM, head.0.size, &note, &hash).await.expect("stored");
+        assert_eq!(forged, None, "{what}");
+        follower().catch_up(&store).await.unwrap_or_else(|error| panic!("{what}: {error}"));
+        let leader = leader(&store).await.0;
+        let kept = leader.keep_checkpoint(&store, STREAM, &head.0, &head.1).await;
+        assert!(!kept.unwrap_or_else(|error| panic!("{what}: {error}")), "{what}: its place is taken");
+        assert_eq!(leader.newest_checkpoint(&store).await.expect("read"), None, "{what}");
+        store
+            .add_checkpoint(STREAM, turn.0.size, &turn.1, &turn.0.state_hash.expect("one"))
+            .await
+            .expect("stored");
+        let newest = leader.newest_checkpoint(&store).await.expect("read").expect("one is signed");
+        assert_eq!((newest.size, &newest.note), (turn.0.size, &turn.1), "{what}");
+    }
+    // Behind a forged row, a log key's word is heard.
+    let (_database, store) = log().await;
+    store.add_checkpoint(STREAM, turn.0.size, "a note", &[7; 32]).await.expect("stored");
+    let other = TreeHead { state_hash: Some([7; 32]), ..head.0.clone() };
+    let note = log_key(Address::ZERO, 0).sign(&other);
+    store.add_checkpoint(STREAM, other.size, &note, &[7; 32]).await.expect("stored");
+    stops(follower().catch_up(&store).await);
+    let leader = leader_before(&store).await;
+    stops(leader.keep_checkpoint(&store, STREAM, &head.0, &head.1).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_that_the_chain_names_are_heard() {
+    let (_database, store) = log().await;
+    let (_, head, _) = leader(&store).await;
+    let another = log_key(Address::ZERO, 1);
+    let other = TreeHead { state_hash: Some([7; 32]), ..head };
+    store.add_checkpoint(STREAM, other.size, &another.sign(&other), &[7; 32]).await.expect("stored");
+    let own = || log_key(Address::ZERO, 0);
+    Follower::start(STREAM, own(), &[], &store).await.expect("nobody's word");
+    let known = [another.public().into()];
+    stops(Follower::start(STREAM, own(), &known, &store).await.map(|_| true));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

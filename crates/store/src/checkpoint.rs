@@ -31,17 +31,18 @@ fn checkpoint((size, note, state_hash, made_at): Columns) -> Result<Checkpoint> 
 }
 
 impl Store {
-    /// Stores a checkpoint; `false` when one of this size and state stood there before, which then stays.
+    /// Stores a checkpoint, or returns the one of this size that stood there before and stays: who made it, and whether it
+    /// says the same, is for the caller to find out.
     ///
     /// # Errors
-    /// [`Error::Exists`] when that one has another state hash: two nodes disagree about the same log.
+    /// [`Error::Unavailable`].
     pub async fn add_checkpoint(
         &self,
         stream: StreamId,
         size: Seq,
         note: &str,
         state_hash: &[u8; 32],
-    ) -> Result<bool> {
+    ) -> Result<Option<Checkpoint>> {
         let sql = "INSERT INTO checkpoint (stream, size, note, state_hash) VALUES ($1, $2, $3, $4)
                    ON CONFLICT (stream, size) DO NOTHING";
         let query = sqlx::query(sql)
@@ -50,11 +51,12 @@ impl Store {
             .bind(note)
             .bind(state_hash.as_slice());
         if self.execute("store a checkpoint", query).await? == 1 {
-            return Ok(true);
+            return Ok(None);
         }
         match self.checkpoint_from(stream, size).await? {
-            Some(found) if found.size == size && found.state_hash == *state_hash => Ok(false),
-            _ => Err(Error::Exists { what: "a checkpoint of this size", differs: "state hash" }),
+            Some(found) if found.size == size => Ok(Some(found)),
+            // Rows go only by the hand of who may do anything; the next try finds its place free.
+            _ => Err(Error::Unavailable { action: "store a checkpoint", source: sqlx::Error::RowNotFound }),
         }
     }
 

@@ -64,8 +64,8 @@ impl Follower {
         registered: &[B256],
         store: &Store,
     ) -> Result<Self, EngineError> {
-        let follower = Self::new(stream, log_key);
-        let keys = follower.vouching(registered);
+        let follower = Self::knowing(stream, log_key, registered.to_vec());
+        let keys = follower.verifiers(registered);
         for dump in store.dumps(stream).await? {
             match follower.restore(store, stream, dump, &keys).await? {
                 Ok(()) => {
@@ -152,7 +152,7 @@ impl Follower {
     }
 
     /// This node's key and the registered ones. What the Charter registers without its being a key signs nothing.
-    fn vouching(&self, registered: &[B256]) -> Vec<LogVerifier> {
+    pub(super) fn verifiers(&self, registered: &[B256]) -> Vec<LogVerifier> {
         let origin = self.shared.log_key.origin();
         let registered = registered.iter().filter_map(|key| LogVerifier::of_log(origin, &key.0).ok());
         std::iter::once(self.shared.log_key.verifier()).chain(registered).collect()
@@ -171,17 +171,19 @@ impl Follower {
             let Ok(frozen) = self.frozen(from).await else { return EngineError::Stopping };
             let seq = frozen.mark.size;
             from = seq;
-            match self.write_dump(store, frozen).await {
-                Ok(()) => {}
-                Err(EngineError::Store(sluice_store::Error::Exists { .. })) => {
-                    return EngineError::Incident(format!(
-                        "another node has another state at position {seq}; this node stops"
-                    ));
+            let written = match self.vouch(store, &frozen).await {
+                Ok(true) => self.write_pages(store, frozen).await,
+                // Nobody could start from it. The next mark is tried.
+                Ok(false) => {
+                    from = (seq + 1).saturating_sub(every);
+                    continue;
                 }
-                Err(error) => {
-                    let error = &error as &dyn std::error::Error;
-                    tracing::warn!(seq, error, "a state dump was not stored");
-                }
+                Err(error @ EngineError::Incident(_)) => return error,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = written {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(seq, error, "a state dump was not stored");
             }
         }
     }
@@ -205,10 +207,25 @@ impl Follower {
     /// # Errors
     /// When one of them cannot be stored, or the dump would be too large.
     pub async fn write_dump(&self, store: &Store, frozen: Frozen) -> Result<(), EngineError> {
+        if !self.vouch(store, &frozen).await? {
+            return Err(EngineError::Incident(format!(
+                "the place of the checkpoint of {} entries is taken by a row that no log key signed",
+                frozen.mark.size
+            )));
+        }
+        self.write_pages(store, frozen).await
+    }
+
+    /// Stores the checkpoint that a start from this State's dump will ask for; says whether it stands.
+    async fn vouch(&self, store: &Store, frozen: &Frozen) -> Result<bool, EngineError> {
+        let head = self.head(frozen.mark);
+        let note = self.shared.log_key.sign(&head);
+        self.keep_checkpoint(store, frozen.state.stream, &head, &note).await
+    }
+
+    async fn write_pages(&self, store: &Store, frozen: Frozen) -> Result<(), EngineError> {
         let Frozen { state, tree, mark } = frozen;
         let (stream, started) = (state.stream, std::time::Instant::now());
-        let note = self.shared.log_key.sign(&self.head(mark));
-        store.add_checkpoint(stream, mark.size, &note, &mark.state_hash).await?;
         let (pages, received) = mpsc::channel(PAGES_AHEAD);
         let (told, size) = oneshot::channel();
         let making = spawn_blocking(move || {

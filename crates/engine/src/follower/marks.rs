@@ -5,8 +5,8 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use sluice_core::ids::Seq;
-use sluice_core::log::note::TreeHead;
+use sluice_core::ids::{Seq, StreamId};
+use sluice_core::log::note::{LogVerifier, TreeHead, open};
 use sluice_core::state::State;
 use sluice_store::{Checkpoint, Store};
 
@@ -107,7 +107,8 @@ impl Follower {
         }
     }
 
-    /// Compares this node's tree and State with the checkpoints stored since the last time, by one query a second.
+    /// Compares this node's tree and State with the checkpoints stored since the last time, by one query a second. A row that
+    /// no log key signed is told and passed over: it says who may write to the database, and nothing about State.
     ///
     /// # Errors
     /// [`EngineError::Incident`] when they differ: this node or the one that signed is wrong, and this one stops.
@@ -127,11 +128,50 @@ impl Follower {
         let found = store.checkpoints_within(stream, above, upto, CHECKPOINTS_READ_MAX).await?;
         for checkpoint in found.iter().rev() {
             if let Some(mine) = self.mark_at(checkpoint.size) {
-                self.agree(checkpoint, mine)?;
+                let mine = self.head(mine);
+                // A key that was revoked since, or nobody's: it says nothing else, so whose it is does not matter.
+                if !says(checkpoint, &mine) {
+                    self.agree(checkpoint, &mine)?;
+                }
                 self.shared.compared.lock().expect("no panic inside").upto = checkpoint.size;
             }
         }
         Ok(())
+    }
+
+    /// Stores the signed checkpoint of a head. `false` when its place is taken by a row that no log key signed.
+    ///
+    /// # Errors
+    /// [`EngineError::Incident`] when a log key signed another State there; what storing fails with.
+    pub async fn keep_checkpoint(
+        &self,
+        store: &Store,
+        stream: StreamId,
+        head: &TreeHead,
+        note: &str,
+    ) -> Result<bool, EngineError> {
+        let Some(state_hash) = head.state_hash else { return Ok(false) };
+        match store.add_checkpoint(stream, head.size, note, &state_hash).await? {
+            None => Ok(true),
+            Some(before) => self.agree(&before, head),
+        }
+    }
+
+    /// The newest checkpoint up to this node's position that a log key signed, of the last [`CHECKPOINTS_READ_MAX`].
+    ///
+    /// # Errors
+    /// When none can be read.
+    pub async fn newest_checkpoint(&self, store: &Store) -> Result<Option<Checkpoint>, EngineError> {
+        let (stream, upto) = self.read(|state| (state.stream, state.seq));
+        // Nearly always the first one is.
+        for limit in [1, CHECKPOINTS_READ_MAX] {
+            let found = store.checkpoints_within(stream, 0, upto, limit).await?;
+            let signed = found.into_iter().find(|row| self.signed(row).is_ok());
+            if signed.is_some() {
+                return Ok(signed);
+            }
+        }
+        Ok(None)
     }
 
     /// What this node had at this position, if it marked it or stands there.
@@ -143,21 +183,61 @@ impl Follower {
         view.marks.0.iter().find(|mark| mark.size == size).copied()
     }
 
-    fn agree(&self, checkpoint: &Checkpoint, mine: Mark) -> Result<(), EngineError> {
-        let text = checkpoint.note.split_once("\n\n").map(|(text, _)| format!("{text}\n"));
-        let signed = text.and_then(|text| text.parse::<TreeHead>().ok());
-        if signed == Some(self.head(mine)) && checkpoint.state_hash == mine.state_hash {
-            return Ok(());
+    /// The keys whose word about State counts: this node's own, and those that the home Charter registers, as State has it,
+    /// or before it was read, as the chain said when this node started.
+    fn counting(&self) -> Vec<LogVerifier> {
+        let read = self.read(|state| state.home_charter().map(|charter| charter.view.log_keys.clone()));
+        self.verifiers(read.as_deref().unwrap_or(&self.shared.registered))
+    }
+
+    /// What a log key signed of this row; else why the row is nobody's word.
+    fn signed(&self, row: &Checkpoint) -> Result<TreeHead, String> {
+        let head = open(&row.note, &self.counting()).map_err(|error| error.to_string())?.head;
+        // Any signed head can be put into any row, and those of groups, which every receipt carries, name no State.
+        if head.origin != *self.shared.log_key.origin() || head.size != row.size {
+            return Err(format!("its note is of {} entries of {}", head.size, head.origin));
         }
+        if head.state_hash.is_none() {
+            return Err("its note is the head of a group, and no checkpoint".into());
+        }
+        if head.state_hash != Some(row.state_hash) {
+            return Err("the state hash beside its note is another than the one that was signed".into());
+        }
+        Ok(head)
+    }
+
+    /// Whether a log key signed the same at this size; `false` when no log key signed the row, which is told.
+    fn agree(&self, row: &Checkpoint, mine: &TreeHead) -> Result<bool, EngineError> {
+        match self.signed(row) {
+            Ok(signed) if signed == *mine => return Ok(true),
+            Ok(_) => {}
+            Err(why) => {
+                tracing::error!(
+                    size = row.size,
+                    why,
+                    "a checkpoint row was signed by no log key and is passed over: somebody else writes to the database"
+                );
+                return Ok(false);
+            }
+        }
+        let state_hash = mine.state_hash.map(alloy_primitives::B256::from);
         tracing::error!(
             size = mine.size,
-            state_hash = %alloy_primitives::B256::from(mine.state_hash),
-            stored = %alloy_primitives::B256::from(checkpoint.state_hash),
+            ?state_hash,
+            stored = %alloy_primitives::B256::from(row.state_hash),
             "this node's log or state is not that of the checkpoint; it stops"
         );
         Err(EngineError::Incident(format!(
-            "the checkpoint of {} entries has another root or state hash than this node; compare both with a replay              of the log before either goes on",
+            "the checkpoint of {} entries has another root or state hash than this node; compare both with a replay of the log \
+             before either goes on",
             mine.size
         )))
     }
+}
+
+/// Whether a row says just this, whoever wrote it.
+fn says(row: &Checkpoint, mine: &TreeHead) -> bool {
+    let text = row.note.split_once("\n\n").map(|(text, _)| format!("{text}\n"));
+    let head = text.and_then(|text| text.parse::<TreeHead>().ok());
+    head.as_ref() == Some(mine) && mine.state_hash == Some(row.state_hash)
 }

@@ -19,7 +19,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::extract::{Path, Query};
 use super::problem::{self, Problem};
 use super::reader::Reader;
-use super::{Api, from_store, read, sealed};
+use super::{Api, from_engine, from_store, read, sealed};
 
 /// Entries of a log that is traced over HTTP: every story reads it all, some seconds for so many. Longer ones are traced by
 /// `sluice trace` from the database or an export.
@@ -81,8 +81,7 @@ pub(crate) async fn show(
 #[utoipa::path(get, path = "/v1/checkpoint", operation_id = "checkpoint", tag = "evidence",
     responses((status = 200, body = String, content_type = "text/plain"), (status = 503, body = Problem)))]
 pub(crate) async fn checkpoint(State(api): State<Api>) -> Result<Response, Problem> {
-    let stream = api.node.follower().read(|state| state.stream);
-    let found = api.node.store().latest_checkpoint(stream).await.map_err(from_store)?;
+    let found = api.node.follower().newest_checkpoint(api.node.store()).await.map_err(from_engine)?;
     let found =
         found.ok_or_else(|| Problem::from(problem::NOT_READY).detail("there is no checkpoint yet"))?;
     let answer = ([(CONTENT_TYPE, "text/plain; charset=utf-8")], found.note).into_response();

@@ -37,11 +37,12 @@ async fn a_database_that_is_not_there_is_told_from_a_url_that_is_wrong() {
 async fn a_checkpoint_stands_once_per_size() {
     let db = database().await;
     assert_eq!(db.store.latest_checkpoint(STREAM).await.unwrap(), None);
-    assert!(db.store.add_checkpoint(STREAM, 10, "note at 10", &[1; 32]).await.unwrap());
-    assert!(db.store.add_checkpoint(STREAM, 20, "note at 20", &[2; 32]).await.unwrap());
-    assert!(!db.store.add_checkpoint(STREAM, 20, "another leader's note at 20", &[2; 32]).await.unwrap());
-    let error = db.store.add_checkpoint(STREAM, 20, "note at 20", &[3; 32]).await.unwrap_err();
-    assert!(matches!(error, Error::Exists { .. }), "{error}");
+    assert_eq!(db.store.add_checkpoint(STREAM, 10, "note at 10", &[1; 32]).await.unwrap(), None);
+    assert_eq!(db.store.add_checkpoint(STREAM, 20, "note at 20", &[2; 32]).await.unwrap(), None);
+    for (note, hash) in [("another leader's note at 20", [2; 32]), ("note at 20", [3; 32])] {
+        let found = db.store.add_checkpoint(STREAM, 20, note, &hash).await.unwrap().expect("it is taken");
+        assert_eq!((found.size, found.note.as_str(), found.state_hash), (20, "note at 20", [2; 32]));
+    }
     let latest = db.store.latest_checkpoint(STREAM).await.unwrap().unwrap();
     assert_eq!((latest.size, latest.note.as_str(), latest.state_hash), (20, "note at 20", [2; 32]));
     assert_eq!(db.store.checkpoint_from(STREAM, 11).await.unwrap(), Some(latest));
