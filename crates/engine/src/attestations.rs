@@ -161,7 +161,7 @@ impl Stage {
         };
         match self.by_some_gate(attestation, &Default::default())? {
             Verdict::Passed(_) => Ok(Checked::Good(attestation.clone())),
-            Verdict::Needs(_) => Ok(Checked::LookUp(Box::new(submission))),
+            Verdict::Needs(..) => Ok(Checked::LookUp(Box::new(submission))),
         }
     }
 
@@ -237,7 +237,7 @@ impl Stage {
             match self.by_some_gate(&attestation, answered.answers()) {
                 Err(refused) => return Err(AttestationError::Refused(refused)),
                 Ok(Verdict::Passed(_)) => return Ok(attestation),
-                Ok(Verdict::Needs(needs)) => {
+                Ok(Verdict::Needs(needs, _)) => {
                     let looked = self.attested.look_up(Asker::Intake, &self.chains, id, &needs, now).await;
                     answered = looked.map_err(unavailable)?;
                 }

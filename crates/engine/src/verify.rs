@@ -121,7 +121,8 @@ impl Verifier {
     }
 
     /// Verifies an accepted demand. An error means that it could not be found out now: try again later, the demand
-    /// stays where it is.
+    /// stays where it is. What few demands need is boxed: thousands of these futures are under way, and each is as large as
+    /// the largest thing that it may come to wait for.
     ///
     /// # Errors
     /// When a chain, the database or a snapshot cannot be reached.
@@ -146,14 +147,14 @@ impl Verifier {
                 id: row.id,
                 accepted_at: row.accepted_at,
                 command: command.clone(),
-                verdict: self.command(row.id, command, row.accepted_at).await?,
+                verdict: Box::pin(self.command(row.id, command, row.accepted_at)).await?,
             })),
             Demand::Gate(signed) => Ok(Input::Gate(VerifiedGate {
                 key: row.key,
                 id: row.id,
                 signed: signed.clone(),
                 body_hash: row.demand.body_hash(),
-                verdict: self.gate_words(signed).await?,
+                verdict: Box::pin(self.gate_words(signed)).await?,
             })),
         }
     }
@@ -176,7 +177,8 @@ impl Verifier {
         if ground.terms.mode != RoundMode::Gated {
             return Ok(Ok(verdict));
         }
-        Ok(self.ask_gate(row.key.campaign, claim, verdict.person, row.accepted_at).await?.map(|answer| {
+        let asked = Box::pin(self.ask_gate(row.key.campaign, claim, verdict.person, row.accepted_at));
+        Ok(asked.await?.map(|answer| {
             verdict.looked_at = answer.looked_at.or(verdict.looked_at);
             verdict.valid_until =
                 answer.valid_until.map_or(verdict.valid_until, |at| at.min(verdict.valid_until));

@@ -49,6 +49,16 @@ pub struct Answers {
     pub registry: Option<Registry>,
 }
 
+impl Answers {
+    /// Whether these look-ups found nothing wrong: an attestation that waited for them alone is accepted.
+    pub fn are_good_for(&self, needs: &[Need]) -> bool {
+        needs.iter().all(|need| match need {
+            Need::Erc1271 { .. } => self.signature == Some(true),
+            Need::Revocation { .. } | Need::OnChain { .. } => self.registry == Some(Registry::Standing),
+        })
+    }
+}
+
 /// A look-up that the caller has to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Need {
@@ -86,8 +96,9 @@ pub enum Need {
 /// What a check came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Nothing is wrong so far; these look-ups are missing.
-    Needs(Vec<Need>),
+    /// Nothing is wrong so far; these look-ups are missing. If all are answered well ([`Answers::are_good_for`]), this is
+    /// what it comes to.
+    Needs(Vec<Need>, Passed),
     /// Accepted.
     Passed(Passed),
 }
@@ -136,7 +147,11 @@ pub fn check(
                 }
                 let needs = needs(attestation, entry, claim, answers, asked);
                 let passed = Passed { entry: n, values, valid_until };
-                return Ok(if needs.is_empty() { Verdict::Passed(passed) } else { Verdict::Needs(needs) });
+                return Ok(if needs.is_empty() {
+                    Verdict::Passed(passed)
+                } else {
+                    Verdict::Needs(needs, passed)
+                });
             }
             Err(refused) => refusal = refusal.or(Some(refused)),
         }

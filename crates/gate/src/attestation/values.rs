@@ -46,6 +46,45 @@ impl Fields {
     /// # Errors
     /// [`AttestationCode::DataMismatch`].
     pub fn decode_abi(&self, data: &[u8]) -> Result<Values, Refused> {
+        match self.read_plainly(data) {
+            Some(values) => Ok(values),
+            None => self.decode_any_abi(data),
+        }
+    }
+
+    /// The values of a schema without arrays, if this is their canonical encoding: one word for each field, and behind them,
+    /// in their order and without gaps, length and bytes of each string. Most schemas are such, and claims wait for it.
+    fn read_plainly(&self, data: &[u8]) -> Option<Values> {
+        let (heads, mut tail) = data.split_at_checked(self.0.len().checked_mul(32)?)?;
+        let mut values = Values::new();
+        for (field, head) in self.0.iter().zip(heads.as_chunks::<32>().0) {
+            let value = match &field.kind {
+                DynSolType::Bytes | DynSolType::String => {
+                    if small(head)? != data.len() - tail.len() {
+                        return None;
+                    }
+                    let (length, rest) = tail.split_first_chunk::<32>()?;
+                    let length = small(length)?;
+                    let (padded, rest) = rest.split_at_checked(length.checked_next_multiple_of(32)?)?;
+                    let (bytes, padding) = padded.split_at(length);
+                    if padding.iter().any(|byte| *byte != 0) {
+                        return None;
+                    }
+                    tail = rest;
+                    match field.kind {
+                        DynSolType::Bytes => Value::Bytes(Bytes::copy_from_slice(bytes)),
+                        _ => Value::Text(str::from_utf8(bytes).ok()?.to_owned()),
+                    }
+                }
+                kind => one_word(kind, head)?,
+            };
+            values.insert(field.name.clone(), value);
+        }
+        tail.is_empty().then_some(values)
+    }
+
+    /// The same of any schema.
+    fn decode_any_abi(&self, data: &[u8]) -> Result<Values, Refused> {
         let types: Vec<DynSolType> = self.0.iter().map(|field| field.kind.clone()).collect();
         if types.is_empty() {
             let empty = data.is_empty().then(Values::new);
@@ -87,6 +126,43 @@ impl Fields {
             })
             .collect()
     }
+}
+
+/// A value that fills one word, if it lies in its type.
+fn one_word(kind: &DynSolType, word: &[u8; 32]) -> Option<Value> {
+    match kind {
+        DynSolType::Bool => match small(word)? {
+            0 => Some(Value::Bool(false)),
+            1 => Some(Value::Bool(true)),
+            _ => None,
+        },
+        DynSolType::Uint(bits) => {
+            let value = U256::from_be_bytes(*word);
+            (value.bit_len() <= *bits).then_some(Value::Uint(value))
+        }
+        DynSolType::Int(bits) => {
+            let value = I256::from_raw(U256::from_be_bytes(*word));
+            (value.bits() as usize <= *bits).then_some(Value::Int(value))
+        }
+        DynSolType::Address => {
+            let (empty, address) = word.split_at(12);
+            empty.iter().all(|byte| *byte == 0).then(|| Value::Address(Address::from_slice(address)))
+        }
+        DynSolType::FixedBytes(size) => {
+            let (bytes, empty) = word.split_at_checked(*size)?;
+            empty.iter().all(|byte| *byte == 0).then(|| Value::Bytes(Bytes::copy_from_slice(bytes)))
+        }
+        _ => None,
+    }
+}
+
+/// A word that counts bytes of data.
+fn small(word: &[u8; 32]) -> Option<usize> {
+    let (high, low) = word.split_last_chunk::<8>()?;
+    if high.iter().any(|byte| *byte != 0) {
+        return None;
+    }
+    usize::try_from(u64::from_be_bytes(*low)).ok()
 }
 
 /// A decoded value, which has to lie in its type: the decoder takes any word for a small integer or few bytes.
@@ -180,3 +256,6 @@ impl<'de> Deserialize<'de> for Object {
         deserializer.deserialize_map(Members)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 use alloy_primitives::B256;
 use borsh::{BorshDeserialize, BorshSerialize};
 use cedar_policy::{Context, Entities, Entity, EntityUid, Request, RestrictedExpression as Expr};
+use cedar_policy_core::ast::RestrictedExpr;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use sluice_core::amount::{Amount, Total};
@@ -147,7 +148,7 @@ impl CommandFacts {
         let mut pairs = vec![
             ("count".to_owned(), Expr::new_long(count)),
             ("delegated".to_owned(), Expr::new_bool(self.delegated)),
-            ("accepted".to_owned(), accepted(self.accepted_at)?),
+            ("accepted".to_owned(), RestrictedExpr::from(accepted(self.accepted_at)?).into()),
         ];
         if let Some(spending) = self.spending {
             let (down, up) =

@@ -3,13 +3,15 @@
 use cedar_policy::pst::{
     ActionConstraint, BinaryOp, Clause, Expr, PrincipalConstraint, ResourceConstraint, Template,
 };
-use cedar_policy::{Effect, Policy, PolicySet, Schema, pst};
+use cedar_policy::{Effect, Policy, Schema, pst};
+use cedar_policy_core::ast;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::english::{self, Reader, Words};
 use super::evaluate::{Told, evaluate};
 use super::facts::ClaimFacts;
+use super::looks::Looks;
 use super::policies::{self, Named};
 use super::problem::{Problem, Problems};
 use super::set::{Case, Manifest, RuleSet};
@@ -29,7 +31,7 @@ pub struct Compiled {
     pub(crate) manifest: Manifest,
     pub(crate) never: Vec<Case>,
     pub(crate) rules: Vec<Rule>,
-    pub(crate) set: PolicySet,
+    pub(crate) looks: Looks,
 }
 
 /// One policy, with what is said when it refuses.
@@ -45,9 +47,18 @@ pub(crate) struct Rule {
     /// The text as written.
     pub(crate) text: String,
     pub(crate) body: Template,
+    /// Scope and clauses together, as Cedar evaluates them.
+    pub(crate) condition: ast::Expr,
     pub(crate) conditions: Vec<Clause>,
-    /// Each condition of a permit as a policy of its own, under its number: which of them fails.
-    pub(crate) steps: PolicySet,
+    /// What a permit asks for, one by one: which of it fails.
+    pub(crate) steps: Option<Steps>,
+}
+
+/// A permit's scope and each of its conditions, as Cedar evaluates them.
+#[derive(Debug)]
+pub(crate) struct Steps {
+    pub(crate) scope: ast::Expr,
+    pub(crate) conditions: Vec<ast::Expr>,
 }
 
 impl Compiled {
@@ -85,7 +96,8 @@ impl Compiled {
         }
         mask_alike(&mut compiled);
         let (manifest, never) = (rules.manifest.clone(), rules.never.clone());
-        Ok((Self { hash: rules.hash(), manifest, never, rules: compiled, set }, warnings))
+        let looks = Looks::of(compiled.iter().map(|rule| &rule.body), &manifest.attestations);
+        Ok((Self { hash: rules.hash(), manifest, never, rules: compiled, looks }, warnings))
     }
 
     /// The rule set's name.
@@ -185,16 +197,16 @@ fn rule(named: &Named, manifest: &Manifest) -> Result<Rule, Vec<String>> {
         },
     };
     let conditions = conditions(&body);
-    let steps = if permits { steps(&body, &conditions) } else { Ok(PolicySet::new()) };
-    let steps = steps.unwrap_or_else(|message| {
+    let steps = permits.then(|| steps(&body, &conditions)).transpose().unwrap_or_else(|message| {
         problems.push(message);
-        PolicySet::new()
+        None
     });
     if !problems.is_empty() {
         return Err(problems);
     }
     let text = named.policy.to_cedar().unwrap_or_default();
-    Ok(Rule { id: named.id.clone(), permits, code, message, shown, text, body, conditions, steps })
+    let condition = AsRef::<ast::Policy>::as_ref(&named.policy).condition();
+    Ok(Rule { id: named.id.clone(), permits, code, message, shown, text, body, condition, conditions, steps })
 }
 
 /// The policy's syntax tree.
@@ -227,21 +239,17 @@ fn conditions(body: &Template) -> Vec<Clause> {
     conditions
 }
 
-/// Each condition as a policy: evaluated together they say which hold. One that errs because an earlier one does not
+/// Each condition by itself: evaluated one after another they say which holds. One that errs because an earlier one does not
 /// hold (a field that is not there) counts as not holding, and the earlier one is found first.
-fn steps(body: &Template, conditions: &[Clause]) -> Result<PolicySet, String> {
-    let mut set = PolicySet::new();
-    let mut add = |id: String, template: Template| -> Result<(), String> {
+fn steps(body: &Template, conditions: &[Clause]) -> Result<Steps, String> {
+    let condition = |template: Template| -> Result<ast::Expr, String> {
         let policy = pst::StaticPolicy::try_from(template).map_err(|error| error.to_string())?;
         let policy = Policy::from_pst(pst::Policy::Static(policy)).map_err(|error| error.to_string())?;
-        set.add(policy.new_id(cedar_policy::PolicyId::new(id))).map_err(|error| error.to_string())
+        Ok(AsRef::<ast::Policy>::as_ref(&policy).condition())
     };
     let (principal, action, resource) = (body.principal.clone(), body.action.clone(), body.resource.clone());
-    add(
-        "scope".to_owned(),
-        Template::new(body.id.clone(), pst::Effect::Permit, principal, action, resource),
-    )?;
-    for (index, condition) in conditions.iter().enumerate() {
+    let scope = condition(Template::new(body.id.clone(), pst::Effect::Permit, principal, action, resource))?;
+    let alone = |clause: &Clause| {
         let anyone = Template::new(
             body.id.clone(),
             pst::Effect::Permit,
@@ -249,10 +257,9 @@ fn steps(body: &Template, conditions: &[Clause]) -> Result<PolicySet, String> {
             ActionConstraint::Any,
             ResourceConstraint::Any,
         );
-        let template = anyone.try_with_clauses(vec![condition.clone()]).map_err(|error| error.to_string())?;
-        add(index.to_string(), template)?;
-    }
-    Ok(set)
+        condition(anyone.try_with_clauses(vec![clause.clone()]).map_err(|error| error.to_string())?)
+    };
+    Ok(Steps { scope, conditions: conditions.iter().map(alone).collect::<Result<_, _>>()? })
 }
 
 /// A case that stands in the way of activation.

@@ -1,12 +1,16 @@
 //! Facts become the context that Cedar sees. A rule set sees the attestations it names and no others, so what one
-//! institution's rules learn is not decided by another's.
+//! institution's rules learn is not decided by another's. Values are handed to Cedar as what they are: as expressions it
+//! would first evaluate each of them, for every claim.
 
+use std::cell::OnceCell;
 use std::sync::LazyLock;
 
-use cedar_policy::{Context, EntityId, EntityTypeName, EntityUid, Request, RestrictedExpression as Expr};
-use cedar_policy_core::ast::{Name, RestrictedExpr};
+use cedar_policy::{EntityId, EntityTypeName, EntityUid};
+use cedar_policy_core::ast::{Context, EntityUIDEntry, Name, PartialValue, Request, Value, ValueKind};
+use cedar_policy_core::extensions::Extensions;
 
-use super::facts::{AttestationFacts, ClaimFacts, Value};
+use super::facts::{AttestationFacts, ClaimFacts, Fixed4, Value as Stated};
+use super::looks::{Looks, LooksAtAttestation, Part};
 use super::types::{AttestationType, AttestationTypes, AttestationsOfClaim};
 
 /// Facts that no rule can be evaluated on. Each refuses.
@@ -65,45 +69,86 @@ impl FactsError {
     }
 }
 
-/// What every rule set sees of a claim, made once for all of them: Cedar's parser takes longer than its judgement.
-pub(crate) struct Shared {
-    claimant: EntityUid,
-    round: EntityUid,
-    pairs: Vec<(String, Expr)>,
+/// What every rule set sees of a claim, each part made once, when the first of them looks at it.
+pub(crate) struct Shared<'a> {
+    facts: &'a ClaimFacts,
+    /// In token units, rounded down and up.
+    amount: (Fixed4, Fixed4),
+    round: i64,
+    index: i64,
+    recipient: String,
+    claimant: EntityUIDEntry,
+    resource: EntityUIDEntry,
+    made: [OnceCell<Value>; Part::ALL.len()],
 }
 
 static CLAIMANT: LazyLock<EntityTypeName> = LazyLock::new(|| kind("Claimant"));
 static ROUND: LazyLock<EntityTypeName> = LazyLock::new(|| kind("Round"));
-static PAY: LazyLock<EntityUid> =
-    LazyLock::new(|| EntityUid::from_type_name_and_id(kind("Action"), EntityId::new("pay")));
+static PAY: LazyLock<EntityUIDEntry> =
+    LazyLock::new(|| entry(EntityUid::from_type_name_and_id(kind("Action"), EntityId::new("pay"))));
 
 fn kind(name: &'static str) -> EntityTypeName {
     name.parse().expect("the name of an entity type")
 }
 
-impl Shared {
-    /// Of these facts, without their attestations: of those each rule set sees its own.
-    pub(crate) fn of(facts: &ClaimFacts) -> Result<Self, FactsError> {
+fn entry(uid: EntityUid) -> EntityUIDEntry {
+    EntityUIDEntry::known(uid.into(), None)
+}
+
+impl<'a> Shared<'a> {
+    /// Of these facts. What no rule could be evaluated on refuses, whatever rules look at.
+    pub(crate) fn of(facts: &'a ClaimFacts) -> Result<Self, FactsError> {
         let recipient = lower_hex(facts.recipient.as_slice());
         let round = format!("{}/{}", facts.campaign, facts.round);
         Ok(Self {
-            pairs: pairs(facts, &recipient)?,
-            claimant: EntityUid::from_type_name_and_id(CLAIMANT.clone(), EntityId::new(recipient)),
-            round: EntityUid::from_type_name_and_id(ROUND.clone(), EntityId::new(round)),
+            facts,
+            amount: facts.amount_bounds().ok_or(FactsError::AmountOutOfRange)?,
+            round: long("the round", facts.round)?,
+            index: long("the index", facts.index)?,
+            claimant: entry(EntityUid::from_type_name_and_id(CLAIMANT.clone(), EntityId::new(&recipient))),
+            resource: entry(EntityUid::from_type_name_and_id(ROUND.clone(), EntityId::new(round))),
+            recipient,
+            made: Default::default(),
         })
     }
 
-    /// The request under a rule set's attestation types.
-    pub(crate) fn request(
-        &self,
-        given: &AttestationsOfClaim,
-        types: &AttestationTypes,
-    ) -> Result<Request, FactsError> {
-        let attestations = [("attestations".to_owned(), attestations(given, types)?)];
-        let pairs = self.pairs.iter().cloned().chain(attestations);
-        let context = Context::from_pairs(pairs).map_err(|error| FactsError::Engine(error.to_string()))?;
-        Request::new(self.claimant.clone(), PAY.clone(), self.round.clone(), context, None)
-            .map_err(|error| FactsError::Engine(error.to_string()))
+    /// The request under a rule set's attestation types, with the parts that it looks at.
+    pub(crate) fn request(&self, types: &AttestationTypes, looks: &Looks) -> Result<Request, FactsError> {
+        let mut pairs = Vec::with_capacity(looks.parts.len() + 1);
+        pairs.push(("attestations", attestations(&self.facts.attestations, types, looks)?));
+        for part in &looks.parts {
+            pairs.extend(self.part(*part)?.map(|value| (part.name(), value)));
+        }
+        let ValueKind::Record(context) = ValueKind::record(pairs) else {
+            return Err(FactsError::Engine("a record is none".to_owned()));
+        };
+        let (claimant, resource) = (self.claimant.clone(), self.resource.clone());
+        Ok(Request::new_unchecked(claimant, PAY.clone(), resource, Some(Context::Value(context))))
+    }
+
+    /// A part, unless this claim has none of it.
+    fn part(&self, part: Part) -> Result<Option<Value>, FactsError> {
+        let made = &self.made[part as usize];
+        if let Some(value) = made.get() {
+            return Ok(Some(value.clone()));
+        }
+        let (facts, (down, up)) = (self.facts, self.amount);
+        let value = match part {
+            Part::Campaign => Value::from(facts.campaign.to_string()),
+            Part::Round => Value::from(self.round),
+            Part::Index => Value::from(self.index),
+            Part::Recipient => Value::from(self.recipient.as_str()),
+            Part::To => Value::from(lower_hex(facts.to.as_slice())),
+            Part::Redirected => Value::from(facts.is_redirected()),
+            Part::AmountUp => decimal(up)?,
+            Part::AmountDown => decimal(down)?,
+            Part::Accepted => accepted(facts.accepted_at)?,
+            Part::Person => match facts.person {
+                Some(person) => Value::from(lower_hex(person.as_slice())),
+                None => return Ok(None),
+            },
+        };
+        Ok(Some(made.get_or_init(|| value).clone()))
     }
 }
 
@@ -114,89 +159,90 @@ pub(crate) fn uid(kind: &'static str, id: &str) -> Result<EntityUid, FactsError>
     Ok(EntityUid::from_type_name_and_id(kind, EntityId::new(id)))
 }
 
-fn pairs(facts: &ClaimFacts, recipient: &str) -> Result<Vec<(String, Expr)>, FactsError> {
-    let (down, up) = facts.amount_bounds().ok_or(FactsError::AmountOutOfRange)?;
-    let amount_down = decimal(&down.to_string());
-    let amount_up = if up == down { amount_down.clone() } else { decimal(&up.to_string()) };
-    let mut pairs = vec![
-        ("campaign".to_owned(), text(facts.campaign.to_string())),
-        ("round".to_owned(), long("the round", facts.round)?),
-        ("index".to_owned(), long("the index", facts.index)?),
-        ("recipient".to_owned(), text(recipient.to_owned())),
-        ("to".to_owned(), text(lower_hex(facts.to.as_slice()))),
-        ("redirected".to_owned(), Expr::new_bool(facts.is_redirected())),
-        ("amount_up".to_owned(), amount_up),
-        ("amount_down".to_owned(), amount_down),
-        ("accepted".to_owned(), accepted(facts.accepted_at)?),
-    ];
-    if let Some(person) = facts.person {
-        pairs.push(("person".to_owned(), text(lower_hex(person.as_slice()))));
-    }
-    Ok(pairs)
-}
-
-fn attestations(given: &AttestationsOfClaim, types: &AttestationTypes) -> Result<Expr, FactsError> {
+fn attestations(
+    given: &AttestationsOfClaim,
+    types: &AttestationTypes,
+    looks: &Looks,
+) -> Result<Value, FactsError> {
     let mut fields = Vec::with_capacity(types.len());
-    for (name, wanted) in types {
+    for ((name, wanted), looks) in types.iter().zip(&looks.attestations) {
         match given.get(name) {
-            Some(attestation) => fields.push((name.clone(), attestation_record(name, attestation, wanted)?)),
+            Some(attestation) => {
+                let record = attestation_record(name, attestation, wanted, looks)?;
+                fields.extend(looks.itself.then_some((name.as_str(), record)));
+            }
             None if wanted.required => return Err(FactsError::AttestationMissing { name: name.clone() }),
             None => {}
         }
     }
-    record(fields)
+    Ok(Value::record(fields, None))
 }
 
+/// Every field that the manifest declares has to fit, also one that no policy looks at.
 fn attestation_record(
     name: &str,
     given: &AttestationFacts,
     wanted: &AttestationType,
-) -> Result<Expr, FactsError> {
+    looks: &LooksAtAttestation,
+) -> Result<Value, FactsError> {
     if given.schema != wanted.schema {
         let (found, wanted) = (given.schema.clone(), wanted.schema.clone());
         return Err(FactsError::WrongSchema { name: name.to_owned(), found, wanted });
     }
     let mut fields = Vec::with_capacity(wanted.fields.len() + 2);
-    fields.push(("schema".to_owned(), text(given.schema.clone())));
-    fields.push(("issuer".to_owned(), text(given.issuer.clone())));
-    for (field, kind) in &wanted.fields {
-        let value = given.data.get(field).filter(|value| kind.admits(value)).and_then(expression);
-        let value = value.ok_or_else(|| FactsError::WrongField {
+    if looks.schema {
+        fields.push(("schema", Value::from(given.schema.as_str())));
+    }
+    if looks.issuer {
+        fields.push(("issuer", Value::from(given.issuer.as_str())));
+    }
+    for ((field, kind), looked_at) in wanted.fields.iter().zip(&looks.fields) {
+        let stated = given.data.get(field).filter(|stated| kind.admits(stated) && fits(stated));
+        let stated = stated.ok_or_else(|| FactsError::WrongField {
             name: name.to_owned(),
             field: field.clone(),
             wanted: kind.cedar(),
         })?;
-        fields.push((field.clone(), value));
+        if *looked_at {
+            fields.push((field, value(stated)?));
+        }
     }
-    record(fields)
+    Ok(Value::record(fields, None))
 }
 
-/// `None` for an integer beyond an i64.
-fn expression(value: &Value) -> Option<Expr> {
-    Some(match value {
-        Value::Bool(value) => Expr::new_bool(*value),
-        Value::Integer(value) => Expr::new_long(i64::try_from(*value).ok()?),
-        Value::Text(value) => text(value.clone()),
-        Value::Decimal { decimal: number } => decimal(&number.to_string()),
-        Value::Texts(values) => Expr::new_set(values.iter().cloned().map(text)),
+/// Whether Cedar can hold it: its integers are an i64.
+fn fits(stated: &Stated) -> bool {
+    !matches!(stated, Stated::Integer(number) if i64::try_from(*number).is_err())
+}
+
+fn value(stated: &Stated) -> Result<Value, FactsError> {
+    Ok(match stated {
+        Stated::Bool(value) => Value::from(*value),
+        Stated::Integer(number) => {
+            Value::from(i64::try_from(*number).map_err(|_| FactsError::NumberTooLarge { what: "a field" })?)
+        }
+        Stated::Text(text) => Value::from(text.as_str()),
+        Stated::Decimal { decimal: number } => decimal(*number)?,
+        Stated::Texts(texts) => Value::set(texts.iter().map(|text| Value::from(text.as_str())), None),
     })
 }
 
 /// The parts of an instant in UTC.
-pub(crate) fn accepted(millis: u64) -> Result<Expr, FactsError> {
+pub(crate) fn accepted(millis: u64) -> Result<Value, FactsError> {
     let seconds =
         i64::try_from(millis / 1000).map_err(|_| FactsError::NumberTooLarge { what: "the time" })?;
     let (year, month, day) = civil(seconds.div_euclid(86_400));
     // The first of January 1970 was a Thursday; Monday is 1, Sunday 7.
     let weekday = (seconds.div_euclid(86_400) + 3).rem_euclid(7) + 1;
-    record(vec![
-        ("year".to_owned(), Expr::new_long(year)),
-        ("month".to_owned(), Expr::new_long(month)),
-        ("day".to_owned(), Expr::new_long(day)),
-        ("date".to_owned(), Expr::new_long(year * 10_000 + month * 100 + day)),
-        ("weekday".to_owned(), Expr::new_long(weekday)),
-        ("hour".to_owned(), Expr::new_long(seconds.rem_euclid(86_400) / 3_600)),
-    ])
+    let parts = [
+        ("year", year),
+        ("month", month),
+        ("day", day),
+        ("date", year * 10_000 + month * 100 + day),
+        ("weekday", weekday),
+        ("hour", seconds.rem_euclid(86_400) / 3_600),
+    ];
+    Ok(Value::record(parts.map(|(name, number)| (name, Value::from(number))), None))
 }
 
 /// Year, month and day of a number of days since 1970-01-01 (Howard Hinnant, "chrono-compatible low-level date
@@ -212,23 +258,20 @@ pub(crate) fn civil(days: i64) -> (i64, i64, i64) {
     (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 
-fn long(what: &'static str, value: u64) -> Result<Expr, FactsError> {
-    i64::try_from(value).map(Expr::new_long).map_err(|_| FactsError::NumberTooLarge { what })
+fn long(what: &'static str, value: u64) -> Result<i64, FactsError> {
+    i64::try_from(value).map_err(|_| FactsError::NumberTooLarge { what })
 }
 
-fn text(value: String) -> Expr {
-    Expr::new_string(value)
-}
-
-/// As [`Expr::new_decimal`], which runs Cedar's parser over the name of its function each time.
-pub(super) fn decimal(number: &str) -> Expr {
+/// A number as Cedar's `decimal`.
+pub(super) fn decimal(number: Fixed4) -> Result<Value, FactsError> {
     static NAME: LazyLock<Name> =
         LazyLock::new(|| Name::unqualified_name("decimal".parse().expect("the name of a function")));
-    RestrictedExpr::call_extension_fn(NAME.clone(), [RestrictedExpr::val(number)]).into()
-}
-
-fn record(fields: Vec<(String, Expr)>) -> Result<Expr, FactsError> {
-    Expr::new_record(fields).map_err(|error| FactsError::Engine(error.to_string()))
+    let engine = |error: &dyn std::fmt::Display| FactsError::Engine(error.to_string());
+    let function = Extensions::all_available().func(&NAME).map_err(|error| engine(&error))?;
+    match function.call(&[Value::from(number.to_string())]).map_err(|error| engine(&error))? {
+        PartialValue::Value(value) => Ok(value),
+        PartialValue::Residual(_) => Err(FactsError::Engine("a number is unknown".to_owned())),
+    }
 }
 
 fn lower_hex(bytes: &[u8]) -> String {

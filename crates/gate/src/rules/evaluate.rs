@@ -1,8 +1,13 @@
 //! A claim before the rules of a gate.
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use cedar_policy::{AuthorizationError, Authorizer, Decision as Cedar, Entities, PolicySet, Request};
+use cedar_policy::{AuthorizationError, Authorizer, Decision as Cedar, Entities, PolicySet};
+use cedar_policy_core::ast::{Expr, Literal, Request, SlotEnv, Value, ValueKind};
+use cedar_policy_core::entities::Entities as Nobody;
+use cedar_policy_core::evaluator::Evaluator;
+use cedar_policy_core::extensions::Extensions;
 use serde::{Deserialize, Serialize};
+use std::sync::LazyLock;
 
 use super::compile::{Compiled, Rule};
 use super::context::Shared;
@@ -13,8 +18,6 @@ use super::{FactsError, Hash};
 /// for mandate holders; a claimant is shown [`Refusal::told`] alone.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 pub struct Verdict {
-    /// The hash of the facts that were looked at.
-    pub inputs_hash: Hash,
     /// One for each rule set, in the order given.
     pub decisions: Vec<Decision>,
     /// Why not; `None` where every rule set permits.
@@ -76,7 +79,7 @@ pub struct Refusal {
 /// but the rule sets' bytes and the facts.
 pub fn evaluate(rule_sets: &[&Compiled], facts: &ClaimFacts) -> Verdict {
     let shared = Shared::of(facts);
-    let decisions: Vec<Decision> = rule_sets.iter().map(|rules| decide(rules, &shared, facts)).collect();
+    let decisions: Vec<Decision> = rule_sets.iter().map(|rules| decide(rules, &shared)).collect();
     let refusal = match decisions.iter().find(|decision| !decision.permitted) {
         Some(decision) => Some(refusal(decision)),
         None if decisions.is_empty() => {
@@ -85,7 +88,7 @@ pub fn evaluate(rule_sets: &[&Compiled], facts: &ClaimFacts) -> Verdict {
         }
         None => None,
     };
-    Verdict { inputs_hash: facts.inputs_hash(), decisions, refusal }
+    Verdict { decisions, refusal }
 }
 
 fn refusal(decision: &Decision) -> Refusal {
@@ -100,16 +103,15 @@ fn refusal(decision: &Decision) -> Refusal {
     }
 }
 
-fn decide(rules: &Compiled, shared: &Result<Shared, FactsError>, facts: &ClaimFacts) -> Decision {
+fn decide(rules: &Compiled, shared: &Result<Shared<'_>, FactsError>) -> Decision {
     let refused = |policies, causes| Decision { rule_set: rules.hash, permitted: false, policies, causes };
     let request = shared.as_ref().map_err(FactsError::clone);
-    let request =
-        request.and_then(|shared| shared.request(&facts.attestations, &rules.manifest.attestations));
-    let request = match request {
+    let request = match request.and_then(|shared| shared.request(&rules.manifest.attestations, &rules.looks))
+    {
         Ok(request) => request,
         Err(error) => return refused(Vec::new(), vec![unfit(&error)]),
     };
-    let answer = ask(&rules.set, &request);
+    let answer = ask(&rules.rules, request.clone());
     if !answer.errors.is_empty() {
         let causes = answer.errors.into_iter().map(|(policy, error)| erred(policy, &error)).collect();
         return refused(answer.policies, causes);
@@ -123,7 +125,7 @@ fn decide(rules: &Compiled, shared: &Result<Shared, FactsError>, facts: &ClaimFa
         };
     }
     let causes = if answer.policies.is_empty() {
-        lacking(rules, &request)
+        lacking(rules, request)
     } else {
         let forbids = rules.rules.iter().filter(|rule| answer.policies.contains(&rule.id));
         forbids.map(|rule| cause(rule, None)).collect()
@@ -138,13 +140,43 @@ pub(crate) struct Answer {
     pub(crate) errors: Vec<(String, String)>,
 }
 
-/// Asks Cedar about a claim. Its entities have neither attributes nor parents: all a policy may see is in the context.
-fn ask(set: &PolicySet, request: &Request) -> Answer {
-    ask_among(set, request, &Entities::empty())
+/// Asks Cedar's evaluator about each rule, and answers as its authorizer does: a forbid beats every permit, and nothing is
+/// permitted that no rule permits. (The authorizer puts a policy's condition together anew for every request.) A claim's
+/// entities have neither attributes nor parents: all a policy may see is in the context.
+fn ask(rules: &[Rule], request: Request) -> Answer {
+    let (mut permits, mut forbids, mut errors) = (Vec::new(), Vec::new(), Vec::new());
+    let holds = evaluator(request);
+    for rule in rules {
+        match holds(&rule.condition) {
+            Ok(true) if rule.permits => permits.push(rule.id.clone()),
+            Ok(true) => forbids.push(rule.id.clone()),
+            Ok(false) => {}
+            Err(error) => {
+                errors
+                    .push((rule.id.clone(), format!("error while evaluating policy `{}`: {error}", rule.id)));
+            }
+        }
+    }
+    let permitted = forbids.is_empty() && !permits.is_empty() && errors.is_empty();
+    let mut policies = if forbids.is_empty() { permits } else { forbids };
+    policies.sort_unstable();
+    errors.sort_unstable();
+    Answer { permitted, policies, errors }
+}
+
+/// Whether a condition holds under a request, or why Cedar cannot say.
+fn evaluator(request: Request) -> impl Fn(&Expr) -> Result<bool, String> {
+    static NOBODY: LazyLock<Nobody> = LazyLock::new(Nobody::new);
+    let (evaluator, slots) = (Evaluator::new(request, &NOBODY, Extensions::all_available()), SlotEnv::new());
+    move |condition| match evaluator.interpret(condition, &slots) {
+        Ok(Value { value: ValueKind::Lit(Literal::Bool(holds)), .. }) => Ok(holds),
+        Ok(other) => Err(format!("{other} is neither true nor false")),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// Asks Cedar. An error of any policy, permit or forbid, takes the permission away.
-pub(crate) fn ask_among(set: &PolicySet, request: &Request, entities: &Entities) -> Answer {
+pub(crate) fn ask_among(set: &PolicySet, request: &cedar_policy::Request, entities: &Entities) -> Answer {
     let response = Authorizer::new().is_authorized(request, set, entities);
     let name = |id: &cedar_policy::PolicyId| AsRef::<str>::as_ref(id).to_owned();
     let mut policies: Vec<String> = response.diagnostics().reason().map(name).collect();
@@ -159,18 +191,18 @@ pub(crate) fn ask_among(set: &PolicySet, request: &Request, entities: &Entities)
 }
 
 /// Default denial: what each permit lacks, the one that came furthest first.
-fn lacking(rules: &Compiled, request: &Request) -> Vec<Cause> {
+fn lacking(rules: &Compiled, request: Request) -> Vec<Cause> {
+    let holds = evaluator(request);
+    let met = |condition: &Expr| holds(condition) == Ok(true);
     let mut lacking: Vec<(usize, Cause)> = rules
         .rules
         .iter()
-        .filter(|rule| rule.permits)
-        .map(|rule| {
-            let holding = ask(&rule.steps, request).policies;
-            let holds = |id: &str| holding.iter().any(|held| held == id);
-            if !holds("scope") {
+        .filter_map(|rule| Some((rule, rule.steps.as_ref()?)))
+        .map(|(rule, steps)| {
+            if !met(&steps.scope) {
                 return (0, cause(rule, None));
             }
-            let met = (0..rule.conditions.len()).take_while(|index| holds(&index.to_string())).count();
+            let met = steps.conditions.iter().take_while(|condition| met(condition)).count();
             (met + 1, cause(rule, Some(met)))
         })
         .collect();

@@ -19,6 +19,7 @@ mod english;
 mod evaluate;
 mod facts;
 mod kept;
+mod looks;
 pub(crate) mod policies;
 mod problem;
 pub mod rounding;

@@ -1,4 +1,7 @@
-//! What only the inside can see: that the context Cedar is given is the one its schema describes.
+//! What only the inside can see: that the context Cedar is given is the one its schema describes, and that leaving out
+//! what no policy looks at changes nothing.
+
+mod pruned;
 
 use std::collections::BTreeMap;
 
@@ -6,6 +9,7 @@ use cedar_policy::Request;
 use proptest::prelude::*;
 
 use super::context::{Shared, civil, decimal};
+use super::looks::Looks;
 use super::types::{AttestationType, FieldType, schema};
 use super::{AttestationFacts, ClaimFacts, Fixed4, Value, schema_of};
 
@@ -35,8 +39,11 @@ fn facts() -> ClaimFacts {
 
 #[test]
 fn decimals_are_those_that_cedar_makes() {
-    for number in ["0.0", "-1.5", "922337203685477.5807", "nonsense"] {
-        assert_eq!(decimal(number), cedar_policy::RestrictedExpression::new_decimal(number));
+    for number in [0, -15_000, 7, i64::MAX, i64::MIN] {
+        let cedars = cedar_policy::RestrictedExpression::new_decimal(Fixed4(number).to_string());
+        let pairs = |expr| cedar_policy::Context::from_pairs([("d".to_owned(), expr)]).unwrap();
+        let ours = cedar_policy_core::ast::RestrictedExpr::from(decimal(Fixed4(number)).unwrap());
+        assert_eq!(pairs(ours.into()), pairs(cedars), "{number}");
     }
 }
 
@@ -59,7 +66,8 @@ fn a_context_is_what_the_schema_says() {
     let schema = schema_of(&schema(&types)).unwrap();
     for person in [None, Some([5; 32].into())] {
         let given = ClaimFacts { person, ..facts() };
-        let made = Shared::of(&given).unwrap().request(&given.attestations, &types).unwrap();
+        let made = Shared::of(&given).unwrap().request(&types, &Looks::everything(&types)).unwrap();
+        let made = Request::from(made);
         let parts = (made.principal().unwrap(), made.action().unwrap(), made.resource().unwrap());
         let (principal, action, resource) = (parts.0.clone(), parts.1.clone(), parts.2.clone());
         let context = made.context().unwrap().clone();

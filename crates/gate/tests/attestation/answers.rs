@@ -23,7 +23,7 @@ fn a_key_s_attestation_asks_for_its_revocation_only_and_only_for_a_claim() {
     let attestation = key.attest(Statement::EasOffchain(eas(EasVersion::V1)));
     let list = list(accepts(key.address()));
     assert!(matches!(check(&attestation, &list, None, &Answers::default()), Ok(Verdict::Passed(_))));
-    let Ok(Verdict::Needs(needs)) = check(&attestation, &list, Some(&claim()), &Answers::default()) else {
+    let Ok(Verdict::Needs(needs, _)) = check(&attestation, &list, Some(&claim()), &Answers::default()) else {
         panic!("a look-up is missing")
     };
     let [Need::Revocation { contract: registry, issuer, uids }] = &needs[..] else { panic!("{needs:?}") };
@@ -34,6 +34,37 @@ fn a_key_s_attestation_asks_for_its_revocation_only_and_only_for_a_claim() {
     let mut late = claim();
     late.now = NOW + 100;
     assert_eq!(code(check(&attestation, &list, Some(&late), &Answers::default())), Code::Expired);
+}
+
+#[test]
+fn what_waits_for_look_ups_alone_comes_to_what_was_said_if_they_find_nothing_wrong() {
+    let key = Key::new(1);
+    let signed = key.attest(Statement::EasOffchain(eas(EasVersion::V1)));
+    let wallet = Address::with_last_byte(0x77);
+    let mut entry = accepts(key.address());
+    entry.contract_issuers = vec![wallet];
+    let by_contract = Attestation { issuer: wallet, ..signed.clone() };
+    let cases = [(signed, list(entry.clone())), (by_contract, list(entry)), on_chain()];
+    let registries = [Registry::Standing, Registry::Revoked(NOW), Registry::Gone, Registry::Unusable];
+    for (attestation, list) in cases {
+        let asked = check(&attestation, &list, Some(&claim()), &Answers::default());
+        let Ok(Verdict::Needs(needs, passed)) = asked else { panic!("a look-up is missing") };
+        assert!(!Answers::default().are_good_for(&needs));
+        // Only who asked a contract is told that it signed nothing.
+        let asked = needs.iter().any(|need| matches!(need, Need::Erc1271 { .. }));
+        let signatures =
+            [None, Some(true), Some(false)].into_iter().filter(|said| asked || *said != Some(false));
+        for (registry, signature) in signatures.flat_map(|s| registries.map(|registry| (registry, s))) {
+            let answers = Answers { signature, registry: Some(registry) };
+            match check(&attestation, &list, Some(&claim()), &answers) {
+                Ok(Verdict::Passed(again)) => {
+                    assert_eq!(again, passed);
+                    assert!(answers.are_good_for(&needs), "{answers:?}");
+                }
+                _ => assert!(!answers.are_good_for(&needs), "{answers:?}"),
+            }
+        }
+    }
 }
 
 #[test]
@@ -56,7 +87,7 @@ fn a_contract_s_signature_is_asked_for() {
     let list = list(entry);
     let statement = Statement::EasOffchain(eas(EasVersion::V1));
     let attestation = Attestation { issuer: wallet, ..Key::new(2).attest(statement) };
-    let Ok(Verdict::Needs(needs)) = check(&attestation, &list, None, &Answers::default()) else {
+    let Ok(Verdict::Needs(needs, _)) = check(&attestation, &list, None, &Answers::default()) else {
         panic!("a look-up is missing")
     };
     let asked = Need::Erc1271 {
@@ -121,10 +152,8 @@ fn an_on_chain_attestation_is_asked_for_again_at_the_claim() {
     let (attestation, list) = on_chain();
     assert!(matches!(check(&attestation, &list, None, &Answers::default()), Ok(Verdict::Passed(_))));
     let asked = check(&attestation, &list, Some(&claim()), &Answers::default());
-    assert_eq!(
-        asked,
-        Ok(Verdict::Needs(vec![Need::OnChain { contract: contract(), uid: attestation.uid() }]))
-    );
+    let Ok(Verdict::Needs(needs, _)) = asked else { panic!("a look-up is missing") };
+    assert_eq!(needs, [Need::OnChain { contract: contract(), uid: attestation.uid() }]);
     let said = |registry| Answers { signature: None, registry: Some(registry) };
     let answered = |registry| check(&attestation, &list, Some(&claim()), &said(registry));
     assert!(matches!(answered(Registry::Standing), Ok(Verdict::Passed(_))));

@@ -101,7 +101,7 @@ pub(crate) fn judged(
 ) -> Result<Passed, AttestationCode> {
     match check(attestation, list, Some(claim), &standing()) {
         Ok(Verdict::Passed(passed)) => Ok(passed),
-        Ok(Verdict::Needs(needs)) => panic!("unexpected look-ups: {needs:?}"),
+        Ok(Verdict::Needs(needs, _)) => panic!("unexpected look-ups: {needs:?}"),
         Err(refused) => Err(refused.code),
     }
 }

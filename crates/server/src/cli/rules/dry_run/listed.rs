@@ -122,7 +122,7 @@ impl Listed {
             Answers { signature: None, registry: Some(sluice_gate::attestation::Registry::Standing) };
         match check(attestation, allowed, Some(&claim), &answers) {
             Ok(Verdict::Passed(passed)) => self.take(gate, recipient, attestation, &passed),
-            Ok(Verdict::Needs(_)) => self.unread.open += 1,
+            Ok(Verdict::Needs(..)) => self.unread.open += 1,
             Err(_) => self.unread.refused += 1,
         }
     }
