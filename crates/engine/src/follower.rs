@@ -96,6 +96,11 @@ impl From<Committed> for Row {
 impl Follower {
     /// A follower before the first entry.
     pub fn new(stream: StreamId, log_key: LogKey) -> Self {
+        Self::knowing(stream, log_key, Vec::new())
+    }
+
+    /// The same that knows log keys from elsewhere than the log.
+    fn knowing(stream: StreamId, log_key: LogKey, registered: Vec<B256>) -> Self {
         let view = View {
             state: State::new(stream),
             tree: Frontier::default(),
@@ -110,6 +115,7 @@ impl Follower {
             waiting: Mutex::new(HashMap::new()),
             room: Arc::default(),
             log_key,
+            registered,
             compared: Mutex::default(),
         };
         Self { shared: Arc::new(shared) }
@@ -118,11 +124,6 @@ impl Follower {
     /// Reads State. The closure must not block: appends wait for it.
     pub fn read<R>(&self, read: impl FnOnce(&State) -> R) -> R {
         read(&self.shared.view.read().expect("no reader panics while holding State").state)
-        Self::knowing(stream, log_key, Vec::new())
-    }
-
-    /// The same that knows log keys from elsewhere than the log.
-    fn knowing(stream: StreamId, log_key: LogKey, registered: Vec<B256>) -> Self {
     }
 
     /// The committed position this node has reached.
@@ -137,7 +138,6 @@ impl Follower {
 
     /// Waits until this node has reached a position; says whether it did in time.
     pub async fn reached(&self, seq: Seq, within: Duration) -> bool {
-            registered,
         let mut watch = self.watch();
         tokio::time::timeout(within, watch.wait_for(|at| *at >= seq)).await.is_ok_and(|r| r.is_ok())
     }
