@@ -12,7 +12,7 @@ use sluice_core::decide::About;
 use sluice_core::ids::{CampaignId, EntitlementId};
 use sluice_core::state::State;
 use sluice_core::state::round::RoundPhase;
-use sluice_store::{Erased, Store, Whom};
+use sluice_store::{Erased, ErasureOrder, Store, Whom};
 
 use crate::error::EngineError;
 use crate::follower::Follower;
@@ -56,7 +56,8 @@ struct Waiting {
     mask: [u64; 4],
 }
 
-/// Orders that what is kept about somebody be erased, unless a decided payment still needs it, and waits a while for it.
+/// Orders that what is kept about somebody be erased, unless a decided payment still needs it and the order does not say that
+/// it may be lost, and waits a while for it.
 ///
 /// # Errors
 /// When the database or a snapshot cannot be reached.
@@ -64,14 +65,15 @@ pub async fn erase(
     follower: &Follower,
     snapshots: &Snapshots,
     store: &Store,
-    about: About,
-    reason: &str,
+    order: &ErasureOrder<'_>,
 ) -> Result<Erasure, EngineError> {
-    let (stream, whom) = follower.read(|state| (state.stream, whom(state, about)));
-    if let Some((campaign, id)) = waits_for(follower, snapshots, store, &whom).await? {
+    let (stream, whom) = follower.read(|state| (state.stream, whom(state, order.about)));
+    if !order.although_unpaid
+        && let Some((campaign, id)) = waits_for(follower, snapshots, store, &whom).await?
+    {
         return Ok(Erasure::Waits(campaign, id));
     }
-    let order = store.order_erasure(stream, about, reason).await?;
+    let order = store.order_erasure(stream, order).await?;
     let mut watch = follower.watch();
     let carried_out = async {
         loop {
@@ -121,7 +123,9 @@ impl Eraser {
             let destroys = self.store.erasable(stream, open.order, &whom).await?;
             // A claim that was on its way when its attestations went is not verified any more: its facts need not wait.
             let in_vain = open.begun && destroys.attestations.is_empty();
-            if !in_vain && waits_for(&self.follower, &self.snapshots, &self.store, &whom).await?.is_some() {
+            if !(in_vain || open.although_unpaid)
+                && waits_for(&self.follower, &self.snapshots, &self.store, &whom).await?.is_some()
+            {
                 self.waits.insert(open.order, Instant::now());
                 continue;
             }

@@ -22,7 +22,7 @@ use sluice_engine::node::Node;
 use sluice_engine::snapshots::Snapshots;
 use sluice_engine::verify::Verifier;
 use sluice_snapshot::Snapshot;
-use sluice_store::{IntakeOutcome, IntakeWriter, KeptFacts, NewIntake};
+use sluice_store::{ErasureOrder, IntakeOutcome, IntakeWriter, KeptFacts, NewIntake};
 use sqlx::Connection;
 use support::institutions::{Gated, INCOME, earns};
 use support::term::Term;
@@ -338,15 +338,18 @@ async fn who_is_to_be_erased_between_decision_and_gate_word_is_paid_and_then_era
     claim(&world, &node, &snapshot, 1, 3).await;
     let erase = async |i: u32| {
         let about = About::Recipient(wallet(i).address());
-        erasure::erase(node.follower(), node.snapshots(), node.store(), about, "a test")
-            .await
-            .expect("answered")
+        let order = ErasureOrder::new(about, "a test");
+        erasure::erase(node.follower(), node.snapshots(), node.store(), &order).await.expect("answered")
     };
     let id = EntitlementId { round: 1, index: index(&snapshot, 3) };
     assert_eq!(erase(3).await, Erasure::Waits(world.campaign, id), "its gate has not verified it");
     // The leader asks again, whoever ordered past the door.
     let about = About::Recipient(wallet(3).address());
-    let order = node.store().order_erasure(STREAM, about, "past the door").await.expect("ordered");
+    let order = node
+        .store()
+        .order_erasure(STREAM, &ErasureOrder::new(about, "past the door"))
+        .await
+        .expect("ordered");
     let Erasure::Done { erased, .. } = erase(4).await else { panic!("somebody else need not wait") };
     assert_eq!((erased.facts, erased.attestations, erased.shared), (0, 2, 0));
     // Orders are looked at in turn: the leader has passed by the one before.
@@ -379,7 +382,8 @@ async fn facts_whose_attestations_were_erased_do_not_wait_for_a_gate_word() {
     world.attest_both(&node, &gated, wallet(3).address()).await;
     let (seq, _) = claim(&world, &node, &snapshot, 1, 3).await;
     let about = About::Recipient(wallet(3).address());
-    let order = node.store().order_erasure(STREAM, about, "a test").await.expect("ordered");
+    let order =
+        node.store().order_erasure(STREAM, &ErasureOrder::new(about, "a test")).await.expect("ordered");
     let mut raw = sqlx::PgConnection::connect(world.database.url()).await.expect("the database");
     let went = "WITH gone AS (DELETE FROM attestation RETURNING id)
         INSERT INTO erased (stream, seq, erasure, facts, attestations, shared, last)
@@ -390,6 +394,28 @@ async fn facts_whose_attestations_were_erased_do_not_wait_for_a_gate_word() {
     let erased = eventually("the leader carries it out", done).await;
     assert_eq!((erased.facts, erased.attestations), (1, 2));
     assert_eq!(node.store().facts_of(STREAM, seq).await.expect("answered"), None);
+    assert_eq!(world.status(&node, index(&snapshot, 3)), Some(ClaimState::Decided));
+    node.stop().await;
+}
+
+/// The operator may say that a payment which waits for its gate, perhaps in vain, is no reason to keep anything.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_to_be_erased_although_unpaid_is_erased_at_once() {
+    let (world, node, gated, snapshot) = gated().await;
+    world.attest_both(&node, &gated, wallet(3).address()).await;
+    let (seq, _) = claim(&world, &node, &snapshot, 1, 3).await;
+    let about = About::Recipient(wallet(3).address());
+    let mut order = ErasureOrder::new(about, "a test");
+    let erase = async |order: &ErasureOrder<'_>| {
+        erasure::erase(node.follower(), node.snapshots(), node.store(), order).await.expect("answered")
+    };
+    assert!(matches!(erase(&order).await, Erasure::Waits(..)), "it needs to be said");
+    order.although_unpaid = true;
+    let Erasure::Done { erased, .. } = erase(&order).await else { panic!("it waits for nothing") };
+    assert_eq!((erased.facts, erased.attestations), (1, 2));
+    assert_eq!(node.store().facts_of(STREAM, seq).await.expect("answered"), None);
+    let mut signer = gate_signer(&world).await;
+    assert_eq!(signer.tick().await.expect("a step"), [], "nothing is left to verify it by");
     assert_eq!(world.status(&node, index(&snapshot, 3)), Some(ClaimState::Decided));
     node.stop().await;
 }

@@ -12,6 +12,7 @@ use sluice_core::ids::{DemandId, EntitlementId};
 use sluice_core::log::entry::Body;
 use sluice_engine::erasure;
 use sluice_engine::gate_signer::{GateSigner, GateSignerConfig};
+use sluice_store::ErasureOrder;
 use support::institutions::{INCOME, RESIDENCY, earns, resident_of};
 use support::{SEAL_SECRET, STREAM, World, account, decided, wallet};
 use tracing_subscriber::EnvFilter;
@@ -100,8 +101,9 @@ async fn messages_name_no_person_no_payee_and_no_fact() {
     }
     let index = snapshot.find(wallet(0).address()).start;
     world.final_at(&node, EntitlementId { round: 1, index }).await;
-    let erased =
-        erasure::erase(node.follower(), node.snapshots(), node.store(), About::Person(person(1)), "a test");
+    let about = About::Person(person(1));
+    let order = ErasureOrder::new(about, "a test");
+    let erased = erasure::erase(node.follower(), node.snapshots(), node.store(), &order);
     assert!(matches!(erased.await.expect("answered"), erasure::Erasure::Done { .. }));
     node.stop().await;
 

@@ -27,6 +27,26 @@ impl Whom {
     }
 }
 
+/// Who is to be erased, why, and who says so.
+#[derive(Clone, Copy, Debug)]
+pub struct ErasureOrder<'a> {
+    /// Under whom facts are filed.
+    pub about: About,
+    /// Why, in 1 to 500 characters.
+    pub reason: &'a str,
+    /// Also while decided payments of theirs wait for their gate's word, which then may never come.
+    pub although_unpaid: bool,
+    /// The institution that proved itself with the order, and its mandate; the operator orders alone without one.
+    pub office: Option<(B256, B256)>,
+}
+
+impl<'a> ErasureOrder<'a> {
+    /// The operator's, which waits for payments.
+    pub fn new(about: About, reason: &'a str) -> Self {
+        Self { about, reason, although_unpaid: false, office: None }
+    }
+}
+
 /// An erasure that was ordered and is not done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpenErasure {
@@ -36,6 +56,8 @@ pub struct OpenErasure {
     pub about: About,
     /// Whether attestations went for it already.
     pub begun: bool,
+    /// Whether it waits for no payment.
+    pub although_unpaid: bool,
 }
 
 /// What an entry that erases destroys: named one by one, so that nothing goes which it does not say.
@@ -89,12 +111,19 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unknown`]: call again; [`Error::Refused`] for a reason that is empty or longer than 500 characters.
-    pub async fn order_erasure(&self, stream: StreamId, about: About, reason: &str) -> Result<u64> {
+    pub async fn order_erasure(&self, stream: StreamId, order: &ErasureOrder<'_>) -> Result<u64> {
         let sql = "
-            WITH ordered AS (INSERT INTO erasure (stream, about, reason) VALUES ($1, $2, $3) RETURNING id, stream)
+            WITH ordered AS (
+                INSERT INTO erasure (stream, about, reason, although_unpaid, authority, mandate)
+                VALUES ($1, $2, $3, $4, $5, $6) RETURNING id, stream)
             INSERT INTO erasure_open (erasure, stream) SELECT id, stream FROM ordered RETURNING erasure";
-        let query =
-            sqlx::query_as(sql).bind(to_integer("stream", stream.0)?).bind(about.as_bytes()).bind(reason);
+        let query = sqlx::query_as(sql)
+            .bind(to_integer("stream", stream.0)?)
+            .bind(order.about.as_bytes())
+            .bind(order.reason)
+            .bind(order.although_unpaid)
+            .bind(order.office.as_ref().map(|(authority, _)| authority.as_slice()))
+            .bind(order.office.as_ref().map(|(_, mandate)| mandate.as_slice()));
         let rows: Vec<(i64,)> = self.write_all("order an erasure", query).await?;
         from_bigint("erasure.id", rows.first().map_or(-1, |row| row.0))
     }
@@ -106,15 +135,16 @@ impl Store {
     pub async fn open_erasures(&self, stream: StreamId, limit: i64) -> Result<Vec<OpenErasure>> {
         let sql = "
             SELECT o.erasure, e.about,
-                EXISTS (SELECT FROM erased d WHERE d.erasure = o.erasure AND d.attestations > 0)
+                EXISTS (SELECT FROM erased d WHERE d.erasure = o.erasure AND d.attestations > 0), e.although_unpaid
             FROM erasure_open o JOIN erasure e ON e.id = o.erasure
             WHERE o.stream = $1 ORDER BY o.erasure LIMIT $2";
         let query = sqlx::query_as(sql).bind(to_integer("stream", stream.0)?).bind(limit);
-        let rows: Vec<(i64, Vec<u8>, bool)> = self.fetch_all("look for ordered erasures", query).await?;
+        let rows: Vec<(i64, Vec<u8>, bool, bool)> =
+            self.fetch_all("look for ordered erasures", query).await?;
         rows.into_iter()
-            .map(|(order, about, begun)| {
+            .map(|(order, about, begun, although_unpaid)| {
                 let order = from_bigint("erasure.id", order)?;
-                Ok(OpenErasure { order, about: about_of(&about)?, begun })
+                Ok(OpenErasure { order, about: about_of(&about)?, begun, although_unpaid })
             })
             .collect()
     }

@@ -31,7 +31,7 @@ pub use attempt::Attempt;
 pub use attestation::{AboutWhom, NewAttestation, StoredAttestation};
 pub use checkpoint::Checkpoint;
 pub use dump::DumpAt;
-pub use erasure::{Destroys, Erased, OpenErasure, Whom};
+pub use erasure::{Destroys, Erased, ErasureOrder, OpenErasure, Whom};
 pub use error::{AppendError, Class, Error, Result};
 pub use evidence::WholeRow;
 pub use fact::KeptFacts;

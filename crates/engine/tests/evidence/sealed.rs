@@ -8,7 +8,7 @@ use sluice_engine::evidence::audit::{Again, Which, redecide};
 use sluice_engine::evidence::trace::{Target, trace};
 use sluice_engine::evidence::{LogSource, Verified, export::export, verify};
 use sluice_engine::facts::unsalted;
-use sluice_store::{Options, Store, Whom};
+use sluice_store::{ErasureOrder, Options, Store, Whom};
 
 use crate::ground::{Ground, STREAM, Story, keys};
 use crate::world::recipient;
@@ -65,7 +65,7 @@ async fn a_destroyed_key_leaves_the_proof_and_nothing_to_guess_by() {
         })
         .unwrap();
     let about = About::Recipient(claim.recipient);
-    let order = ground.store.order_erasure(STREAM, about, "a test").await.unwrap();
+    let order = ground.store.order_erasure(STREAM, &ErasureOrder::new(about, "a test")).await.unwrap();
     assert_eq!(ground.store.erasure(order).await.unwrap(), None);
     let destroys = ground.store.erasable(STREAM, order, &Whom::alone(about)).await.unwrap();
     assert_eq!((destroys.facts.as_slice(), destroys.last), ([seq].as_slice(), true));
@@ -107,7 +107,7 @@ async fn a_key_destroyed_past_the_log_and_one_that_came_back_are_told_apart() {
 
     ground.as_superuser("CREATE TABLE backup AS SELECT * FROM fact_key").await;
     let about = About::Recipient(recipient(2));
-    let order = ground.store.order_erasure(STREAM, about, "a test").await.unwrap();
+    let order = ground.store.order_erasure(STREAM, &ErasureOrder::new(about, "a test")).await.unwrap();
     let destroys = ground.store.erasable(STREAM, order, &Whom::alone(about)).await.unwrap();
     assert_eq!(destroys.facts, [second]);
     ground.destroy(&mut story, destroys).await;

@@ -39,6 +39,9 @@ struct How {
     /// Why, in a few words without personal data; it is kept.
     #[arg(long)]
     reason: String,
+    /// Also while decided payments of theirs wait for their gate's word. It may never come then: void them.
+    #[arg(long)]
+    although_unpaid: bool,
     #[command(flatten)]
     node: NodeArgs,
     /// Print the result as one line of JSON, last.
@@ -52,12 +55,12 @@ impl Erase {
     /// # Errors
     /// When the node refuses, naming why.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let (whom, how) = match self.whom {
-            Whom::Person { person, how } => (json!({ "person": person, "reason": how.reason }), how),
-            Whom::Recipient { recipient, how } => {
-                (json!({ "recipient": recipient, "reason": how.reason }), how)
-            }
+        let (mut whom, how) = match self.whom {
+            Whom::Person { person, how } => (json!({ "person": person }), how),
+            Whom::Recipient { recipient, how } => (json!({ "recipient": recipient }), how),
         };
+        whom["reason"] = json!(how.reason);
+        whom["although_unpaid"] = json!(how.although_unpaid);
         let erased = block_on(async { Ok(how.node.client()?.erase(&whom).await?) })?;
         let count = |name: &str| erased[name].to_string();
         let lines = [

@@ -6,12 +6,14 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use sluice_core::decide::About;
 use sluice_engine::erasure::{Erasure, erase as erase_now};
+use sluice_store::ErasureOrder;
 use utoipa::ToSchema;
 
 use super::Api;
 use super::auth::Caller;
 use super::extract::Json;
 use super::problem::{self, Problem};
+use super::reader::Reader;
 
 /// Characters of a reason, as the schema has it.
 const REASON_CHARS_MAX: usize = 500;
@@ -28,6 +30,9 @@ pub(crate) struct NewErasure {
     recipient: Option<Address>,
     /// Why, in a few words without personal data; it is kept.
     reason: String,
+    /// Also while decided payments of theirs wait for their gate's word. It may never come then, and they are to be voided.
+    #[serde(default)]
+    although_unpaid: bool,
 }
 
 /// What was destroyed.
@@ -48,11 +53,14 @@ pub(crate) struct ErasureView {
 }
 
 /// Erase what is kept about somebody, by destroying its keys. Takes the operator's key. An entry says what went; the log proves as before.
+///
+/// An institution at whose instance it is done proves itself with `Office`; it and its mandate are kept beside the order.
 #[utoipa::path(post, path = "/v1/erasures", operation_id = "erase", tag = "privacy", request_body = NewErasure, security(("key" = [])),
     responses((status = 201, body = ErasureView), (status = 400, body = Problem), (status = 401, body = Problem), (status = 409, body = Problem), (status = 503, body = Problem)))]
 pub(crate) async fn erase(
     State(api): State<Api>,
     caller: Caller,
+    office: Reader,
     Json(new): Json<NewErasure>,
 ) -> Result<(StatusCode, axum::Json<ErasureView>), Problem> {
     caller.must_be_operator()?;
@@ -67,8 +75,13 @@ pub(crate) async fn erase(
         return Err(malformed("reason", format!("it has 1 to {REASON_CHARS_MAX} characters")));
     }
     let (follower, snapshots, store) = (api.node.follower(), api.node.snapshots(), api.node.store());
-    let outcome =
-        erase_now(follower, snapshots, store, about, &new.reason).await.map_err(super::from_engine)?;
+    let order = ErasureOrder {
+        about,
+        reason: &new.reason,
+        although_unpaid: new.although_unpaid,
+        office: office.office(),
+    };
+    let outcome = erase_now(follower, snapshots, store, &order).await.map_err(super::from_engine)?;
     let (erased, subjects) = match outcome {
         Erasure::Done { erased, subjects } => (erased, subjects),
         Erasure::Waits(campaign, id) => {

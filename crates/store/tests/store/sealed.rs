@@ -6,8 +6,8 @@ use sluice_core::ids::{Seq, StreamId};
 use sluice_core::limits::{ERASED_ATTESTATIONS_MAX, ERASED_FACTS_MAX};
 use sluice_core::sequencer::Facts;
 use sluice_store::{
-    AboutWhom, Append, AppendError, Class, Destroys, Erased, Error, FACT_BYTES_MAX, KeptFacts, LeaderSession,
-    NewAttestation, OpenErasure, Options, SealKey, Store, Whom,
+    AboutWhom, Append, AppendError, Class, Destroys, Erased, ErasureOrder, Error, FACT_BYTES_MAX, KeptFacts,
+    LeaderSession, NewAttestation, OpenErasure, Options, SealKey, Store, Whom,
 };
 
 use crate::support::{Db, LONG, SEAL_SECRET, STREAM, database, group};
@@ -37,7 +37,7 @@ fn attestation(n: u8, subjects: &[&[u8]], body: &[u8]) -> NewAttestation {
 
 /// Orders an erasure and carries it out as the leader does: in the append of the entry that says so.
 async fn erase(db: &Db, session: &mut LeaderSession, whom: &Whom, reason: &str) -> Erased {
-    let order = db.store.order_erasure(STREAM, whom.about, reason).await.unwrap();
+    let order = db.store.order_erasure(STREAM, &ErasureOrder::new(whom.about, reason)).await.unwrap();
     assert_eq!(db.store.erasure(order).await.unwrap(), None);
     let destroys = db.store.erasable(STREAM, order, whom).await.unwrap();
     let seq = db.store.head(STREAM).await.unwrap().map_or(0, |head| head.seq) + 1;
@@ -144,7 +144,7 @@ async fn who_is_erased_is_erased_whole_and_alone_and_may_come_back() {
     let again = erase(&db, &mut session, &Whom::alone(ANNA), "once more").await;
     assert_eq!((again.facts, again.attestations, again.seq), (0, 0, 6));
     for bad in ["", &"x".repeat(501)] {
-        let refused = db.store.order_erasure(STREAM, ANNA, bad).await;
+        let refused = db.store.order_erasure(STREAM, &ErasureOrder::new(ANNA, bad)).await;
         assert!(matches!(refused, Err(Error::Refused { .. })), "a reason is given");
     }
     assert_eq!(db.store.open_erasures(STREAM, 10).await.unwrap(), [], "and what is refused is not ordered");
@@ -339,11 +339,18 @@ async fn nothing_is_destroyed_without_its_entry_and_an_order_stays_open_until_no
     let kept = vec![facts(1, ANNA, b"one"), facts(2, BRUNO, b"two"), facts(3, ANNA, b"three")];
     session.append(&Append { facts: kept, ..group("x", 1, 3) }).await.unwrap();
     db.store.add_attestations(&[attestation(1, &[ANNA.as_bytes()], b"body")]).await.unwrap();
-    let order = db.store.order_erasure(STREAM, ANNA, "asked for it").await.unwrap();
-    let elsewhere = db.store.order_erasure(StreamId(1), BRUNO, "of another log").await.unwrap();
+    let order = db.store.order_erasure(STREAM, &ErasureOrder::new(ANNA, "asked for it")).await.unwrap();
+    let elsewhere =
+        db.store.order_erasure(StreamId(1), &ErasureOrder::new(BRUNO, "of another log")).await.unwrap();
     let open = async |stream| db.store.open_erasures(stream, 10).await.unwrap();
-    assert_eq!(open(STREAM).await, [OpenErasure { order, about: ANNA, begun: false }]);
-    assert_eq!(open(StreamId(1)).await, [OpenErasure { order: elsewhere, about: BRUNO, begun: false }]);
+    assert_eq!(
+        open(STREAM).await,
+        [OpenErasure { order, about: ANNA, begun: false, although_unpaid: false }]
+    );
+    assert_eq!(
+        open(StreamId(1)).await,
+        [OpenErasure { order: elsewhere, about: BRUNO, begun: false, although_unpaid: false }]
+    );
 
     let whole = db.store.erasable(STREAM, order, &Whom::alone(ANNA)).await.unwrap();
     assert_eq!(
@@ -381,7 +388,7 @@ async fn nothing_is_destroyed_without_its_entry_and_an_order_stays_open_until_no
 async fn an_order_stays_open_while_facts_that_were_on_their_way_stand_before_its_entry() {
     let db = database().await;
     let (mut session, _) = db.leader("leader", LONG).await;
-    let order = db.store.order_erasure(STREAM, ANNA, "asked for it").await.unwrap();
+    let order = db.store.order_erasure(STREAM, &ErasureOrder::new(ANNA, "asked for it")).await.unwrap();
     let look = async || db.store.erasable(STREAM, order, &Whom::alone(ANNA)).await.unwrap();
     let about_anna = async || {
         let sql = "SELECT seq FROM fact_key WHERE about = $1 ORDER BY seq";
@@ -402,7 +409,7 @@ async fn an_order_stays_open_while_facts_that_were_on_their_way_stand_before_its
     session.append(&Append { facts: beside, destroys: vec![one], ..group("x", 3, 3) }).await.unwrap();
     assert_eq!((about_anna().await, db.store.erasure(order).await.unwrap()), (vec![3], None));
     let open = db.store.open_erasures(STREAM, 10).await.unwrap();
-    assert_eq!(open, [OpenErasure { order, about: ANNA, begun: false }]);
+    assert_eq!(open, [OpenErasure { order, about: ANNA, begun: false, although_unpaid: false }]);
 
     // What comes after the entry is kept later, and is no part of the order.
     let three = Destroys { seq: 6, ..look().await };
@@ -436,7 +443,7 @@ async fn who_has_much_is_erased_in_several_entries() {
     for some in attestations.chunks(100) {
         db.store.add_attestations(some).await.unwrap();
     }
-    let order = db.store.order_erasure(STREAM, ANNA, "asked for it").await.unwrap();
+    let order = db.store.order_erasure(STREAM, &ErasureOrder::new(ANNA, "asked for it")).await.unwrap();
     let (most_facts, most) = (ERASED_FACTS_MAX, ERASED_ATTESTATIONS_MAX);
     for (entry, taken) in [(most_facts, most, false), (1, most, false), (0, 1, true)].into_iter().enumerate()
     {
