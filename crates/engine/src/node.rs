@@ -1,6 +1,7 @@
 //! A node: the door, the follower and, when it is its turn, the leader, started together and stopped together.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -62,6 +63,8 @@ pub struct NodeConfig {
     pub seal_secret: [u8; 32],
     /// This node's sequencer id in the Charter.
     pub sequencer: u64,
+    /// Demands that this node decides a second while it leads; as many as it can where nothing is said.
+    pub decisions_per_second: Option<NonZeroU32>,
 }
 
 impl std::fmt::Debug for NodeConfig {
@@ -199,6 +202,7 @@ impl Node {
             node: id,
             holder: config.holder.clone(),
             sequencer: config.sequencer,
+            decisions_per_second: config.decisions_per_second,
             home: config.home,
             store: store.clone(),
             follower: follower.clone(),

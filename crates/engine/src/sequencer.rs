@@ -1,14 +1,17 @@
 //! The leader's loop: verified inputs into groups, groups into the log, answers only after a certain commit. While one
 //! group is on its way to the disk the next is decided on top of it; it is sent when the one before it is certain.
 
+mod pace;
+
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Instant;
 
 use alloy_primitives::B256;
 use sluice_core::decide::Input;
 use sluice_core::ids::{CampaignId, Epoch};
-use sluice_core::limits::{GROUP_INPUTS_MAX, GROUP_WAIT, LEASE_RENEW_EVERY};
+use sluice_core::limits::{GROUP_INPUTS_MAX, GROUP_WAIT, LEASE_RENEW_EVERY, VERIFY_QUEUE_MAX};
 use sluice_core::log::entry::{Body, Entry, Erased};
 use sluice_core::sequencer::fair::Fair;
 use sluice_core::sequencer::{Decider, Facts, Group};
@@ -19,6 +22,7 @@ use tokio::task::{JoinError, JoinSet};
 use crate::clock::DatabaseClock;
 use crate::error::EngineError;
 use crate::follower::{Committed, Follower};
+use pace::Pace;
 
 /// Observations that belong together: they stand in one group, or none does.
 #[derive(Debug)]
@@ -129,6 +133,7 @@ pub struct Sequencer {
     verified: mpsc::Receiver<Verified>,
     again: Again,
     waiting: Fair<Input>,
+    pace: Pace,
     renewed: Instant,
 }
 
@@ -146,7 +151,13 @@ impl Sequencer {
         let decider = follower.decider(epoch);
         let (waiting, renewed) = (Fair::default(), Instant::now());
         let log = Log::Free(Box::new(session));
-        Self { log, follower, clock, decider, epoch, submissions, verified, again, waiting, renewed }
+        let pace = Pace::new(None);
+        Self { log, follower, clock, decider, epoch, submissions, verified, again, waiting, pace, renewed }
+    }
+
+    /// The same, deciding no more demands a second than this.
+    pub fn at_most(self, per_second: Option<NonZeroU32>) -> Self {
+        Self { pace: Pace::new(per_second), ..self }
     }
 
     /// Appends until something ends the term.
@@ -164,10 +175,10 @@ impl Sequencer {
         let submissions = self.gather().await?;
         let mut inputs: Vec<Input> =
             submissions.iter().flat_map(|s| s.bodies.iter().cloned().map(Input::Observed)).collect();
-        while inputs.len() < GROUP_INPUTS_MAX {
-            let Some(input) = self.waiting.pop() else { break };
-            inputs.push(input);
-        }
+        let room = self.pace.room().min(GROUP_INPUTS_MAX.saturating_sub(inputs.len()));
+        let demands: Vec<Input> = std::iter::from_fn(|| self.waiting.pop()).take(room).collect();
+        self.pace.take(demands.len());
+        inputs.extend(demands);
         let group = self.decider.group(inputs, self.clock.now())?;
         let decided = Box::new(Decided { group, submissions });
         let (session, before) = self.appended().await?;
@@ -210,9 +221,10 @@ impl Sequencer {
         let deadline = tokio::time::Instant::now() + GROUP_WAIT;
         let mut room = GROUP_INPUTS_MAX;
         loop {
+            // All that are verified take their campaigns' turns: none waits for others in front of them.
             while let Ok((campaign, input)) = self.verified.try_recv() {
                 self.waiting.push(campaign, input);
-                if self.waiting.len() >= GROUP_INPUTS_MAX * 4 {
+                if self.waiting.len() >= VERIFY_QUEUE_MAX {
                     break;
                 }
             }
@@ -222,7 +234,8 @@ impl Sequencer {
                 room = room.saturating_sub(submission.bodies.len());
                 submissions.push(submission);
             }
-            let full = self.waiting.len() + (GROUP_INPUTS_MAX - room) >= GROUP_INPUTS_MAX;
+            let ready = self.waiting.len().min(self.pace.room());
+            let full = ready + (GROUP_INPUTS_MAX - room) >= GROUP_INPUTS_MAX;
             let late = tokio::time::Instant::now() >= deadline;
             let on_its_way = match &mut self.log {
                 Log::Appending(task, _) => Some(task),

@@ -2,6 +2,7 @@
 //! until something ends its term. First run and recovery are the same path.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -69,6 +70,7 @@ pub struct Standby {
     pub(crate) node: NodeId,
     pub(crate) holder: String,
     pub(crate) sequencer: u64,
+    pub(crate) decisions_per_second: Option<NonZeroU32>,
     pub(crate) home: ChainId,
     pub(crate) store: Store,
     pub(crate) follower: Follower,
@@ -227,7 +229,8 @@ impl Standby {
         let (verified_in, verified) = mpsc::channel(GROUP_INPUTS_MAX * 4);
         let (again, again_out) = mpsc::unbounded_channel();
         let (store, follower, clock) = (self.store.clone(), self.follower.clone(), Arc::clone(&self.clock));
-        let sequencer = Sequencer::new(session, follower.clone(), clock, epoch, submissions, verified, again);
+        let sequencer = Sequencer::new(session, follower.clone(), clock, epoch, submissions, verified, again)
+            .at_most(self.decisions_per_second);
         let arrived = Arc::clone(&self.arrived);
         let feed = Feed::new(store, follower, self.verifier.clone(), verified_in, again_out, arrived);
         let mut term = JoinSet::new();

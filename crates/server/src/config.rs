@@ -94,6 +94,8 @@ pub struct Config {
     pub home: ChainId,
     /// This node's sequencer id in the Charter.
     pub sequencer: u64,
+    /// Demands this node decides a second while it leads; as many as it can where nothing is said.
+    pub decisions_per_second: Option<NonZeroU32>,
     /// The folder in which snapshots lie.
     pub snapshots: PathBuf,
     /// Where Postgres is.

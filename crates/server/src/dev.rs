@@ -315,6 +315,7 @@ impl Prepared {
             log_secret: log_secret(),
             seal_secret: seal_secret(),
             sequencer: u64::from(sequencer),
+            decisions_per_second: None,
         })
     }
 

@@ -92,6 +92,7 @@ impl NodeArgs {
             log_secret: dev::log_secret(),
             seal_secret: dev::seal_secret(),
             sequencer: u64::from(self.sequencer),
+            decisions_per_second: None,
         })
     }
 }

@@ -264,6 +264,7 @@ impl World {
             log_secret: log_secret(sequencer),
             seal_secret: SEAL_SECRET,
             sequencer: sequencer as u64 + 1,
+            decisions_per_second: None,
         }
     }
 

@@ -40,6 +40,7 @@ pub async fn open(config: &Config) -> anyhow::Result<NodeConfig> {
         log_secret,
         seal_secret,
         sequencer: config.sequencer,
+        decisions_per_second: config.decisions_per_second,
     })
 }
 
