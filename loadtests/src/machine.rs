@@ -1,6 +1,7 @@
 //! The machine a measurement runs on: what it is, and what this process takes of it.
 
 use crate::report::Show;
+use anyhow::Context;
 use clap::Args;
 use serde::Serialize;
 use std::fmt;
@@ -60,6 +61,22 @@ pub(crate) fn memory_free() -> u64 {
 /// The memory of this process beyond the page cache, now.
 pub(crate) fn memory_now() -> u64 {
     kilobytes("/proc/self/status", "RssAnon:")
+}
+
+/// The same of another process; 0 of one that has ended.
+pub(crate) fn memory_of(process: u32) -> u64 {
+    kilobytes(&format!("/proc/{process}/status"), "RssAnon:")
+}
+
+/// Keeps this thread, and every thread and process that it starts from now on, to one core.
+///
+/// # Errors
+/// When there is no such core, or it is not ours to use.
+pub(crate) fn keep_to_core(core: usize) -> anyhow::Result<()> {
+    let mut cores = rustix::thread::CpuSet::new();
+    cores.set(core);
+    rustix::thread::sched_setaffinity(None, &cores)
+        .with_context(|| format!("this process may not be kept to core {core}"))
 }
 
 /// A line such as `MemTotal: 12 kB`, in bytes; 0 where the system does not say.

@@ -8,10 +8,14 @@
 
 mod claims;
 mod estimate;
+mod fair;
 mod flood;
 mod gated;
 mod generate;
+mod insist;
 mod machine;
+mod network;
+mod overload;
 mod proofs;
 mod report;
 mod resume;
@@ -19,7 +23,10 @@ mod scenario;
 mod sequence;
 mod settle;
 mod snapshot;
+mod soak;
+mod stage;
 mod start;
+mod steady;
 mod wallet;
 
 use clap::{Parser, Subcommand};
@@ -64,6 +71,17 @@ enum Command {
     Scenario(scenario::ScenarioArgs),
     /// Decisions a second with gates on beside gates off, and in a crowd of mandates and rule sets.
     Gated(gated::GatedArgs),
+    /// Ten times what a node may decide: goodput, memory, and how soon everything is as before.
+    Overload(overload::OverloadArgs),
+    /// One campaign sends nine tenths of an overload: what those of others notice.
+    Fair(fair::FairArgs),
+    /// A hundred thousand claimants behind one address.
+    Network(network::NetworkArgs),
+    /// Claims for half an hour or more, settled as they come: whether memory and latency stay as they are.
+    Soak(soak::SoakArgs),
+    /// A node with its servers, in a process of its own.
+    #[command(hide = true)]
+    Stage(stage::StageArgs),
     /// Say what this machine is: cores, memory, and the disk under a folder.
     Machine(machine::MachineArgs),
 }
@@ -83,6 +101,11 @@ impl Command {
             Self::Settle(args) => args.run(),
             Self::Scenario(args) => args.run(),
             Self::Gated(args) => args.run(),
+            Self::Overload(args) => args.run(),
+            Self::Fair(args) => args.run(),
+            Self::Network(args) => args.run(),
+            Self::Soak(args) => args.run(),
+            Self::Stage(args) => args.run(),
             Self::Machine(args) => args.run(),
         }
     }

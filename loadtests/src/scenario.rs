@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 
+mod mojaloop;
 mod programme;
 
 /// `sluice-load scenario`.
@@ -19,6 +20,9 @@ enum Scenario {
     /// The first month of a benefit for 50 million people: one programme, one list.
     #[command(name = "nation-50m")]
     Nation50m(programme::ProgrammeArgs),
+    /// 1,000 claims a second for an hour, of which at most one in a hundred may take longer than a second.
+    #[command(name = "mojaloop-1h")]
+    Mojaloop1h(mojaloop::MojaloopArgs),
 }
 
 impl ScenarioArgs {
@@ -27,6 +31,7 @@ impl ScenarioArgs {
         match &self.scenario {
             Scenario::Tokentable40m(args) => programme::TOKENTABLE.run(args),
             Scenario::Nation50m(args) => programme::NATION.run(args),
+            Scenario::Mojaloop1h(args) => args.run(),
         }
     }
 }

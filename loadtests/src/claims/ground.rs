@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use alloy_primitives::{B256, U256};
+use alloy_primitives::{Address, B256, U256};
 use anyhow::{Context, bail, ensure};
 use serde_json::{Value, json};
 use sluice_chain::actions::ChainAction;
@@ -68,6 +68,11 @@ impl Servers {
         Ok(answer["result"].clone())
     }
 
+    /// Where the chain is.
+    pub(crate) fn rpc(&self) -> String {
+        self.anvil.url()
+    }
+
     /// The folder that goes when the servers do.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
@@ -88,6 +93,13 @@ async fn start_postgres(dir: &Path) -> Result<Postgres, sluice_embedded::Error> 
 pub(crate) struct Ground {
     pub(crate) prepared: Prepared,
     pub(crate) node: Node,
+    pub(crate) campaign: CampaignId,
+    pub(crate) distributor: ContractRef,
+}
+
+/// A campaign on its ground.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Placed {
     pub(crate) campaign: CampaignId,
     pub(crate) distributor: ContractRef,
 }
@@ -117,6 +129,16 @@ impl Ground {
             chain.every = CHAIN_EVERY;
         }
         let node = Node::start(config).await?;
+        let nowhere = ContractRef { chain_id: dev::CHAIN_ID, address: Address::ZERO };
+        let mut ground = Self { prepared, node, campaign: CampaignId::default(), distributor: nowhere };
+        let placed = ground.create_campaign(name).await?;
+        (ground.campaign, ground.distributor) = (placed.campaign, placed.distributor);
+        Ok(ground)
+    }
+
+    /// Creates a campaign, beside the one that the ground began with.
+    pub(crate) async fn create_campaign(&self, name: &str) -> anyhow::Result<Placed> {
+        let prepared = &self.prepared;
         let terms = NewDistributor {
             token: prepared.token,
             charter: prepared.charter,
@@ -129,29 +151,27 @@ impl Ground {
         let deployed = prepared.operator.deploy_distributor(&terms).await?;
         let distributor = ContractRef { chain_id: dev::CHAIN_ID, address: deployed.address };
         let campaign = CampaignId(Uuid::now_v7());
-        let ground = Self { prepared, node, campaign, distributor };
         let register = ChainAction::RegisterDistributor { distributor: deployed.address };
-        let approvals = ground.approve(&register)?;
-        let (operator, charter) = (&ground.prepared.operator, ground.prepared.charter);
-        operator.register_distributor(charter, deployed.address, &approvals).await?;
+        let approvals = self.approve(&register)?;
+        prepared.operator.register_distributor(prepared.charter, deployed.address, &approvals).await?;
         let create = CampaignTerms {
             campaign,
             project: ProjectId(Uuid::now_v7()),
             name: name.to_owned(),
             distributor,
-            token: ground.prepared.token,
+            token: prepared.token,
             decimals: dev::DECIMALS,
             deployed_at: deployed.receipt.block.number,
             visibility: Default::default(),
             jurisdiction: String::new(),
         };
-        let entry = ground.charter_command(Action::CreateCampaign(create), 1).await?;
+        let entry = self.charter_command(Action::CreateCampaign(create), 1).await?;
         ensure!(
             matches!(entry.body, Body::CampaignCreated(_)),
             "the campaign was not created: {:?}",
             entry.body
         );
-        Ok(ground)
+        Ok(Placed { campaign, distributor })
     }
 
     /// As many institutions sign as the Charter asks for.
@@ -256,11 +276,23 @@ impl Ground {
     pub(crate) async fn open_round(
         &self,
         number: RoundNo,
+        stored: (Arc<Snapshot>, B256),
+        gate: Option<(u16, B256)>,
+    ) -> anyhow::Result<Round> {
+        let placed = Placed { campaign: self.campaign, distributor: self.distributor };
+        self.open_round_of(placed, number, stored, gate).await
+    }
+
+    /// The same of another campaign.
+    pub(crate) async fn open_round_of(
+        &self,
+        Placed { campaign, distributor }: Placed,
+        number: RoundNo,
         (snapshot, list_hash): (Arc<Snapshot>, B256),
         gate: Option<(u16, B256)>,
     ) -> anyhow::Result<Round> {
         let terms = RoundTerms {
-            campaign: self.campaign,
+            campaign,
             round: number,
             root: snapshot.root(),
             depth: snapshot.depth(),
@@ -281,14 +313,14 @@ impl Ground {
             "the round was not published: {:?}",
             entry.body
         );
-        let (operator, at) = (&self.prepared.operator, self.distributor.address);
+        let (operator, at) = (&self.prepared.operator, distributor.address);
         let action = ChainAction::Publish { distributor: at, terms: Box::new(terms.clone()) };
         operator.publish(at, &terms, &self.approve(&action)?).await?;
         operator.mint(self.prepared.token, at, terms.total).await?;
         eventually("the round may be opened", || async { Ok(operator.open(at, number).await.ok()) }).await?;
         eventually("the log knows that the round is open", || async {
             let open = |s: &sluice_core::state::State| {
-                s.campaign(self.campaign)?.round(number)?.was_opened().then_some(())
+                s.campaign(campaign)?.round(number)?.was_opened().then_some(())
             };
             Ok(self.node.follower().read(open))
         })

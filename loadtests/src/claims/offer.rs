@@ -163,7 +163,7 @@ async fn work(
 }
 
 /// The request's body, in full, so that the server looks nothing up.
-fn body(Prepared { id, claim }: &Prepared) -> Bytes {
+pub(crate) fn body(Prepared { id, claim }: &Prepared) -> Bytes {
     format!(
         r#"{{"id":"{id}","round":{},"index":{},"recipient":"{}","amount":"{}","deadline":{},"signature":"{}"}}"#,
         claim.round,
@@ -177,7 +177,7 @@ fn body(Prepared { id, claim }: &Prepared) -> Bytes {
 }
 
 /// What an answer says. The position is looked for in the text: reading a whole receipt would cost more than the claim.
-fn outcome(status: u16, body: &[u8]) -> Outcome {
+pub(crate) fn outcome(status: u16, body: &[u8]) -> Outcome {
     let text = || std::str::from_utf8(body).unwrap_or_default();
     match status {
         201 => {

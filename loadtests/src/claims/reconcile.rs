@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use sluice_core::ids::DemandId;
+use sluice_core::ids::{CampaignId, DemandId};
 use sluice_core::log::entry::{Body, Entry};
 
 use super::offer::{Outcome, Seen};
@@ -22,7 +22,7 @@ pub(crate) struct LogSide {
     claims: HashMap<DemandId, Logged>,
     /// Claims or entitlements that the log decided twice.
     twice: u64,
-    entitlements: HashSet<(u64, u64)>,
+    entitlements: HashSet<(CampaignId, u64, u64)>,
 }
 
 /// How the two compare. Without differences everything but the first three is 0.
@@ -50,11 +50,12 @@ impl LogSide {
     /// Takes an entry of the log.
     pub(crate) fn take(&mut self, entry: &Entry) {
         let (id, refused, entitlement) = match &entry.body {
-            Body::ClaimDecided(claim) => (claim.id, None, Some(claim.entitlement)),
+            Body::ClaimDecided(claim) => (claim.id, None, Some((claim.intake.campaign, claim.entitlement))),
             Body::ClaimRefused(claim) => (claim.id, Some(claim.code.as_str()), None),
             _ => return,
         };
-        let again = entitlement.is_some_and(|e| !self.entitlements.insert((e.round, e.index)));
+        let again =
+            entitlement.is_some_and(|(campaign, e)| !self.entitlements.insert((campaign, e.round, e.index)));
         let known = self.claims.insert(id, Logged { seq: entry.seq, refused }).is_some();
         self.twice += u64::from(again || known);
     }

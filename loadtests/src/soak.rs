@@ -1,0 +1,151 @@
+//! `sluice-load soak`: claims for half an hour or more at 70 % of what the whole way bears, settled as they come. Nothing may
+//! creep: memory and latency stay as they are, and at the end client, log and chain agree to the last claim.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use clap::Args;
+use sluice_chain::At;
+
+use crate::claims::figures::Counts;
+use crate::claims::ground::eventually;
+use crate::claims::offer::{Offer, Pace, Prepared, Record, prepare};
+use crate::claims::run;
+use crate::estimate::Needs;
+use crate::report::{Figure, Report, Show};
+use crate::stage::{Plan, Settles, Stage};
+use crate::steady::{self, Listed, OnChain, Steady};
+
+/// Seconds between blocks: the pace of fast chains.
+const BLOCK_SECONDS: u64 = 1;
+/// Gas of a block: what Ethereum has.
+const BLOCK_GAS: u64 = 60_000_000;
+/// How long the node is pressed, and by how many connections, to find out what the whole way bears.
+const PRESS_FOR: Duration = Duration::from_secs(5);
+const PRESSING: usize = 256;
+/// Claims that pressing takes at most.
+const PRESSED_MAX: u32 = 60_000;
+/// The part of what is borne that is offered.
+const LOAD: f64 = 0.7;
+/// Claims a second that are prepared for, unless `--wallets` says otherwise: scattered claims fill four calls a block, of about
+/// two hundred each.
+const PREPARED_FOR: u64 = 700;
+/// Bytes of disk and memory that a claim takes: its rows with their indexes, and what is kept of it here to compare.
+pub(crate) const DISK_EACH: u64 = 3_000;
+pub(crate) const MEMORY_EACH: u64 = 1_200;
+/// Of a chain in memory, for each paid wallet, in as many states as it remembers.
+const CHAIN_EACH: u64 = 4_000;
+
+/// `sluice-load soak`.
+#[derive(Debug, Args)]
+pub(crate) struct SoakArgs {
+    /// How long claims are offered, seconds.
+    #[arg(long, default_value_t = 1_800)]
+    seconds: u64,
+    /// Claims a second; left out, 70 % of what is settled when the node is pressed.
+    #[arg(long)]
+    rate: Option<f64>,
+    /// Listed wallets; each claims at most once. Left out, as many as the time may take.
+    #[arg(long)]
+    wallets: Option<u32>,
+    #[command(flatten)]
+    show: Show,
+}
+
+impl SoakArgs {
+    /// Measures and prints.
+    pub(crate) fn run(&self) -> anyhow::Result<()> {
+        let count = u64::from(self.wallets());
+        let needs = Needs {
+            time: Duration::from_secs(self.seconds + count / 8_000 + 240),
+            disk: count * DISK_EACH + (2 << 30),
+            memory: count * (MEMORY_EACH + CHAIN_EACH) + (1 << 30),
+        };
+        needs.announce("soak", Path::new("/tmp"))?;
+        run::to_the_end(self.measure())
+    }
+
+    fn wallets(&self) -> u32 {
+        let rate = self.rate.map_or(PREPARED_FOR, |rate| rate.ceil() as u64);
+        let enough = rate.saturating_mul(self.seconds).try_into().unwrap_or(u32::MAX);
+        self.wallets.unwrap_or(PRESSED_MAX.saturating_add(enough))
+    }
+
+    async fn measure(&self) -> anyhow::Result<()> {
+        let listed = Listed::new(self.wallets()).await?;
+        let plan = Plan {
+            name: "soak".into(),
+            list: listed.path(),
+            campaigns: 1,
+            core: None,
+            decisions_per_second: None,
+            settles: Some(Settles { seconds: BLOCK_SECONDS, gas: BLOCK_GAS }),
+        };
+        let stage = Stage::start(&plan).await?;
+        let mut claims = prepare(stage.signed(&listed.wallets, 0)?);
+        eprintln!("soak: {} claims signed; the node listens at {}", claims.len(), stage.set.url);
+        let mut report = Report::new("soak");
+        let mut records = Vec::new();
+        let rate = match self.rate {
+            Some(rate) => rate,
+            None => {
+                let rest = claims.split_off(claims.len().min(PRESSED_MAX as usize));
+                let (borne, record, left) = press(&stage, claims).await?;
+                claims = left.into_iter().chain(rest).collect();
+                records.push(record);
+                let figure = Figure::new("decided and paid when pressed", borne, "/s");
+                report.add(
+                    figure.note(format!("blocks of {BLOCK_SECONDS} s; claims scattered over the round")),
+                );
+                let most = claims.len() as f64 / self.seconds as f64;
+                (borne * LOAD).min(most)
+            }
+        };
+        let steady = Steady { name: "soak", rate, seconds: self.seconds };
+        claims.truncate(steady.claims());
+        ensure!(claims.len() >= steady.claims(), "{} wallets are too few; raise --wallets", claims.len());
+        eprintln!("soak: {rate:.0} claims a second for {} s", self.seconds);
+        let course = steady.offer(&stage, claims).await?;
+        course.add(&mut report, true)?;
+        records.extend(course.thirds);
+        let (comparison, decided) = steady::reconcile(&stage, &records).await?;
+        let on_chain = OnChain::compare(&stage, &decided).await?;
+        steady::add_differences(&mut report, &comparison, Some(&on_chain));
+        let bytes = stage.database_bytes().await? as f64 / decided.len().max(1) as f64;
+        report.add(Figure::new("database", bytes, "B/claim"));
+        report.print(self.show)?;
+        ensure!(comparison.agrees(), "the client's record and the log differ: {comparison:?}");
+        ensure!(on_chain.differences == 0, "log and chain differ: {on_chain:?}");
+        Ok(())
+    }
+}
+
+/// Presses the node for a moment, and waits until all of it is paid: what the whole way bears a second.
+async fn press(stage: &Stage, claims: Vec<Prepared>) -> anyhow::Result<(f64, Record, Vec<Prepared>)> {
+    let (campaign, distributor) = stage.set.campaigns[0];
+    let offer = Offer {
+        target: stage.target()?,
+        campaign,
+        pace: Pace::AsTaken,
+        connections: PRESSING,
+        at_most: PRESS_FOR,
+        stop: Arc::new(AtomicBool::new(false)),
+    };
+    let start = Instant::now();
+    let (record, left) = offer.make(claims).await?;
+    let accepted = Counts::of(&record).accepted();
+    let chain = steady::connect(stage).await?;
+    eprintln!("soak: pressed for {PRESS_FOR:?}: {accepted} claims taken; waiting until they are paid");
+    let (_, decided) = steady::reconcile(stage, std::slice::from_ref(&record)).await?;
+    let owed: u128 = decided.values().map(|claim| claim.amount).sum();
+    eventually("what was decided is paid", || async {
+        let left = chain.token_balance(stage.set.token, distributor.address, At::Latest).await?.0;
+        Ok((left + owed == stage.snapshot.total().0).then_some(()))
+    })
+    .await
+    .context("the pressed claims")?;
+    Ok((decided.len() as f64 / start.elapsed().as_secs_f64(), record, left))
+}

@@ -1,0 +1,77 @@
+//! What the log decided beside what the chain paid: every bit, the money that left the Distributor, and what recipients
+//! have.
+
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+
+use anyhow::ensure;
+use sluice_chain::{At, Chain, ChainConfig};
+use sluice_server::dev;
+
+use super::Decided;
+use crate::claims::ground::eventually;
+use crate::stage::{ROUND, Stage};
+
+/// Recipients whose balance is asked for, spread over all.
+const ASKED: usize = 5_000;
+/// A private chain may be asked as often as it answers.
+const REQUESTS_PER_SECOND: NonZeroU32 = NonZeroU32::new(1_000_000).expect("not zero");
+
+/// What the comparison came to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OnChain {
+    /// Entitlements the log decided.
+    pub(crate) decided: usize,
+    /// Bits and balances that are not what they should be.
+    pub(crate) differences: u64,
+    /// Recipients asked about.
+    pub(crate) asked: usize,
+}
+
+/// A stage's chain.
+pub(crate) async fn connect(stage: &Stage) -> anyhow::Result<Chain> {
+    let mut config = ChainConfig::new(dev::CHAIN_ID, stage.set.rpc.clone());
+    config.requests_per_second = REQUESTS_PER_SECOND;
+    Ok(Chain::connect(config).await?)
+}
+
+impl OnChain {
+    /// Waits until the money of all that was decided has left the Distributor, then compares.
+    ///
+    /// # Errors
+    /// When it does not within some minutes, or the chain does not answer.
+    pub(crate) async fn compare(stage: &Stage, decided: &HashMap<u64, Decided>) -> anyhow::Result<Self> {
+        let chain = connect(stage).await?;
+        let ((_, distributor), token) = (stage.set.campaigns[0], stage.set.token);
+        let owed: u128 = decided.values().map(|claim| claim.amount).sum();
+        let total = stage.snapshot.total().0;
+        eventually("what was decided is paid", || async {
+            let left = chain.token_balance(token, distributor.address, At::Latest).await?.0;
+            ensure!(
+                left + owed >= total,
+                "more was paid than decided: {left} left of {total}, {owed} decided"
+            );
+            Ok((left + owed == total).then_some(()))
+        })
+        .await?;
+        let words = stage.snapshot.count().div_ceil(256);
+        let paid = chain.paid_words(distributor.address, ROUND, 0..words, At::Latest).await?;
+        let mut expected = vec![[0_u64; 4]; paid.len()];
+        for index in decided.keys() {
+            let at = usize::try_from(*index)?;
+            expected[at / 256][at % 256 / 64] |= 1 << (at % 64);
+        }
+        let differing = |(a, b): (&[u64; 4], &[u64; 4])| -> u64 {
+            a.iter().zip(b).map(|(a, b)| u64::from((a ^ b).count_ones())).sum()
+        };
+        let mut differences = paid.iter().zip(&expected).map(differing).sum();
+        let every = (decided.len() / ASKED).max(1);
+        let mut asked = 0;
+        for claim in decided.values().step_by(every) {
+            let balance = chain.token_balance(token, claim.recipient, At::Latest).await?;
+            differences += u64::from(balance.0 != claim.amount);
+            asked += 1;
+        }
+        Ok(Self { decided: decided.len(), differences, asked })
+    }
+}
