@@ -99,7 +99,7 @@ CREATE TABLE intake (
     place       bigint      NOT NULL CHECK (place >= 0),
     estimate_ms bigint      NOT NULL CHECK (estimate_ms >= 0),
     accepted_at timestamptz NOT NULL DEFAULT clock_millis()
-                            CHECK (accepted_at = date_trunc('milliseconds', accepted_at, 'UTC')),
+                            CHECK (accepted_at = date_trunc('milliseconds', accepted_at)),
     decide_by   timestamptz NOT NULL CHECK (decide_by >= accepted_at),
     CONSTRAINT intake_pkey PRIMARY KEY (campaign, node, n),
     CONSTRAINT intake_claim_id UNIQUE (campaign, claim_id)

@@ -24,6 +24,9 @@ pub(crate) const CLIENT_CHECK: Duration = Duration::from_secs(5);
 /// How often an intake group is done again because another node inserted one of its ids meanwhile. Each time at least
 /// one more of its at most 256 ids is found, and nobody can keep colliding with ids that are known.
 pub(crate) const INTAKE_REDO_MAX: usize = sluice_core::limits::INTAKE_GROUP_MAX + 2;
+/// How long ids are looked for before rows are inserted, once one was found to exist. Without a look an insert is a third
+/// cheaper; whoever sends the same ids again and again spoils one insert in so long.
+pub(crate) const INTAKE_LOOKS_FIRST: Duration = Duration::from_secs(1);
 /// How often an intake group whose answer was lost is done again. Once finds it when the server lives; a second time
 /// covers a connection of the pool that broke in the same moment.
 pub(crate) const INTAKE_UNKNOWN_MAX: usize = 2;

@@ -1,12 +1,13 @@
 //! Demands as they are accepted: the one writer of a node.
 //!
-//! A group is one statement: it looks for the ids, numbers those that are new and inserts them. Numbers stay contiguous
-//! because a group is inserted whole or not at all, and because its first number per campaign collides, by primary key,
-//! with whatever an earlier group may still commit whose answer was lost. So after any doubt it is enough to read the
-//! numbers again and to do the group once more: exactly one of the two commits.
+//! A group is one statement. Nearly always all ids are new, so it is first inserted as if they were; if one is not, nothing
+//! of it is inserted, and the group is done again by a statement that looks for the ids, numbers those that are new and
+//! inserts them. Numbers stay contiguous because a group is inserted whole or not at all, and because its first number per
+//! campaign collides, by primary key, with whatever an earlier group may still commit whose answer was lost. So after any
+//! doubt it is enough to read the numbers again and to do the group once more: exactly one of the two commits.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sluice_core::ids::{CampaignId, DemandId, IntakeKey, NodeId};
 use sluice_core::limits::INTAKE_GROUP_MAX;
@@ -16,7 +17,7 @@ use super::IntakeRow;
 use crate::Store;
 use crate::columns::{from_bigint, from_bytea, from_integer, to_bigint, to_integer, to_millis};
 use crate::error::{Class, Error, Result};
-use crate::limits::{INTAKE_REDO_MAX, INTAKE_UNKNOWN_MAX};
+use crate::limits::{INTAKE_LOOKS_FIRST, INTAKE_REDO_MAX, INTAKE_UNKNOWN_MAX};
 
 /// A demand to be made durable.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +59,8 @@ pub struct IntakeWriter {
     /// The next number per campaign, for those asked for. Never above what the database would say, so that a wrong
     /// one collides instead of leaving a gap.
     next: HashMap<CampaignId, u64>,
+    /// Until when ids are looked for before anything is inserted: one was not new a moment ago.
+    looks_first: Option<Instant>,
 }
 
 /// A row as the statement returns it: which of the group, and the row unless its body.
@@ -66,7 +69,7 @@ type Found = (i64, i32, i64, Vec<u8>, i64, i64, i64, i64);
 impl IntakeWriter {
     /// The writer of a node. There must be no other of this node, which holds when `node` was just registered.
     pub fn new(store: Store, node: NodeId) -> Self {
-        Self { store, node, next: HashMap::new() }
+        Self { store, node, next: HashMap::new(), looks_first: None }
     }
 
     /// Makes a group durable, in the order given. The outcomes are in the same order.
@@ -109,13 +112,16 @@ impl IntakeWriter {
     /// Inserts what is new and finds what is not, until that is certain. Rows come without their bodies, with whether
     /// they are new.
     async fn insert_surely(&mut self, group: &[&NewIntake]) -> Result<Vec<(IntakeRow, bool)>> {
-        let mut unknown = 0;
-        let mut from = None;
+        let (mut unknown, mut from) = (0, None);
+        let mut looks = self.looks_first.is_some_and(|until| Instant::now() < until);
         for _ in 0..INTAKE_REDO_MAX {
             let tried = match self.learn_numbers(group).await {
                 Ok(()) => {
                     let from = from.get_or_insert_with(|| numbers_of(group, &self.next));
-                    insert(&self.store, self.node, &self.next, from, group).await
+                    match looks {
+                        true => insert(&self.store, self.node, &self.next, from, group).await,
+                        false => insert_new(&self.store, self.node, &self.next, group).await,
+                    }
                 }
                 Err(error) => Err(error),
             };
@@ -127,12 +133,17 @@ impl IntakeWriter {
                     }
                     return Ok(rows);
                 }
-                // Another node was faster with one of the ids, or a group of ours, given up for lost, came through.
-                Err(error) if error.unique_violation().is_some() => self.next.clear(),
+                // An id is not new, another node was faster with one, or a group of ours, given up for lost, came through.
+                Err(error) if error.unique_violation().is_some() => {
+                    self.next.clear();
+                    self.looks_first = Some(Instant::now() + INTAKE_LOOKS_FIRST);
+                    looks = true;
+                }
                 Err(error) if error.class() == Class::Unknown && unknown < INTAKE_UNKNOWN_MAX => {
                     tracing::warn!(%error, "intake answer lost; doing the group again");
                     unknown += 1;
                     self.next.clear();
+                    looks = true;
                 }
                 // Once there was doubt, a later failure does not remove it.
                 Err(Error::Unavailable { action, source }) if unknown > 0 => {
@@ -186,6 +197,66 @@ fn outcome(row: &IntakeRow, new: NewIntake, fresh: bool) -> IntakeOutcome {
     // The hash is the same, so the body is.
     let row = IntakeRow { body: new.body, ..row.clone() };
     if fresh { IntakeOutcome::Accepted(row) } else { IntakeOutcome::Existing(row) }
+}
+
+/// Inserts rows that have their numbers, in the order given, which is that of their ids (see [`INSERT`]).
+const INSERT_NEW: &str = "
+    WITH clock AS MATERIALIZED (SELECT clock_millis() AS now),
+    new AS (
+        INSERT INTO intake (campaign, node, n, claim_id, body_hash, body, place, estimate_ms, accepted_at, decide_by)
+        SELECT i.campaign, $1, i.n, i.claim_id, i.body_hash, i.body, i.place, i.estimate_ms, clock.now,
+               clock.now + i.decide_ms * interval '1 millisecond'
+        FROM clock, unnest($2::uuid[], $3::bigint[], $4::uuid[], $5::bytea[], $6::bytea[], $7::bigint[], $8::bigint[],
+                           $9::bigint[]) AS i(campaign, n, claim_id, body_hash, body, place, estimate_ms, decide_ms))
+    SELECT millis(now) FROM clock";
+
+/// Inserts a group whose ids are taken to be new. A unique violation says that one is not.
+async fn insert_new(
+    store: &Store,
+    node: NodeId,
+    next: &HashMap<CampaignId, u64>,
+    group: &[&NewIntake],
+) -> Result<Vec<(IntakeRow, bool)>> {
+    let mut next = next.clone();
+    let mut rows = Vec::with_capacity(group.len());
+    for new in group {
+        let next = next.entry(new.campaign).or_insert(1);
+        rows.push(IntakeRow {
+            key: IntakeKey { campaign: new.campaign, node, n: *next },
+            id: new.id,
+            body_hash: new.body_hash,
+            body: Vec::new(),
+            accepted_at: 0,
+            place: new.place,
+            estimate_ms: new.estimate_ms,
+            decide_by: 0,
+        });
+        *next += 1;
+    }
+    let mut by_id: Vec<_> = rows.iter().zip(group).collect();
+    by_id.sort_unstable_by_key(|(row, _)| (row.key.campaign, row.id));
+    let numbers = |name, of: fn(&IntakeRow) -> u64| {
+        by_id.iter().map(|(row, _)| to_bigint(name, of(row))).collect::<Result<Vec<i64>>>()
+    };
+    let within = by_id.iter().map(|(_, new)| to_millis("decide_within", new.decide_within));
+    let query = sqlx::query_as(INSERT_NEW)
+        .bind(to_integer("node", node)?)
+        .bind(by_id.iter().map(|(row, _)| row.key.campaign.0).collect::<Vec<_>>())
+        .bind(numbers("intake number", |row| row.key.n)?)
+        .bind(by_id.iter().map(|(row, _)| row.id.0).collect::<Vec<_>>())
+        .bind(by_id.iter().map(|(row, _)| row.body_hash.as_slice()).collect::<Vec<_>>())
+        .bind(by_id.iter().map(|(_, new)| new.body.as_slice()).collect::<Vec<_>>())
+        .bind(numbers("place", |row| row.place)?)
+        .bind(numbers("estimate", |row| row.estimate_ms)?)
+        .bind(within.collect::<Result<Vec<_>>>()?);
+    let now: Vec<(i64,)> = store.write_all("write intake rows", query).await?;
+    let (now,) = now.first().ok_or_else(|| Error::Corrupt { what: "intake", reason: "no clock".into() })?;
+    let now = from_bigint("intake.accepted_at", *now)?;
+    for (row, new) in rows.iter_mut().zip(group) {
+        row.accepted_at = now;
+        row.decide_by = now + u64::try_from(new.decide_within.as_millis()).unwrap_or(u64::MAX - now);
+    }
+    Ok(rows.into_iter().map(|row| (row, true)).collect())
 }
 
 /// Looks for the ids, numbers the new ones from `next` in the group's order, inserts them.
