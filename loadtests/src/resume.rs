@@ -51,14 +51,19 @@ impl Journal {
         Ok(Self { path: path.to_owned(), file, steps })
     }
 
+    /// The result of `step`, if a former run or this one has finished it.
+    pub(crate) fn done<T: DeserializeOwned>(&self, step: &str) -> Option<T> {
+        let done = self.steps.iter().find(|done| done.step == step)?;
+        T::deserialize(&done.result).ok()
+    }
+
     /// The result of `step`: of a former run, or by doing it now.
     pub(crate) fn step<T: Serialize + DeserializeOwned>(
         &mut self,
         step: &str,
         work: impl FnOnce() -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
-        let done = self.steps.iter().find(|done| done.step == step);
-        if let Some(Ok(result)) = done.map(|done| T::deserialize(&done.result)) {
+        if let Some(result) = self.done(step) {
             return Ok(result);
         }
         let result = work()?;

@@ -1,9 +1,29 @@
 //! `sluice-load scenario`: the headlines that others tell, run through the whole of Sluice on this machine.
 
 use clap::{Args, Subcommand};
+use sluice_core::ids::RoundNo;
 
+mod bitmap;
+mod calls;
+mod chain_state;
+mod claimants;
+mod decide;
+mod door;
+mod evm;
+mod field;
+mod figures;
+mod groups;
+mod lists;
 mod mojaloop;
+mod needs;
+mod pay;
+mod paying;
 mod programme;
+mod record;
+mod sample;
+
+/// The only round of a scenario's campaign.
+const ROUND: RoundNo = 1;
 
 /// `sluice-load scenario`.
 #[derive(Debug, Args)]

@@ -35,6 +35,11 @@ impl Wallet {
         Ok(Self { secret, address: Address::from_slice(&keccak256(&public[1..])[12..]) })
     }
 
+    /// A wallet whose address is known.
+    pub(crate) fn known(secret: SecretKey, address: Address) -> Self {
+        Self { secret, address }
+    }
+
     /// Signs as OpenZeppelin's ECDSA takes it: r, s, v with v 27 or 28.
     pub(crate) fn sign(&self, digest: B256) -> Bytes {
         let signature =

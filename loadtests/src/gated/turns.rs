@@ -49,7 +49,8 @@ pub(crate) async fn decide_all(
     Ok(count as f64 / start.elapsed().as_secs_f64())
 }
 
-async fn decide(node: &Node, campaign: CampaignId, claim: ClaimDemand) -> anyhow::Result<()> {
+/// Hands in one and waits until it is decided.
+pub(crate) async fn decide(node: &Node, campaign: CampaignId, claim: ClaimDemand) -> anyhow::Result<()> {
     let id = DemandId(Uuid::now_v7());
     let submitted = loop {
         match node.submit_claim(campaign, id, claim.clone()).await {
