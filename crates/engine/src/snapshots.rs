@@ -42,13 +42,18 @@ impl Snapshots {
         self.path(list_hash).is_file()
     }
 
+    /// The snapshot of this hash if it is mapped already: nothing waits for a disk.
+    pub fn opened(&self, list_hash: B256) -> Option<Arc<Snapshot>> {
+        self.open.read().expect("no panic inside").get(&list_hash).cloned()
+    }
+
     /// The snapshot of this hash, mapped.
     ///
     /// # Errors
     /// When it is not stored or is no whole snapshot file.
     pub fn get(&self, list_hash: B256) -> Result<Arc<Snapshot>, EngineError> {
-        if let Some(open) = self.open.read().expect("no panic inside").get(&list_hash) {
-            return Ok(Arc::clone(open));
+        if let Some(open) = self.opened(list_hash) {
+            return Ok(open);
         }
         let path = self.path(list_hash);
         let snapshot = Snapshot::open(&path)

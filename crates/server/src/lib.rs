@@ -9,5 +9,6 @@ pub mod demo;
 pub mod dev;
 pub mod http;
 pub mod keys;
+pub mod memory;
 pub mod scenario;
 pub mod telemetry;
