@@ -38,6 +38,8 @@ pub struct Group {
     pub postings: Vec<Posting>,
     /// Inclusion paths against the group's end, the root there, and tiles that became full.
     pub appended: Appended,
+    /// The tree that ends with the group.
+    pub tree: Frontier,
     /// Inputs that must be verified again.
     pub again: Vec<Input>,
     /// Facts that gates' policies saw: kept beside the log, and named in it by their hashes.
@@ -102,7 +104,8 @@ impl Decider {
         let encoded: Vec<_> = entries.iter().map(Entry::encode).collect();
         let leaves: Vec<_> = encoded.iter().map(|bytes| leaf_hash(bytes)).collect();
         let appended = self.tree.extend_with_paths(&leaves);
-        Ok(Group { entries, encoded, leaves, postings: summed(postings), appended, again, facts })
+        let (tree, postings) = (self.tree.clone(), summed(postings));
+        Ok(Group { entries, encoded, leaves, postings, appended, tree, again, facts })
     }
 
     fn push(

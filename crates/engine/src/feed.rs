@@ -1,26 +1,29 @@
 //! The feed: intake rows of all nodes into verification and on to the sequencer. One campaign's backlog never stands
-//! before another's rows, and a slow look-up never before other claims.
+//! before another's rows, and a slow look-up never before other claims. This node's own rows are handed over by its
+//! writer; where one is missing between what was read and what is handed over, and for all other nodes, the rows are read.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::join_all;
 use sluice_core::command::{Accepted, Demand};
 use sluice_core::decide::Input;
 use sluice_core::ids::{CampaignId, NodeId};
 use sluice_core::limits::{CURSOR_WINDOW_MAX, INTAKE_READ_MAX, VERIFY_QUEUE_MAX};
 use sluice_core::state::State;
 use sluice_store::{Cursor, Store};
-use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::arrivals::Arrivals;
 use crate::error::EngineError;
 use crate::follower::Follower;
 use crate::sequencer::Verified;
 use crate::verify::Verifier;
 
-/// How often rows of other nodes are looked for; this node's own are announced.
+/// How often rows of other nodes are looked for; this node's own are handed over.
 const POLL: Duration = Duration::from_millis(20);
 /// How often the list of nodes is read again.
 const NODES_EVERY: Duration = Duration::from_secs(1);
@@ -29,6 +32,10 @@ const SILENT_AFTER: Duration = Duration::from_secs(60);
 /// How often the queues of silent nodes are looked at: what they accepted before they fell silent is read at the start
 /// of a term, and a node may only have been slow.
 const SILENT_EVERY: Duration = Duration::from_secs(10);
+/// The least share of a campaign: with hundreds of them, a few groups still hold some of each.
+const SHARE_MIN: usize = 16;
+/// Demands verified by one task. A task for each costs as much as what it does; many in one leave other cores idle.
+const TOGETHER: usize = 16;
 /// Before a demand whose look-up failed is verified again.
 const LOOKUP_AGAIN: Duration = Duration::from_millis(500);
 
@@ -40,8 +47,8 @@ pub struct Feed {
     verifier: Verifier,
     verified: mpsc::Sender<Verified>,
     again: mpsc::UnboundedReceiver<Input>,
-    arrived: Arc<Notify>,
-    /// Rows read of each queue in this term.
+    arrivals: Arc<Arrivals>,
+    /// Rows read of each queue in this term, or handed over.
     read: HashMap<(CampaignId, NodeId), u64>,
     /// Nodes that live: each of their queues is read at every look.
     nodes: Vec<NodeId>,
@@ -49,6 +56,8 @@ pub struct Feed {
     /// Queues of silent nodes that may hold rows to be read.
     silent: BTreeSet<(CampaignId, NodeId)>,
     silent_read: Option<Instant>,
+    /// When queues were last read; `None` when there is more to be read at once.
+    looked: Option<Instant>,
     under_way: Arc<Semaphore>,
     /// Verifications under way.
     verifying: JoinSet<()>,
@@ -62,20 +71,22 @@ impl Feed {
         verifier: Verifier,
         verified: mpsc::Sender<Verified>,
         again: mpsc::UnboundedReceiver<Input>,
-        arrived: Arc<Notify>,
+        arrivals: Arc<Arrivals>,
     ) -> Self {
+        arrivals.open();
         Self {
             store,
             follower,
             verifier,
             verified,
             again,
-            arrived,
+            arrivals,
             read: HashMap::new(),
             nodes: Vec::new(),
             nodes_read: None,
             silent: BTreeSet::new(),
             silent_read: None,
+            looked: None,
             under_way: Arc::new(Semaphore::new(VERIFY_QUEUE_MAX)),
             verifying: JoinSet::new(),
         }
@@ -87,13 +98,52 @@ impl Feed {
     /// When rows cannot be read.
     pub async fn run(mut self) -> Result<std::convert::Infallible, EngineError> {
         loop {
-            if self.tick().await? == 0 {
+            let mut taken = self.take_handed().await?;
+            if self.looked.is_none_or(|at| at.elapsed() >= POLL) {
+                taken += self.tick().await?;
+            }
+            if taken == 0 {
                 tokio::select! {
-                    () = self.arrived.notified() => {}
+                    () = self.arrivals.wait() => {}
                     () = tokio::time::sleep(POLL) => {}
                 }
             }
         }
+    }
+
+    /// Takes up what was handed over, as far as nothing is missing before it; returns how many rows.
+    async fn take_handed(&mut self) -> Result<usize, EngineError> {
+        let mut taken = 0;
+        for (campaign, rows) in self.arrivals.take() {
+            let Some(node) = rows.front().map(|row| row.key.node) else { continue };
+            let (low, room, rows) = self.follower.read(|state| {
+                let low = low(state, campaign, node);
+                let answered = |row: &Accepted| state.is_answered(row.key);
+                let under_way = self.under_way_by_campaign(state);
+                let own = under_way.get(&campaign).copied().unwrap_or(0);
+                let room = share(under_way.len()).saturating_sub(own);
+                (low, room, rows.into_iter().map(|row| (answered(&row), row)).collect::<Vec<_>>())
+            });
+            let read = self.read.entry((campaign, node)).or_default();
+            *read = low.max(*read);
+            let mut next = Vec::with_capacity(rows.len());
+            for (answered, row) in rows {
+                if row.key.n <= *read {
+                    continue;
+                }
+                let full = *read - low >= CURSOR_WINDOW_MAX as u64 || next.len() >= room;
+                if row.key.n > *read + 1 || full {
+                    // The rows between, or these when their turn comes, are read.
+                    self.looked = None;
+                    break;
+                }
+                *read = row.key.n;
+                next.extend((!answered).then_some(row));
+            }
+            taken += next.len();
+            self.take_up(next).await?;
+        }
+        Ok(taken)
     }
 
     /// One reading of all queues; returns how many rows were taken up.
@@ -106,24 +156,30 @@ impl Feed {
             ended.map_err(|panic| EngineError::Incident(format!("a verification panicked: {panic}")))?;
         }
         while let Ok(input) = self.again.try_recv() {
-            self.take_up(back(input)).await?;
+            self.take_up(vec![back(input)]).await?;
         }
+        self.looked = Some(Instant::now());
         self.read_nodes().await?;
-        let queues = self.queues();
-        let rows = self.store.read_intake(&queues, INTAKE_READ_MAX).await?;
+        let (queues, each) = self.looked_at();
+        let rows = self.store.read_intake(&queues, each).await?;
         let found: HashSet<_> = rows.iter().map(|row| (row.key.campaign, row.key.node)).collect();
         // A queue that is overtaken by too many rows is not among those asked, and stays.
         for queue in queues.iter().map(|q| (q.campaign, q.node)).filter(|queue| !found.contains(queue)) {
             self.silent.remove(&queue);
         }
-        let mut taken = 0;
-        for row in rows {
+        let mut of_each = HashMap::<_, i64>::new();
+        for row in &rows {
             self.read.insert((row.key.campaign, row.key.node), row.key.n);
-            if !self.follower.read(|s| s.is_answered(row.key)) {
-                self.take_up(row.accepted()?).await?;
-                taken += 1;
-            }
+            *of_each.entry((row.key.campaign, row.key.node)).or_default() += 1;
         }
+        if of_each.values().any(|read| *read >= each) {
+            self.looked = None;
+        }
+        let open = self.follower.read(|state| {
+            rows.into_iter().filter(|row| !state.is_answered(row.key)).collect::<Vec<_>>()
+        });
+        let taken = open.len();
+        self.take_up(open.iter().map(sluice_store::IntakeRow::accepted).collect::<Result<_, _>>()?).await?;
         Ok(taken)
     }
 
@@ -151,51 +207,117 @@ impl Feed {
     }
 
     /// The queues that are read now, each with the row after which to read: every one of a node that lives, and those of
-    /// silent nodes that may hold rows. Those with too many rows overtaken are left out.
+    /// silent nodes that may hold rows. Left out are those with too many rows overtaken, and all of a campaign that has its
+    /// share of what is read and not decided.
     pub fn queues(&self) -> Vec<Cursor> {
+        self.looked_at().0
+    }
+
+    /// These queues, and how many rows are read of each.
+    fn looked_at(&self) -> (Vec<Cursor>, i64) {
         self.follower.read(|state| {
+            let under_way = self.under_way_by_campaign(state);
+            let share = share(under_way.len());
+            let has_room = |campaign| under_way.get(&campaign).is_none_or(|count| *count < share);
             let living = campaigns(state).flat_map(|c| self.nodes.iter().map(move |node| (c, *node)));
             let silent = self.silent.iter().copied().filter(|(_, node)| !self.nodes.contains(node));
             let cursor = |(campaign, node)| {
-                let cursor = state.cursors.get(&(campaign, node));
-                let low = cursor.map_or(0, sluice_core::state::cursor::Cursor::low);
+                let low = low(state, campaign, node);
                 let read = self.read.get(&(campaign, node)).copied().unwrap_or(0).max(low);
                 let ahead = usize::try_from(read - low).unwrap_or(usize::MAX);
                 (ahead < CURSOR_WINDOW_MAX).then_some(Cursor { campaign, node, after: read })
             };
-            living.chain(silent).filter_map(cursor).collect()
+            let queues = living.chain(silent).filter(|(campaign, _)| has_room(*campaign));
+            let each = i64::try_from(share).unwrap_or(INTAKE_READ_MAX).min(INTAKE_READ_MAX);
+            (queues.filter_map(cursor).collect(), each)
         })
     }
 
-    /// Verifies one demand in the pool and hands it on.
-    async fn take_up(&mut self, row: Accepted) -> Result<(), EngineError> {
-        let permit = Arc::clone(&self.under_way).acquire_owned().await.map_err(|_| EngineError::Stopping)?;
-        let (verifier, verified) = (self.verifier.clone(), self.verified.clone());
-        let under_way = Arc::clone(&self.under_way);
-        self.verifying.spawn(async move {
-            let mut permit = Some(permit);
-            let input = loop {
-                match verifier.verify(&row).await {
-                    Ok(input) => break input,
-                    Err(error) => {
-                        tracing::warn!(campaign = %row.key.campaign, node = row.key.node, n = row.key.n, error = %error,
-                            "a demand could not be verified now; it is tried again");
-                        // Others are verified while this one waits for its chain.
-                        drop(permit.take());
-                        tokio::time::sleep(LOOKUP_AGAIN).await;
-                    }
-                }
-                if verified.is_closed() {
-                    return;
-                }
-                permit = Arc::clone(&under_way).acquire_owned().await.ok();
-            };
-            // When the term is over the next one reads the row again.
-            let _ = verified.send((row.key.campaign, input)).await;
-            drop(permit);
-        });
-        Ok(())
+    /// Rows of each campaign that were read in this term and are not decided, of campaigns that have any.
+    fn under_way_by_campaign(&self, state: &State) -> HashMap<CampaignId, usize> {
+        let mut under_way = HashMap::new();
+        for (queue, read) in &self.read {
+            let answered = state.cursors.get(queue).map_or(0, |c| c.low() + c.ahead() as u64);
+            let open = read.saturating_sub(answered);
+            if open > 0 {
+                *under_way.entry(queue.0).or_default() += usize::try_from(open).unwrap_or(usize::MAX);
+            }
+        }
+        under_way
     }
+
+    /// Verifies demands in the pool and hands them on.
+    async fn take_up(&mut self, rows: Vec<Accepted>) -> Result<(), EngineError> {
+        let mut rows = rows.into_iter();
+        loop {
+            let some: Vec<_> = rows.by_ref().take(TOGETHER).collect();
+            let Ok(count) = u32::try_from(some.len()) else { unreachable!("at most {TOGETHER}") };
+            if count == 0 {
+                return Ok(());
+            }
+            let permits = Arc::clone(&self.under_way).acquire_many_owned(count).await;
+            let mut permits = permits.map_err(|_| EngineError::Stopping)?;
+            let verifying = Verifying {
+                verifier: self.verifier.clone(),
+                verified: self.verified.clone(),
+                under_way: Arc::clone(&self.under_way),
+            };
+            self.verifying.spawn(async move {
+                // Whoever waits for a chain does not hold up the others of its task.
+                let each = some.into_iter().map(|row| verifying.hand_on(row, permits.split(1)));
+                verifying.verifier.workers().run(join_all(each.collect::<Vec<_>>())).await;
+            });
+        }
+    }
+}
+
+impl Drop for Feed {
+    fn drop(&mut self) {
+        self.arrivals.close();
+    }
+}
+
+/// What a task that verifies needs.
+struct Verifying {
+    verifier: Verifier,
+    verified: mpsc::Sender<Verified>,
+    under_way: Arc<Semaphore>,
+}
+
+impl Verifying {
+    /// Verifies one demand, however often it takes, and hands it on.
+    async fn hand_on(&self, row: Accepted, mut permit: Option<OwnedSemaphorePermit>) {
+        let input = loop {
+            match self.verifier.verify(&row).await {
+                Ok(input) => break input,
+                Err(error) => {
+                    tracing::warn!(campaign = %row.key.campaign, node = row.key.node, n = row.key.n, error = %error,
+                        "a demand could not be verified now; it is tried again");
+                    // Others are verified while this one waits for its chain.
+                    drop(permit.take());
+                    tokio::time::sleep(LOOKUP_AGAIN).await;
+                }
+            }
+            if self.verified.is_closed() {
+                return;
+            }
+            permit = Arc::clone(&self.under_way).acquire_owned().await.ok();
+        };
+        // When the term is over the next one reads the row again.
+        let _ = self.verified.send((row.key.campaign, input)).await;
+        drop(permit);
+    }
+}
+
+/// How many rows of one campaign may be under way while rows of so many are: room for one more is always left, so that a
+/// crowd of one neither takes all verifications nor stands before others in the queues behind them.
+fn share(campaigns: usize) -> usize {
+    (VERIFY_QUEUE_MAX / (campaigns + 1)).max(SHARE_MIN)
+}
+
+/// Up to where every row of a queue is answered.
+fn low(state: &State, campaign: CampaignId, node: NodeId) -> u64 {
+    state.cursors.get(&(campaign, node)).map_or(0, sluice_core::state::cursor::Cursor::low)
 }
 
 /// The campaigns that have queues; commands have one of their own.

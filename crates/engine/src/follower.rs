@@ -6,7 +6,7 @@ mod marks;
 mod replay;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 use alloy_primitives::B256;
@@ -85,6 +85,28 @@ struct Row {
     entry: Entry,
     leaf: Hash,
     bytes: Bytes,
+}
+
+/// A committed group of this node's own leader, with what its decider made of it on top of the committed log.
+#[derive(Debug)]
+pub(crate) struct OwnGroup {
+    rows: Vec<Row>,
+    paths: Vec<Vec<Hash>>,
+    tree: Frontier,
+}
+
+impl OwnGroup {
+    /// Of the parts of a decided group, whose commit is certain.
+    pub(crate) fn new(
+        entries: Vec<Entry>,
+        encoded: Vec<Vec<u8>>,
+        leaves: Vec<Hash>,
+        paths: Vec<Vec<Hash>>,
+        tree: Frontier,
+    ) -> Self {
+        let row = |((entry, bytes), leaf): ((_, Vec<u8>), _)| Row { entry, leaf, bytes: bytes.into() };
+        Self { rows: entries.into_iter().zip(encoded).zip(leaves).map(row).collect(), paths, tree }
+    }
 }
 
 impl From<Committed> for Row {
@@ -172,14 +194,25 @@ impl Follower {
 
     /// Asks for the outcome of a row; `None` when it is answered already and stands in the log.
     pub fn expect(&self, key: IntakeKey) -> Option<oneshot::Receiver<Outcome>> {
+        self.expect_all(std::iter::once(key)).pop().flatten()
+    }
+
+    /// Asks for the outcomes of rows, in their order, each as [`Self::expect`] does.
+    pub fn expect_all(
+        &self,
+        keys: impl Iterator<Item = IntakeKey>,
+    ) -> Vec<Option<oneshot::Receiver<Outcome>>> {
         // Under the read lock no entry is applied: either the row is answered now, or its entry finds the waiter.
         let view = self.shared.view.read().expect("no reader panics while holding State");
-        if view.state.is_answered(key) {
-            return None;
-        }
-        let (sender, receiver) = oneshot::channel();
-        self.shared.waiting.lock().expect("no panic inside").entry(key).or_default().push(sender);
-        Some(receiver)
+        let mut waiting = self.shared.waiting.lock().expect("no panic inside");
+        keys.map(|key| {
+            (!view.state.is_answered(key)).then(|| {
+                let (sender, receiver) = oneshot::channel();
+                waiting.entry(key).or_default().push(sender);
+                receiver
+            })
+        })
+        .collect()
     }
 
     /// Forgets the requests for a row that no longer wait.
@@ -203,6 +236,39 @@ impl Follower {
         self.advance_rows(committed.into_iter().filter(|c| c.entry.seq > after).map(Row::from).collect())
     }
 
+    /// Applies a group that this node's own leader decided, after its commit. What the decider hashed on top of this very
+    /// tree is taken from it: leaves, paths and the tree with the group.
+    ///
+    /// # Errors
+    /// As [`Self::advance`].
+    pub(crate) fn advance_group(&self, group: OwnGroup) -> Result<(), EngineError> {
+        let OwnGroup { rows, paths, tree } = group;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let mut view = self.shared.view.write().expect("no reader panics while holding State");
+        let joins = rows.first().is_some_and(|row| row.entry.seq == view.state.seq + 1)
+            && view.tree.size() + rows.len() as u64 == tree.size();
+        let turn = marks::last_turn(&view.state, &rows);
+        if !joins || turn.is_some_and(|at| at > 0) {
+            // Read back from the log before it was handed over, or the log's second turns inside of it.
+            drop(view);
+            return self.advance_rows(rows);
+        }
+        if turn.is_some() {
+            view.mark();
+        }
+        self.apply_to_state(&mut view, &rows)?;
+        let (size, root) = (tree.size(), tree.root());
+        view.tree = tree;
+        let waiting = self.shared.waiting.lock().expect("no panic inside");
+        if !waiting.is_empty() {
+            self.answer(waiting, rows, Appended { size, root, paths, tiles: Vec::new() });
+        }
+        self.moved(view);
+        Ok(())
+    }
+
     fn advance_rows(&self, mut rows: Vec<Row>) -> Result<(), EngineError> {
         let mut view = self.shared.view.write().expect("no reader panics while holding State");
         let after = view.state.seq;
@@ -214,23 +280,21 @@ impl Follower {
             rows = rest;
         }
         self.apply(&mut view, rows)?;
+        self.moved(view);
+        Ok(())
+    }
+
+    fn moved(&self, view: RwLockWriteGuard<'_, View>) {
         let seq = view.state.seq;
         drop(view);
         self.shared.seq.send_replace(seq);
-        Ok(())
     }
 
     fn apply(&self, view: &mut View, rows: Vec<Row>) -> Result<(), EngineError> {
         if rows.is_empty() {
             return Ok(());
         }
-        for row in &rows {
-            view.state.apply(&row.entry)?;
-            if let Some(key) = row.entry.body.intake() {
-                self.shared.room.leave(key);
-            }
-        }
-        view.moved = Instant::now();
+        self.apply_to_state(view, &rows)?;
         // Nobody begins to wait while State is held for writing, so nobody is missed.
         let waiting = self.shared.waiting.lock().expect("no panic inside");
         if waiting.is_empty() {
@@ -242,15 +306,24 @@ impl Follower {
         }
         let leaves: Vec<_> = rows.iter().map(|row| row.leaf).collect();
         let appended = view.tree.extend_with_paths(&leaves);
-        self.answer(waiting, rows, &appended);
+        self.answer(waiting, rows, appended);
+        Ok(())
+    }
+
+    fn apply_to_state(&self, view: &mut View, rows: &[Row]) -> Result<(), EngineError> {
+        for row in rows {
+            view.state.apply(&row.entry)?;
+        }
+        self.shared.room.leave_all(rows.iter().filter_map(|row| row.entry.body.intake()));
+        view.moved = Instant::now();
         Ok(())
     }
 
     /// Hands each waiting request its outcome, all under one signature.
-    fn answer(&self, mut waiting: MutexGuard<'_, Waiting>, rows: Vec<Row>, appended: &Appended) {
+    fn answer(&self, mut waiting: MutexGuard<'_, Waiting>, rows: Vec<Row>, appended: Appended) {
         let mut note = None;
-        for (row, path) in rows.into_iter().zip(&appended.paths) {
-            let Some(waiters) = row.entry.body.intake().and_then(|key| waiting.remove(&key)) else {
+        for (row, path) in rows.into_iter().zip(appended.paths) {
+            let Some(mut waiters) = row.entry.body.intake().and_then(|key| waiting.remove(&key)) else {
                 continue;
             };
             let note = note.get_or_insert_with(|| {
@@ -258,17 +331,15 @@ impl Follower {
                 let (size, root) = (appended.size, appended.root);
                 self.shared.log_key.sign(&TreeHead { origin, size, root, state_hash: None })
             });
-            let receipt = Receipt {
-                entry: row.bytes.to_vec(),
-                seq: row.entry.seq,
-                path: path.clone(),
-                note: note.clone(),
-            };
+            let Some(last) = waiters.pop() else { continue };
+            let receipt =
+                Receipt { entry: row.bytes.into(), seq: row.entry.seq, path, note: note.clone() };
             let outcome = Outcome { entry: row.entry, receipt };
             for waiter in waiters {
                 // A request that gave up waiting asks again by its id.
                 let _ = waiter.send(outcome.clone());
             }
+            let _ = last.send(outcome);
         }
     }
 

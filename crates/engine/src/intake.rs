@@ -2,18 +2,21 @@
 //! ticket, or refused before any row.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use sluice_core::command::{ClaimDemand, Demand};
+use sha2::{Digest, Sha256};
+use sluice_core::command::{Accepted, ClaimDemand, Demand};
 use sluice_core::ids::{CampaignId, DemandId, EntitlementId};
 use sluice_core::limits::{
-    BODY_BYTES_MAX, DEADLINE_MARGIN, DECIDE_WITHIN, DECISION_WAIT, INTAKE_GROUP_MAX, INTAKE_QUEUE_MAX,
+    BODY_BYTES_MAX, DEADLINE_MARGIN, DECIDE_WITHIN, DECISION_WAIT, GROUP_EVERY, INTAKE_GROUP_MAX, INTAKE_QUEUE_MAX,
+    INTAKE_QUEUE_WAIT,
 };
 use sluice_core::log::receipt::{Promise, Ticket};
 use sluice_core::refusal::Code;
 use sluice_store::{IntakeOutcome, IntakeRow, IntakeWriter, NewIntake};
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
+use crate::arrivals::Arrivals;
 use crate::clock::DatabaseClock;
 use crate::error::EngineError;
 use crate::follower::{Follower, Outcome};
@@ -61,6 +64,8 @@ pub enum SubmitError {
 }
 
 const COME_BACK: Duration = Duration::from_secs(2);
+/// How often the writer looks how many have arrived while a group fills.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 /// The door of a node. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -72,12 +77,20 @@ pub struct Intake {
     clock: Arc<DatabaseClock>,
 }
 
+/// A demand on its way to its row.
 #[derive(Debug)]
 struct Arriving {
     row: NewIntake,
-    claim: Option<EntitlementId>,
-    answer: oneshot::Sender<Result<IntakeOutcome, SubmitError>>,
+    demand: Demand,
+    /// When it came.
+    since: Instant,
+    answer: Answer,
 }
+
+type Answer = oneshot::Sender<Result<Written, SubmitError>>;
+
+/// What became of a demand's row, and where its decision will be told; nowhere if it is in the log already.
+type Written = (IntakeOutcome, Option<oneshot::Receiver<Outcome>>);
 
 impl Intake {
     /// A door and the writer behind it; the writer is to be run by [`Writer::run`].
@@ -86,12 +99,12 @@ impl Intake {
         verifier: Verifier,
         clock: Arc<DatabaseClock>,
         writer: IntakeWriter,
-        arrived: Arc<Notify>,
+        arrivals: Arc<Arrivals>,
     ) -> (Self, Writer) {
         let (queue, arriving) = mpsc::channel(INTAKE_QUEUE_MAX);
         let room = Arc::clone(follower.room());
         let intake = Self { queue, follower: follower.clone(), verifier, room: Arc::clone(&room), clock };
-        (intake, Writer { arriving, writer, room, follower, arrived })
+        (intake, Writer { arriving, writer, room, follower, arrivals, begun: None })
     }
 
     /// Whether no demand is on its way to a row.
@@ -136,15 +149,13 @@ impl Intake {
         id: DemandId,
         demand: Demand,
     ) -> Result<Submitted, SubmitError> {
-        let claim = match &demand {
-            Demand::Claim(claim) => Some(EntitlementId { round: claim.round, index: claim.index }),
-            Demand::Command(_) | Demand::Gate(_) => None,
-        };
         let body = demand.encode();
         if body.len() > BODY_BYTES_MAX {
             return Err(SubmitError::Malformed(format!("a demand has at most {BODY_BYTES_MAX} bytes")));
         }
-        let body_hash = demand.body_hash();
+        // First of all: whoever cannot be served in time costs no work.
+        let estimate = self.room.estimate(campaign).ok_or(SubmitError::Busy { retry_after: COME_BACK })?;
+        let body_hash = Sha256::digest(&body).into();
         if let Err(refused) = self.examine(campaign, id, &demand).await {
             // Whoever asks again under the same id is told what became of it, not that it came too late.
             return self.verifier.store().intake_by_id(campaign, id).await.map_err(unavailable)?.map_or(
@@ -158,29 +169,30 @@ impl Intake {
                 },
             );
         }
-        let estimate = self.room.estimate().ok_or(SubmitError::Busy { retry_after: COME_BACK })?;
         let row = new_row(campaign, id, body, body_hash, estimate);
-        match self.enqueue(row, claim).await? {
-            IntakeOutcome::Conflict => Err(SubmitError::Conflict),
-            IntakeOutcome::Accepted(row) | IntakeOutcome::Existing(row) => Ok(self.await_decision(row).await),
+        match self.enqueue(row, demand).await? {
+            (IntakeOutcome::Conflict, _) => Err(SubmitError::Conflict),
+            (IntakeOutcome::Accepted(row) | IntakeOutcome::Existing(row), outcome) => {
+                Ok(self.await_decision(row, outcome).await)
+            }
         }
     }
 
-    async fn enqueue(
-        &self,
-        row: NewIntake,
-        claim: Option<EntitlementId>,
-    ) -> Result<IntakeOutcome, SubmitError> {
+    async fn enqueue(&self, row: NewIntake, demand: Demand) -> Result<Written, SubmitError> {
         let (answer, answered) = oneshot::channel();
         self.queue
-            .try_send(Arriving { row, claim, answer })
+            .try_send(Arriving { row, demand, since: Instant::now(), answer })
             .map_err(|_| SubmitError::Unavailable { retry_after: COME_BACK })?;
         answered.await.map_err(|_| SubmitError::Unavailable { retry_after: COME_BACK })?
     }
 
     /// Waits a short time; afterwards the ticket is the answer.
-    async fn await_decision(&self, row: IntakeRow) -> Submitted {
-        let Some(outcome) = self.follower.expect(row.key) else { return Submitted::Before(row) };
+    async fn await_decision(
+        &self,
+        row: IntakeRow,
+        outcome: Option<oneshot::Receiver<Outcome>>,
+    ) -> Submitted {
+        let Some(outcome) = outcome else { return Submitted::Before(row) };
         match tokio::time::timeout(DECISION_WAIT, outcome).await {
             Ok(Ok(outcome)) => Submitted::Decided(Box::new(outcome)),
             _ => {
@@ -299,7 +311,9 @@ pub struct Writer {
     writer: IntakeWriter,
     room: Arc<WaitingRoom>,
     follower: Follower,
-    arrived: Arc<Notify>,
+    arrivals: Arc<Arrivals>,
+    /// When the last group was begun.
+    begun: Option<Instant>,
 }
 
 impl Writer {
@@ -310,29 +324,18 @@ impl Writer {
 
     /// Writes one group; says whether more may come.
     pub async fn tick(&mut self) -> bool {
-        let mut group = Vec::with_capacity(INTAKE_GROUP_MAX);
-        if self.arriving.recv_many(&mut group, INTAKE_GROUP_MAX).await == 0 {
-            return false;
-        }
-        let (mut rows, mut askers) = (Vec::new(), Vec::new());
-        for Arriving { row, claim, answer } in group {
+        let Some(group) = self.gather().await else { return false };
+        let (mut rows, mut askers) = (Vec::with_capacity(group.len()), Vec::with_capacity(group.len()));
+        for Arriving { row, demand, since, answer } in group {
+            if since.elapsed() > INTAKE_QUEUE_WAIT {
+                let _ = answer.send(Err(SubmitError::Unavailable { retry_after: COME_BACK }));
+                continue;
+            }
             rows.push(row);
-            askers.push((claim, answer));
+            askers.push((demand, answer));
         }
         match self.writer.append(rows).await {
-            Ok(outcomes) => {
-                for ((claim, answer), outcome) in askers.into_iter().zip(outcomes) {
-                    if let IntakeOutcome::Accepted(row) = &outcome {
-                        self.room.enter(row.key, claim);
-                        if self.follower.read(|s| s.is_answered(row.key)) {
-                            self.room.leave(row.key);
-                        }
-                    }
-                    // A client that went away asks again by its id.
-                    let _ = answer.send(Ok(outcome));
-                }
-                self.arrived.notify_one();
-            }
+            Ok(outcomes) => self.accepted(askers, outcomes),
             Err(error) => {
                 // Never answered as accepted: whether the rows exist is found out by asking for their ids.
                 tracing::warn!(rows = askers.len(), error = %error, "intake rows were not certainly written");
@@ -342,5 +345,68 @@ impl Writer {
             }
         }
         true
+    }
+
+    /// The next group: full, or some time after the one before. `None` when none can come any more.
+    async fn gather(&mut self) -> Option<Vec<Arriving>> {
+        let mut group = Vec::with_capacity(INTAKE_GROUP_MAX);
+        if self.arriving.recv_many(&mut group, INTAKE_GROUP_MAX).await == 0 {
+            return None;
+        }
+        let until = self.begun.map(|begun| begun + GROUP_EVERY);
+        while until.is_some_and(|until| Instant::now() < until)
+            && group.len() + self.arriving.len() < INTAKE_GROUP_MAX
+        {
+            // Being woken for each that arrives would cost more than writing it.
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        while group.len() < INTAKE_GROUP_MAX
+            && let Ok(more) = self.arriving.try_recv()
+        {
+            group.push(more);
+        }
+        self.begun = Some(Instant::now());
+        Some(group)
+    }
+
+    /// Lets durable demands wait for their decisions, hands them to the feed, and answers.
+    fn accepted(&self, askers: Vec<(Demand, Answer)>, outcomes: Vec<IntakeOutcome>) {
+        let key = |outcome: &IntakeOutcome| match outcome {
+            IntakeOutcome::Accepted(row) | IntakeOutcome::Existing(row) => Some(row.key),
+            IntakeOutcome::Conflict => None,
+        };
+        for ((demand, _), outcome) in askers.iter().zip(&outcomes) {
+            if let IntakeOutcome::Accepted(row) = outcome {
+                self.room.enter(row.key, entitlement(demand));
+            }
+        }
+        // Only now, so that whoever is decided later is in the room to leave it.
+        let mut decisions = self.follower.expect_all(outcomes.iter().filter_map(key)).into_iter();
+        let (mut handed, mut answers) = (Vec::with_capacity(askers.len()), Vec::with_capacity(askers.len()));
+        for ((demand, answer), outcome) in askers.into_iter().zip(outcomes) {
+            let decision = key(&outcome).and_then(|_| decisions.next().flatten());
+            match &outcome {
+                IntakeOutcome::Accepted(row) if decision.is_none() => self.room.leave(row.key),
+                IntakeOutcome::Accepted(row) => {
+                    let (key, id, accepted_at) = (row.key, row.id, row.accepted_at);
+                    handed.push(Accepted { key, id, accepted_at, demand });
+                }
+                IntakeOutcome::Existing(_) | IntakeOutcome::Conflict => {}
+            }
+            answers.push((answer, (outcome, decision)));
+        }
+        self.arrivals.hand_over(handed);
+        for (answer, written) in answers {
+            // A client that went away asks again by its id.
+            let _ = answer.send(Ok(written));
+        }
+    }
+}
+
+/// What a claim asks for.
+fn entitlement(demand: &Demand) -> Option<EntitlementId> {
+    match demand {
+        Demand::Claim(claim) => Some(EntitlementId { round: claim.round, index: claim.index }),
+        Demand::Command(_) | Demand::Gate(_) => None,
     }
 }

@@ -2,6 +2,7 @@
 //! loop around it; what a tick needs it finds in the log, the snapshots and the chain, so that first run and recovery
 //! are one path.
 
+pub mod arrivals;
 pub mod attestations;
 pub mod clock;
 pub mod erasure;

@@ -18,11 +18,12 @@ use sluice_core::log::receipt::{Receipt, Ticket};
 use sluice_core::state::ChainSeen;
 use sluice_core::state::status::ClaimState;
 use sluice_store::{IntakeRow, IntakeWriter, SealKey, Store};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 mod tasks;
 
+use crate::arrivals::Arrivals;
 use crate::attestations::Attestations;
 use crate::clock::DatabaseClock;
 use crate::error::EngineError;
@@ -32,6 +33,7 @@ use crate::settlement::{LaneStatus, paused};
 use crate::snapshots::Snapshots;
 use crate::standby::{ChainSettings, Standby};
 use crate::verify::Verifier;
+use crate::verify::workers::Workers;
 use tasks::{Part, Tasks};
 
 /// How often a node says that it lives.
@@ -97,6 +99,7 @@ struct Inner {
     snapshots: Snapshots,
     intake: Intake,
     attestations: Attestations,
+    workers: Arc<Workers>,
     clock: Arc<DatabaseClock>,
     lanes: Arc<Mutex<Vec<LaneStatus>>>,
     leading: Arc<AtomicU64>,
@@ -191,10 +194,11 @@ impl Node {
             Arc::clone(&clock),
             verifier.gate_books(),
         );
-        let arrived = Arc::new(Notify::new());
+        let arrivals = Arc::new(Arrivals::default());
         let writer = IntakeWriter::new(store.clone(), id);
         let (intake, writer) =
-            Intake::new(follower.clone(), verifier.clone(), Arc::clone(&clock), writer, Arc::clone(&arrived));
+            Intake::new(follower.clone(), verifier.clone(), Arc::clone(&clock), writer, Arc::clone(&arrivals));
+        let workers = Arc::clone(verifier.workers());
         let lanes = Arc::new(Mutex::new(Vec::new()));
         let leading = Arc::new(AtomicU64::new(0));
         let standby = Standby {
@@ -209,7 +213,7 @@ impl Node {
             verifier,
             snapshots: snapshots.clone(),
             clock: Arc::clone(&clock),
-            arrived,
+            arrivals,
             chains: Arc::new(config.chains.clone()),
             lanes: Arc::clone(&lanes),
             leading: Arc::clone(&leading),
@@ -257,6 +261,7 @@ impl Node {
             snapshots,
             intake,
             attestations,
+            workers,
             clock,
             lanes,
             leading,
@@ -307,6 +312,11 @@ impl Node {
         &self.inner.snapshots
     }
 
+    /// Those who verify demands; there may be more or fewer of them at any moment.
+    pub fn verify_workers(&self) -> &Workers {
+        &self.inner.workers
+    }
+
     /// Where attestations are handed in.
     pub fn attestations(&self) -> &Attestations {
         &self.inner.attestations
@@ -338,6 +348,11 @@ impl Node {
     /// See [`SubmitError`].
     pub async fn submit(&self, id: DemandId, demand: Demand) -> Result<Submitted, SubmitError> {
         self.inner.intake.submit(id, demand).await
+    }
+
+    /// Whether a demand of this campaign could be decided in time. Whoever is sent away without costs no work.
+    pub fn has_room(&self, campaign: CampaignId) -> bool {
+        self.inner.intake.room().estimate(campaign).is_some()
     }
 
     /// Takes a claim and waits a short time for its decision.

@@ -6,12 +6,12 @@ mod pace;
 use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use alloy_primitives::B256;
 use sluice_core::decide::Input;
 use sluice_core::ids::{CampaignId, Epoch};
-use sluice_core::limits::{GROUP_INPUTS_MAX, GROUP_WAIT, LEASE_RENEW_EVERY, VERIFY_QUEUE_MAX};
+use sluice_core::limits::{GROUP_EVERY, GROUP_INPUTS_MAX, GROUP_WAIT, LEASE_RENEW_EVERY, VERIFY_QUEUE_MAX};
 use sluice_core::log::entry::{Body, Entry, Erased};
 use sluice_core::sequencer::fair::Fair;
 use sluice_core::sequencer::{Decider, Facts, Group};
@@ -21,8 +21,12 @@ use tokio::task::{JoinError, JoinSet};
 
 use crate::clock::DatabaseClock;
 use crate::error::EngineError;
-use crate::follower::{Committed, Follower};
+use crate::follower::{Follower, OwnGroup};
 use pace::Pace;
+
+/// How often the leader looks how many are verified while a group fills. Being woken for each would cost more than deciding
+/// it does.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 /// Observations that belong together: they stand in one group, or none does.
 #[derive(Debug)]
@@ -135,6 +139,8 @@ pub struct Sequencer {
     waiting: Fair<Input>,
     pace: Pace,
     renewed: Instant,
+    /// When the last group was sent.
+    sent: Option<tokio::time::Instant>,
 }
 
 impl Sequencer {
@@ -152,7 +158,7 @@ impl Sequencer {
         let (waiting, renewed) = (Fair::default(), Instant::now());
         let log = Log::Free(Box::new(session));
         let pace = Pace::new(None);
-        Self { log, follower, clock, decider, epoch, submissions, verified, again, waiting, pace, renewed }
+        Self { log, follower, clock, decider, epoch, submissions, verified, again, waiting, pace, renewed, sent: None }
     }
 
     /// The same, deciding no more demands a second than this.
@@ -188,6 +194,7 @@ impl Sequencer {
             return self.finish(decided);
         }
         self.log = append(session, decided);
+        self.sent = Some(tokio::time::Instant::now());
         before.map_or(Ok(()), |before| self.finish(before))
     }
 
@@ -215,7 +222,8 @@ impl Sequencer {
     }
 
     /// Submissions for the next group, and verified demands into the waiting queues: until the group is full or, when
-    /// nothing is on its way to the log, for a moment. What comes back from the log meanwhile is answered at once.
+    /// nothing is on its way to the log, some time after the last one; without any, for a moment. What comes back from the
+    /// log meanwhile is answered at once.
     async fn gather(&mut self) -> Result<Vec<Submission>, EngineError> {
         let mut submissions = Vec::new();
         let deadline = tokio::time::Instant::now() + GROUP_WAIT;
@@ -236,7 +244,9 @@ impl Sequencer {
             }
             let ready = self.waiting.len().min(self.pace.room());
             let full = ready + (GROUP_INPUTS_MAX - room) >= GROUP_INPUTS_MAX;
-            let late = tokio::time::Instant::now() >= deadline;
+            let any = ready > 0 || !submissions.is_empty();
+            let now = tokio::time::Instant::now();
+            let late = now >= if any { self.sent.map_or(now, |sent| sent + GROUP_EVERY) } else { deadline };
             let on_its_way = match &mut self.log {
                 Log::Appending(task, _) => Some(task),
                 Log::Free(_) | Log::Lost => None,
@@ -257,8 +267,8 @@ impl Sequencer {
                         self.finish(before)?;
                     }
                 }
-                () = tokio::time::sleep_until(deadline), if !late => {}
-                Some((campaign, input)) = self.verified.recv() => self.waiting.push(campaign, input),
+                () = tokio::time::sleep_until(if any { now + LOOK_EVERY } else { deadline }), if any || !late => {}
+                Some((campaign, input)) = self.verified.recv(), if !any => self.waiting.push(campaign, input),
                 Some(submission) = self.submissions.recv(), if room > GROUP_INPUTS_MAX / 2 => {
                     room = room.saturating_sub(submission.bodies.len());
                     submissions.push(submission);
@@ -299,15 +309,17 @@ impl Sequencer {
     /// After the commit: the follower moves, waiting requests are answered, submitters are told.
     fn finish(&mut self, decided: Box<Decided>) -> Result<(), EngineError> {
         let Decided { group, submissions } = *decided;
-        let Group { entries, encoded, again, .. } = group;
+        let Group { entries, encoded, leaves, appended, tree, again, .. } = group;
         for input in again {
             // The verifying half of the term outlives this one; if not, the row is read again in the next term.
             let _ = self.again.send(input);
         }
-        let committed =
-            entries.iter().cloned().zip(encoded).map(|(entry, bytes)| Committed { entry, bytes }).collect();
-        self.follower.advance(committed)?;
-        let mut observed = entries.into_iter().filter(|e| e.body.intake().is_none()).peekable();
+        let observed: Vec<Entry> = match submissions.is_empty() {
+            true => Vec::new(),
+            false => entries.iter().filter(|e| e.body.intake().is_none()).cloned().collect(),
+        };
+        self.follower.advance_group(OwnGroup::new(entries, encoded, leaves, appended.paths, tree))?;
+        let mut observed = observed.into_iter().peekable();
         for submission in submissions {
             let mut mine = Vec::new();
             for body in &submission.bodies {

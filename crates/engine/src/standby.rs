@@ -14,9 +14,10 @@ use sluice_core::ids::{ChainId, ContractRef, Epoch, NodeId, StreamId};
 use sluice_core::limits::{DUMP_EVERY, GROUP_INPUTS_MAX, LEASE};
 use sluice_core::log::entry::{Body, EpochBegan};
 use sluice_store::{LeaderSession, Store};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use crate::arrivals::Arrivals;
 use crate::clock::DatabaseClock;
 use crate::erasure::Eraser;
 use crate::error::{Class, EngineError};
@@ -77,7 +78,7 @@ pub struct Standby {
     pub(crate) verifier: Verifier,
     pub(crate) snapshots: Snapshots,
     pub(crate) clock: Arc<DatabaseClock>,
-    pub(crate) arrived: Arc<Notify>,
+    pub(crate) arrivals: Arc<Arrivals>,
     pub(crate) chains: Arc<BTreeMap<ChainId, ChainSettings>>,
     pub(crate) lanes: Arc<Mutex<Vec<LaneStatus>>>,
     /// The epoch this node leads under; 0 while it follows.
@@ -231,8 +232,8 @@ impl Standby {
         let (store, follower, clock) = (self.store.clone(), self.follower.clone(), Arc::clone(&self.clock));
         let sequencer = Sequencer::new(session, follower.clone(), clock, epoch, submissions, verified, again)
             .at_most(self.decisions_per_second);
-        let arrived = Arc::clone(&self.arrived);
-        let feed = Feed::new(store, follower, self.verifier.clone(), verified_in, again_out, arrived);
+        let arrivals = Arc::clone(&self.arrivals);
+        let feed = Feed::new(store, follower, self.verifier.clone(), verified_in, again_out, arrivals);
         let mut term = JoinSet::new();
         term.spawn(async { ended(sequencer.run().await) });
         let began = Body::EpochBegan(EpochBegan { node: self.node, sequencer: self.sequencer });

@@ -1,5 +1,6 @@
 //! Demands this node accepted that are not decided: bounded, one per entitlement, with place and estimate.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -19,9 +20,25 @@ pub struct WaitingRoom {
 #[derive(Debug, Default)]
 struct Inner {
     rows: HashMap<IntakeKey, Option<(CampaignId, EntitlementId)>>,
+    /// How many of a campaign wait, of those of which any do.
+    of_campaigns: HashMap<CampaignId, usize>,
     claims: HashSet<(CampaignId, EntitlementId)>,
-    /// When recent demands left, for the estimate.
-    left: VecDeque<Instant>,
+    /// Demands that left lately, for the estimate.
+    left: VecDeque<Left>,
+    /// How many those are, and how long that took.
+    left_lately: u64,
+    busy_lately: Duration,
+    /// Since when somebody waits and nobody has left.
+    busy_since: Option<Instant>,
+}
+
+/// Demands that left at once.
+#[derive(Debug)]
+struct Left {
+    at: Instant,
+    count: u64,
+    /// How long somebody had waited since others left. Time in which nobody waited says nothing of how fast they could leave.
+    after: Duration,
 }
 
 /// Where a new demand would stand.
@@ -34,17 +51,23 @@ pub struct Estimate {
 }
 
 impl WaitingRoom {
-    /// Place and estimated wait of the next demand; `None` when the room is full or the wait would break the promise
-    /// of a ticket: no work is begun for it.
-    pub fn estimate(&self) -> Option<Estimate> {
+    /// Place and estimated wait of the next demand of a campaign; `None` when the wait would break the promise of a ticket, or
+    /// when the campaign has its share of the room: no work is begun for it.
+    ///
+    /// Campaigns are decided by turns, so of each other one no more stand before it than of its own. A campaign may take half
+    /// of the places that others leave: however many come to one, those who come to another find room.
+    pub fn estimate(&self, campaign: CampaignId) -> Option<Estimate> {
         let mut inner = self.inner.lock().expect("no panic inside");
         inner.forget_old();
-        let place = inner.rows.len();
-        let per_second = inner.left.len() as u64 / RATE_WINDOW.as_secs();
+        let own = inner.of_campaigns.get(&campaign).copied().unwrap_or(0);
+        let turns = inner.of_campaigns.iter().filter(|(other, _)| **other != campaign);
+        let place = own + turns.map(|(_, waiting)| (*waiting).min(own + 1)).sum::<usize>();
+        let busy_ms = u64::try_from(inner.busy_lately.as_millis()).expect("seconds");
         // An idle room has no rate to go by; its first demands are decided within moments.
-        let wait_ms = (place as u64 * 1_000).checked_div(per_second).unwrap_or(place as u64 * 10);
+        let wait_ms = (place as u64 * busy_ms).checked_div(inner.left_lately).unwrap_or(place as u64 * 10);
         let bound = u64::try_from(DECIDE_WITHIN.as_millis()).expect("seconds") / 2;
-        (place < WAITING_ROOM_MAX && wait_ms <= bound).then_some(Estimate { place: place as u64, wait_ms })
+        let free = WAITING_ROOM_MAX.saturating_sub(inner.rows.len());
+        (own < free && wait_ms <= bound).then_some(Estimate { place: place as u64, wait_ms })
     }
 
     /// Whether another open claim asks for this entitlement here.
@@ -57,17 +80,31 @@ impl WaitingRoom {
         let mut inner = self.inner.lock().expect("no panic inside");
         let claim = claim.map(|entitlement| (key.campaign, entitlement));
         inner.claims.extend(claim);
-        inner.rows.insert(key, claim);
+        inner.busy_since.get_or_insert_with(Instant::now);
+        if inner.rows.insert(key, claim).is_none() {
+            *inner.of_campaigns.entry(key.campaign).or_default() += 1;
+        }
     }
 
     /// A row was decided.
     pub fn leave(&self, key: IntakeKey) {
+        self.leave_all(std::iter::once(key));
+    }
+
+    /// Rows were decided.
+    pub fn leave_all(&self, keys: impl Iterator<Item = IntakeKey>) {
         let mut inner = self.inner.lock().expect("no panic inside");
-        if let Some(claim) = inner.rows.remove(&key) {
+        let mut left = 0;
+        for key in keys {
+            let Some(claim) = inner.rows.remove(&key) else { continue };
+            inner.one_less(key.campaign);
             if let Some(claim) = claim {
                 inner.claims.remove(&claim);
             }
-            inner.left.push_back(Instant::now());
+            left += 1;
+        }
+        if left > 0 {
+            inner.note(left);
             inner.forget_old();
         }
     }
@@ -84,9 +121,84 @@ impl WaitingRoom {
 }
 
 impl Inner {
-    fn forget_old(&mut self) {
-        while self.left.front().is_some_and(|at| at.elapsed() > RATE_WINDOW) {
-            self.left.pop_front();
+    fn one_less(&mut self, campaign: CampaignId) {
+        if let Entry::Occupied(mut waiting) = self.of_campaigns.entry(campaign) {
+            *waiting.get_mut() -= 1;
+            if *waiting.get() == 0 {
+                waiting.remove();
+            }
         }
+    }
+
+    fn note(&mut self, count: u64) {
+        let at = Instant::now();
+        let after = self.busy_since.map_or(Duration::ZERO, |since| at.saturating_duration_since(since));
+        self.busy_since = (!self.rows.is_empty()).then_some(at);
+        self.left.push_back(Left { at, count, after });
+        self.left_lately += count;
+        self.busy_lately += after;
+    }
+
+    fn forget_old(&mut self) {
+        while let Some(old) = self.left.pop_front_if(|left| left.at.elapsed() > RATE_WINDOW) {
+            self.left_lately -= old.count;
+            self.busy_lately -= old.after;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+
+    fn key(campaign: u128, n: u64) -> IntakeKey {
+        IntakeKey { campaign: CampaignId(Uuid::from_u128(campaign)), node: 1, n }
+    }
+
+    fn place(room: &WaitingRoom, campaign: u128) -> Option<u64> {
+        room.estimate(key(campaign, 0).campaign).map(|estimate| estimate.place)
+    }
+
+    #[test]
+    fn a_crowd_of_one_campaign_does_not_stand_before_another() {
+        let room = WaitingRoom::default();
+        (0..2_500).for_each(|n| room.enter(key(1, n), None));
+        assert_eq!((place(&room, 1), place(&room, 2)), (Some(2_500), Some(1)));
+        (0..10).for_each(|n| room.enter(key(2, n), None));
+        assert_eq!((place(&room, 1), place(&room, 2)), (Some(2_510), Some(21)));
+        room.leave_all((0..10).map(|n| key(2, n)));
+        // As if ten had left in ten seconds: nobody of the crowd is decided in time, somebody of the other campaign is.
+        room.inner.lock().unwrap().busy_lately = Duration::from_secs(10);
+        assert_eq!((place(&room, 1), place(&room, 2)), (None, Some(1)));
+        assert_eq!(room.len(), 2_500);
+    }
+
+    #[test]
+    fn time_in_which_nobody_waits_slows_nobody_down() {
+        let room = WaitingRoom::default();
+        for n in 0..3 {
+            room.enter(key(1, n), None);
+            room.leave(key(1, n));
+            assert!(room.inner.lock().unwrap().busy_since.is_none());
+        }
+        // They waited for microseconds, so a thousand wait no longer than a moment.
+        (3..1_003).for_each(|n| room.enter(key(1, n), None));
+        let estimate = room.estimate(key(1, 0).campaign).unwrap();
+        assert_eq!(estimate.place, 1_000);
+        assert!(estimate.wait_ms < 10_000, "{estimate:?}");
+    }
+
+    #[test]
+    fn one_campaign_takes_no_more_than_half_of_what_others_leave() {
+        let room = WaitingRoom::default();
+        let half = WAITING_ROOM_MAX as u64 / 2;
+        (0..half).for_each(|n| room.enter(key(1, n), None));
+        // Many have left lately, so time is not what ends it.
+        room.inner.lock().unwrap().left_lately = 10_000_000;
+        assert_eq!(place(&room, 1), None);
+        assert_eq!(place(&room, 2), Some(1));
+        room.leave(key(1, 0));
+        assert_eq!(place(&room, 1), Some(half - 1));
     }
 }

@@ -15,7 +15,7 @@ use sluice_engine::verify::Verifier;
 use sluice_store::{IntakeWriter, NewIntake};
 use sqlx::{Connection, PgConnection};
 use support::{World, wallet};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 use uuid::Uuid;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -55,7 +55,7 @@ async fn dead_nodes_cost_nothing_and_what_they_accepted_is_decided() {
         Verifier::new(follower.clone(), snapshots, store.clone(), Arc::new(chains), Arc::clone(&term.clock));
     let (verified, mut read) = mpsc::channel(16);
     let (_again, again) = mpsc::unbounded_channel();
-    let mut feed = Feed::new(store, follower, verifier, verified, again, Arc::new(Notify::new()));
+    let mut feed = Feed::new(store, follower, verifier, verified, again, Arc::default());
     let mut taken = 0;
     for _ in 0..3 {
         taken += feed.tick().await.unwrap();

@@ -93,8 +93,9 @@ impl Frontier {
         for leaf in leaves {
             self.append(*leaf, &mut tiles, |node, hash| known.insert(node, hash));
         }
-        let path = |index| proof::inclusion_spans(index, self.size).map(|span| known.root_of(span)).collect();
-        Appended { size: self.size, root: self.root(), paths: (first..self.size).map(path).collect(), tiles }
+        let mut path = |index| proof::inclusion_spans(index, self.size).map(|span| known.root_of(span)).collect();
+        let paths = (first..self.size).map(&mut path).collect();
+        Appended { size: self.size, root: self.root(), paths, tiles }
     }
 
     /// The open tile of a level: its hashes so far. `None` at level 0, whose hashes stand in the log's rows, and above
@@ -180,6 +181,8 @@ impl BorshDeserialize for Frontier {
 /// are neighbours, so a run per height holds them all.
 struct Known {
     runs: Vec<Run>,
+    /// Roots of the spans that are no complete subtrees: the few ragged ends of the tree, each in the paths of many leaves.
+    ragged: Vec<(Span, Hash)>,
 }
 
 #[derive(Default)]
@@ -190,7 +193,7 @@ struct Run {
 
 impl Known {
     fn of_edge(frontier: &Frontier) -> Self {
-        let mut known = Self { runs: Vec::new() };
+        let mut known = Self { runs: Vec::new(), ragged: Vec::new() };
         let mut edge = frontier.edge.iter().rev();
         for height in (0..u64::BITS).filter(|height| frontier.size >> height & 1 == 1) {
             let hash = edge.next().expect("the edge holds one subtree per set bit of the size");
@@ -214,13 +217,20 @@ impl Known {
 
     /// The root of a span beside the path of one of the group's leaves. Such a span ends before the leaf, and is then on
     /// the old edge or completed by the group, or begins after it and is the group's own.
-    fn root_of(&self, span: Span) -> Hash {
-        let hash = |node: Node| {
-            let run = &self.runs[node.height as usize];
-            let at = usize::try_from(node.index - run.first).expect("a group fits memory");
-            Ok::<_, std::convert::Infallible>(run.hashes[at])
-        };
-        let Ok(root) = span.root(hash);
+    fn root_of(&mut self, span: Span) -> Hash {
+        if let Some(node) = span.as_node() {
+            return self.hash(node);
+        }
+        if let Some((_, root)) = self.ragged.iter().find(|(known, _)| *known == span) {
+            return *root;
+        }
+        let Ok(root) = span.root(|node| Ok::<_, std::convert::Infallible>(self.hash(node)));
+        self.ragged.push((span, root));
         root
+    }
+
+    fn hash(&self, node: Node) -> Hash {
+        let run = &self.runs[node.height as usize];
+        run.hashes[usize::try_from(node.index - run.first).expect("a group fits memory")]
     }
 }

@@ -78,6 +78,13 @@ impl Span {
     fn len(self) -> u64 {
         self.to - self.from
     }
+
+    /// The complete subtree that it is, if it is one.
+    pub(super) fn as_node(self) -> Option<Node> {
+        let height = self.len().trailing_zeros();
+        (self.len().is_power_of_two() && self.from.trailing_zeros() >= height)
+            .then_some(Node { height, index: self.from >> height })
+    }
 }
 
 /// The spans whose roots are the inclusion path of a leaf, from the leaf upwards. Needs `index < size`.
