@@ -17,11 +17,13 @@ mod machine;
 mod network;
 mod overload;
 mod proofs;
+mod reader;
 mod report;
 mod resume;
 mod scenario;
 mod sequence;
 mod settle;
+mod size;
 mod snapshot;
 mod soak;
 mod stage;
@@ -63,12 +65,16 @@ enum Command {
     Flood(flood::FloodArgs),
     /// Durable decisions a second beside COPY of the same rows and pgbench.
     Sequence(sequence::SequenceArgs),
+    /// Whether a long reader, a follower that catches up or a new partition slows decisions.
+    Reader(reader::ReaderArgs),
     /// How long a node takes to start with a long log: from the log, from a state dump, beside reading the same rows.
     Start(start::StartArgs),
     /// Claims settled a second and gas a claim, by how many of a round have claimed; what waiting saves.
     Settle(settle::SettleArgs),
     /// Headlines that others tell, run through the whole of Sluice on this machine.
     Scenario(scenario::ScenarioArgs),
+    /// What a claim leaves on disk, table by table, and whether any of it must be vacuumed away.
+    Size(size::SizeArgs),
     /// Decisions a second with gates on beside gates off, and in a crowd of mandates and rule sets.
     Gated(gated::GatedArgs),
     /// Ten times what a node may decide: goodput, memory, and how soon everything is as before.
@@ -97,9 +103,11 @@ impl Command {
             Self::Claims(args) => args.run(),
             Self::Flood(args) => args.run(),
             Self::Sequence(args) => args.run(),
+            Self::Reader(args) => args.run(),
             Self::Start(args) => args.run(),
             Self::Settle(args) => args.run(),
             Self::Scenario(args) => args.run(),
+            Self::Size(args) => args.run(),
             Self::Gated(args) => args.run(),
             Self::Overload(args) => args.run(),
             Self::Fair(args) => args.run(),
@@ -112,6 +120,7 @@ impl Command {
 }
 
 fn main() -> ExitCode {
+    sluice_server::memory::without_huge_pages();
     match Cli::parse().command.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

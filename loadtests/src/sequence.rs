@@ -3,7 +3,7 @@
 //! run. Signatures are left out here: `claims` measures them.
 
 mod copy;
-mod path;
+pub(crate) mod path;
 mod pgbench;
 
 use std::io::{BufWriter, Write};

@@ -34,7 +34,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 const STUCK: Duration = Duration::from_secs(30);
 
 /// A term of leadership over a ground whose node has stopped.
-pub(super) struct GroupCommit {
+pub(crate) struct GroupCommit {
     store: Store,
     follower: Follower,
     writer: IntakeWriter,
@@ -51,7 +51,7 @@ pub(super) struct GroupCommit {
 
 /// Where the rows of a turn lie.
 #[derive(Clone, Debug)]
-pub(super) struct Rows {
+pub(crate) struct Rows {
     pub(super) campaign: CampaignId,
     pub(super) node: NodeId,
     /// Intake rows above the first number, up to the second.
@@ -61,14 +61,14 @@ pub(super) struct Rows {
 }
 
 /// A turn that is done.
-pub(super) struct Done {
-    pub(super) took: Duration,
-    pub(super) rows: Rows,
+pub(crate) struct Done {
+    pub(crate) took: Duration,
+    pub(crate) rows: Rows,
 }
 
 impl GroupCommit {
     /// Takes the epoch and leads.
-    pub(super) async fn lead(ground: &Ground, round: &Round) -> anyhow::Result<Self> {
+    pub(crate) async fn lead(ground: &Ground, round: &Round) -> anyhow::Result<Self> {
         let store = Store::connect(&ground.prepared.database_url, Options::default()).await?;
         let stream = StreamId(0);
         let log_key = LogKey::new(&Origin::new(ground.prepared.home(), stream), &dev::log_secret());
@@ -119,7 +119,7 @@ impl GroupCommit {
     }
 
     /// Decides the claims on these entitlements; done when the last one has its receipt.
-    pub(super) async fn decide(&mut self, share: Range<u64>) -> anyhow::Result<Done> {
+    pub(crate) async fn decide(&mut self, share: Range<u64>) -> anyhow::Result<Done> {
         let count = share.end - share.start;
         let before = (self.written, self.follower.seq());
         let (answers, answered) = mpsc::channel(ANSWERS);
@@ -206,7 +206,7 @@ impl GroupCommit {
     }
 
     /// Ends the term.
-    pub(super) async fn stop(self) -> anyhow::Result<()> {
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
         self.term.abort();
         // Aborted, or ended by itself, which whoever waited for an answer has seen.
         let _ = self.term.await;
