@@ -14,10 +14,12 @@
 -- Tools
 -- ---------------------------------------------------------------------------------------------------------------
 
--- A time as milliseconds since the Unix epoch, rounded down: a clock that is read never runs ahead of itself.
+-- A time as milliseconds since the Unix epoch, rounded down: a clock that is read never runs ahead of itself. Extracting
+-- from a timestamptz is only STABLE, and a function that promises more than its body is never inlined: it would be planned
+-- anew in every statement that calls it. From a timestamp it is IMMUTABLE.
 CREATE FUNCTION millis(at timestamptz) RETURNS bigint
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-    RETURN floor(extract(epoch FROM at) * 1000)::bigint;
+    RETURN floor(extract(epoch FROM at AT TIME ZONE 'UTC') * 1000)::bigint;
 
 -- The database's clock in whole milliseconds, so that what a row keeps is exactly what a ticket says.
 CREATE FUNCTION clock_millis() RETURNS timestamptz
