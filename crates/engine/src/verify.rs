@@ -12,6 +12,7 @@ mod mandates;
 mod registered;
 mod shape;
 mod signers;
+pub mod workers;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -36,6 +37,7 @@ use crate::error::EngineError;
 use crate::follower::Follower;
 use crate::recover::Signers;
 use crate::snapshots::Snapshots;
+use workers::Workers;
 
 pub use shape::check_shape;
 
@@ -53,6 +55,7 @@ pub struct Verifier {
     gates: Arc<gates::Gates>,
     attested: Arc<attested::Attested>,
     admitted: gates::Admitted,
+    workers: Arc<Workers>,
     /// Whether attestations' signatures are looked at again that were good when they came.
     doubts: bool,
 }
@@ -87,7 +90,7 @@ impl Verifier {
     ) -> Self {
         let lookups = Arc::new(Semaphore::new(LOOKUPS_MAX));
         let private_lookups = Arc::new(Semaphore::new(PRIVATE_LOOKUPS_MAX));
-        let (signers, gates, attested, admitted) = Default::default();
+        let (signers, gates, attested, admitted, workers) = Default::default();
         let doubts = false;
         Self {
             follower,
@@ -101,6 +104,7 @@ impl Verifier {
             gates,
             attested,
             admitted,
+            workers,
             doubts,
         }
     }
@@ -114,6 +118,11 @@ impl Verifier {
     /// What asking gates needs besides State, shared with the stage that takes attestations.
     pub(crate) fn gate_books(&self) -> (Arc<gates::Gates>, Arc<attested::Attested>) {
         (Arc::clone(&self.gates), Arc::clone(&self.attested))
+    }
+
+    /// Who computes.
+    pub(crate) fn workers(&self) -> &Arc<Workers> {
+        &self.workers
     }
 
     pub(crate) fn store(&self) -> &Store {
@@ -193,6 +202,14 @@ impl Verifier {
     /// # Errors
     /// As [`Self::check_claim`].
     pub async fn check_at_door(
+        &self,
+        campaign: CampaignId,
+        claim: &ClaimDemand,
+    ) -> Result<Option<ClaimCheck>, EngineError> {
+        self.workers.run(self.checked_at_door(campaign, claim)).await
+    }
+
+    async fn checked_at_door(
         &self,
         campaign: CampaignId,
         claim: &ClaimDemand,

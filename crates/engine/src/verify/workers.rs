@@ -1,0 +1,229 @@
+//! Verify workers: how many demands a node may be computing about at once, at its door and, while it leads, behind it. A
+//! worker is held only while something is computed: whoever waits for a chain or the database holds none, so a slow look-up
+//! takes nobody else's turn. There may be more or fewer of them at any moment; what is under way just goes on.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::num::NonZeroUsize;
+use std::pin::pin;
+use std::sync::Mutex;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+/// More than any machine has cores.
+const WORKERS_MAX: usize = 1_024;
+
+/// The verify workers of a node.
+#[derive(Debug)]
+pub struct Workers {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    wanted: usize,
+    /// Who has nothing to do; the one that rested longest works next, so that all work alike.
+    free: VecDeque<u64>,
+    /// What each has computed for so far.
+    busy: BTreeMap<u64, Duration>,
+    /// Who waits for a worker.
+    waiting: VecDeque<Waker>,
+    named: u64,
+}
+
+impl Default for Workers {
+    /// As many as there are cores.
+    fn default() -> Self {
+        Self::new(std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN))
+    }
+}
+
+impl Workers {
+    /// So many.
+    pub fn new(count: NonZeroUsize) -> Self {
+        let (free, busy, waiting) = Default::default();
+        let workers = Self { inner: Mutex::new(Inner { wanted: 0, free, busy, waiting, named: 0 }) };
+        workers.set(count);
+        workers
+    }
+
+    /// From now on so many, at most 1,024. One that is to go finishes what it computes.
+    pub fn set(&self, count: NonZeroUsize) {
+        let mut inner = self.inner.lock().expect("no panic inside");
+        inner.wanted = count.get().min(WORKERS_MAX);
+        while inner.busy.len() < inner.wanted {
+            inner.named += 1;
+            let name = inner.named;
+            inner.busy.insert(name, Duration::ZERO);
+            inner.free.push_back(name);
+            inner.wake_one();
+        }
+        while inner.busy.len() > inner.wanted
+            && let Some(name) = inner.free.pop_front()
+        {
+            inner.busy.remove(&name);
+        }
+    }
+
+    /// How long each of them has computed, by its name; names are never used again.
+    pub fn busy(&self) -> BTreeMap<u64, Duration> {
+        self.inner.lock().expect("no panic inside").busy.clone()
+    }
+
+    /// Runs what verifies, each step of it by a worker.
+    pub(crate) async fn run<F: Future>(&self, work: F) -> F::Output {
+        let mut work = pin!(work);
+        let mut place = Place { workers: self, queued: false };
+        std::future::poll_fn(|context| match place.worker(context) {
+            Some(_worker) => work.as_mut().poll(context),
+            None => Poll::Pending,
+        })
+        .await
+    }
+}
+
+impl Inner {
+    fn wake_one(&mut self) {
+        if let Some(waker) = self.waiting.pop_front() {
+            waker.wake();
+        }
+    }
+}
+
+/// Whoever wants something computed.
+struct Place<'a> {
+    workers: &'a Workers,
+    queued: bool,
+}
+
+impl<'a> Place<'a> {
+    fn worker(&mut self, context: &Context<'_>) -> Option<Working<'a>> {
+        let mut inner = self.workers.inner.lock().expect("no panic inside");
+        let Some(name) = inner.free.pop_front() else {
+            inner.waiting.push_back(context.waker().clone());
+            self.queued = true;
+            return None;
+        };
+        self.queued = false;
+        Some(Working { workers: self.workers, name, begun: Instant::now() })
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        // Whoever goes away may have been woken in the place of the next.
+        if self.queued {
+            self.workers.inner.lock().expect("no panic inside").wake_one();
+        }
+    }
+}
+
+/// A worker that computes.
+struct Working<'a> {
+    workers: &'a Workers,
+    name: u64,
+    begun: Instant,
+}
+
+impl Drop for Working<'_> {
+    fn drop(&mut self) {
+        let mut inner = self.workers.inner.lock().expect("no panic inside");
+        let took = self.begun.elapsed();
+        if inner.busy.len() > inner.wanted {
+            inner.busy.remove(&self.name);
+            return;
+        }
+        if let Some(busy) = inner.busy.get_mut(&self.name) {
+            *busy += took;
+        }
+        inner.free.push_back(self.name);
+        inner.wake_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use tokio::sync::Semaphore;
+
+    fn count(n: usize) -> NonZeroUsize {
+        NonZeroUsize::new(n).unwrap()
+    }
+
+    /// Computes in steps, and says how many do so at once.
+    async fn compute(now: Arc<AtomicUsize>, most: Arc<AtomicUsize>) {
+        for _ in 0..50 {
+            let at_once = now.fetch_add(1, Ordering::SeqCst) + 1;
+            most.fetch_max(at_once, Ordering::SeqCst);
+            std::hint::black_box((0..2_000_u64).fold(0, u64::wrapping_add));
+            now.fetch_sub(1, Ordering::SeqCst);
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn no_more_compute_at_once_than_there_are_and_all_work_alike() {
+        let (now, most) = <(Arc<AtomicUsize>, Arc<AtomicUsize>)>::default();
+        let workers = Arc::new(Workers::new(count(2)));
+        let tasks: Vec<_> = (0..40)
+            .map(|_| {
+                let (workers, now, most) = (Arc::clone(&workers), Arc::clone(&now), Arc::clone(&most));
+                tokio::spawn(async move { workers.run(compute(now, most)).await })
+            })
+            .collect();
+        for task in tasks {
+            task.await.unwrap();
+        }
+        assert!(most.load(Ordering::SeqCst) <= 2);
+        assert_eq!(workers.busy().len(), 2);
+        assert!(workers.busy().values().all(|busy| !busy.is_zero()));
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn workers_come_and_go_and_everything_is_finished() {
+        let (now, most) = <(Arc<AtomicUsize>, Arc<AtomicUsize>)>::default();
+        let workers = Arc::new(Workers::new(count(1)));
+        let tasks: Vec<_> = (0..100)
+            .map(|_| {
+                let (workers, now, most) = (Arc::clone(&workers), Arc::clone(&now), Arc::clone(&most));
+                tokio::spawn(async move { workers.run(compute(now, most)).await })
+            })
+            .collect();
+        for n in (1..=8).chain((1..8).rev()) {
+            workers.set(count(n));
+            tokio::task::yield_now().await;
+        }
+        for task in tasks {
+            task.await.unwrap();
+        }
+        assert_eq!(workers.busy().len(), 1);
+        assert_eq!(workers.inner.lock().unwrap().free.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_for_something_else_holds_no_worker_and_whoever_leaves_takes_no_turn() {
+        let workers = Arc::new(Workers::new(count(1)));
+        let gate = Arc::new(Semaphore::new(0));
+        let slow = tokio::spawn({
+            let (workers, gate) = (Arc::clone(&workers), Arc::clone(&gate));
+            async move { workers.run(async { gate.acquire().await.map(|_| ()).is_ok() }).await }
+        });
+        tokio::task::yield_now().await;
+        assert_eq!(workers.run(async { 7 }).await, 7, "beside the slow one");
+        // Two wait while the worker is out; the first is woken and gone before it looks.
+        let out = Place { workers: &workers, queued: false }.worker(&Context::from_waker(Waker::noop()));
+        let mut first = Box::pin(workers.run(async { 1 }));
+        assert!(futures::poll!(&mut first).is_pending());
+        let second = tokio::spawn({
+            let workers = Arc::clone(&workers);
+            async move { workers.run(async { 2 }).await }
+        });
+        tokio::task::yield_now().await;
+        drop(out);
+        drop(first);
+        assert_eq!(second.await.unwrap(), 2);
+        gate.add_permits(1);
+        assert!(slow.await.unwrap());
+    }
+}
