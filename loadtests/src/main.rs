@@ -30,6 +30,7 @@ mod stage;
 mod start;
 mod steady;
 mod wallet;
+mod workers;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -83,6 +84,8 @@ enum Command {
     Fair(fair::FairArgs),
     /// A hundred thousand claimants behind one address.
     Network(network::NetworkArgs),
+    /// Verify workers that come and go at two nodes under load.
+    Workers(workers::WorkersArgs),
     /// Claims for half an hour or more, settled as they come: whether memory and latency stay as they are.
     Soak(soak::SoakArgs),
     /// A node with its servers, in a process of its own.
@@ -112,6 +115,7 @@ impl Command {
             Self::Overload(args) => args.run(),
             Self::Fair(args) => args.run(),
             Self::Network(args) => args.run(),
+            Self::Workers(args) => args.run(),
             Self::Soak(args) => args.run(),
             Self::Stage(args) => args.run(),
             Self::Machine(args) => args.run(),

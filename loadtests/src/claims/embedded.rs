@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 use sluice_core::command::ClaimDemand;
+use sluice_engine::node::Node;
 use sluice_server::{http, telemetry};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -38,11 +39,16 @@ pub(crate) struct Serving {
 impl Serving {
     /// Puts the HTTP API before a ground's node.
     pub(crate) async fn start(ground: Arc<Ground>) -> anyhow::Result<Self> {
+        let (target, server) = Self::of(ground.node.clone()).await?;
+        Ok(Self { ground, target, server })
+    }
+
+    /// Puts it before any node of this process.
+    pub(crate) async fn of(node: Node) -> anyhow::Result<(Target, JoinHandle<()>)> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let target = Target::new(&format!("http://{}", listener.local_addr()?))?;
-        let app = http::app(ground.node.clone(), http::Options::default(), telemetry::figures()?);
-        let server = tokio::spawn(http::serve(listener, app, std::future::pending()));
-        Ok(Self { ground, target, server })
+        let app = http::app(node, http::Options::default(), telemetry::figures()?);
+        Ok((target, tokio::spawn(http::serve(listener, app, std::future::pending()))))
     }
 
     pub(crate) async fn stop(self) {

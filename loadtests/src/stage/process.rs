@@ -18,7 +18,6 @@ use super::{Plan, ROUND, Set};
 use crate::claims::client::Target;
 use crate::claims::ground::eventually;
 use crate::claims::wallets::{self, Wallet};
-use crate::machine;
 
 /// The stream of every deployment here.
 const STREAM: StreamId = StreamId(0);
@@ -71,11 +70,6 @@ impl Stage {
     /// Where its node listens.
     pub(crate) fn target(&self) -> anyhow::Result<Target> {
         Target::new(&self.set.url)
-    }
-
-    /// Bytes of memory of its node, without what is mapped from files, now.
-    pub(crate) fn memory(&self) -> u64 {
-        machine::memory_of(self.child.pid())
     }
 
     /// The node's process.
