@@ -19,8 +19,12 @@ pub(crate) const CLAIM_BYTES_MAX: usize = 8 * 1024;
 /// How long a shutdown waits for requests in flight; longer than one may take to be decided.
 pub(crate) const DRAIN_MAX: Duration = Duration::from_secs(10);
 
-/// Requests that use the database at once: more would only wait for its connections.
+/// Requests that use the database at once, while it answers as quickly as it can: more would only wait for its connections.
 pub(crate) const DATABASE_REQUESTS_MAX: usize = 256;
+/// The fewest of them, however slow it is: as many as it has connections to this node.
+pub(crate) const TURNS_LEAST: usize = 16;
+/// Over so long their time is averaged before the bound moves.
+pub(crate) const TURNS_WINDOW: Duration = Duration::from_millis(100);
 /// Claims and commands at once; each waits for its decision, and the waiting room bounds them again.
 pub(crate) const DEMANDS_MAX: usize = 4_096;
 /// How long a request waits for its turn before it is sent away.

@@ -234,6 +234,23 @@ mod tests {
     }
 
     #[test]
+    fn memory_is_bounded_however_many_networks_and_keys_come() {
+        // Three times what is remembered; a 51st million is forgotten like the 101st thousand.
+        let limits = Limits::new();
+        let many = u32::try_from(LIMITER_KEYS_MAX * 3).unwrap();
+        for n in 0..many {
+            let [_, a, b, c] = n.to_be_bytes();
+            limits.charge(Charged::Requests, Network::V6([0x20, 1, 0xd, 0xb8, a, b, c]));
+            let _ = limits.admit_key(Uuid::from_u128(n.into()));
+        }
+        assert_eq!(limits.requests.charged.per_key.len(), LIMITER_KEYS_MAX);
+        assert_eq!(limits.keys.per_key.len(), LIMITER_KEYS_MAX);
+        assert!(limits.requests.barred.lock().unwrap().networks.len() <= LIMITER_KEYS_MAX);
+        // Nobody of them was refused before, so nobody is kept out.
+        assert!(limits.admit(Charged::Requests, HOME).is_ok());
+    }
+
+    #[test]
     fn no_more_networks_are_remembered_than_may_be() {
         let limits = slow(10);
         for n in 0..=255 {
