@@ -18,7 +18,7 @@ pub(crate) fn to_the_end<T>(work: impl Future<Output = anyhow::Result<T>>) -> an
     runtime.block_on(async {
         tokio::select! {
             done = work => done,
-            _ = tokio::signal::ctrl_c() => bail!("interrupted; its servers are stopped and nothing of it is left"),
+            _ = tokio::signal::ctrl_c() => bail!("interrupted; its servers are stopped"),
         }
     })
 }

@@ -26,9 +26,8 @@ impl Run {
         let rows: u64 = campaigns.iter().map(|campaign| campaign.plan.rows).sum();
         let note = format!("{} campaigns", campaigns.len());
         report.add(Figure::new("wallets listed", rows as f64, "").note(note));
-        let dollars: f64 =
-            campaigns.iter().map(|c| c.plan.total as f64 / 10f64.powi(c.plan.decimals.into())).sum();
-        report.add(Figure::new("to be paid", dollars, "tokens").note("each worth a dollar"));
+        let paid = Figure::new("to be paid", dollars(campaigns) as f64, "tokens");
+        report.add(paid.note("each worth a dollar"));
         report.add(Figure::new("lists written", rows as f64 / self.built.list, "rows/s"));
         let note = format!("durable; {:.1} s", self.built.snapshot);
         report.add(Figure::new("snapshots built", rows as f64 / self.built.snapshot, "rows/s").note(note));
@@ -170,10 +169,24 @@ impl Run {
     }
 }
 
+/// What all campaigns pay together, whole tokens: summed in the finest base units, then rounded down.
+fn dollars(campaigns: &[Campaign]) -> u128 {
+    const FINEST: u8 = 18;
+    let finest = |c: &Campaign| c.plan.total * 10u128.pow(u32::from(FINEST - c.plan.decimals));
+    campaigns.iter().map(finest).sum::<u128>() / 10u128.pow(FINEST.into())
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::pay::Paid;
     use super::*;
+    use crate::generate;
+
+    #[test]
+    fn decimals_do_not_count() {
+        let campaigns = Campaign::all(generate::campaigns(1, 5, 10_000, 4_000_000_000));
+        assert_eq!(dollars(&campaigns), 4_000_000_000);
+    }
 
     #[test]
     fn what_is_wrong_fails_the_run_and_the_rest_is_scaled() {
