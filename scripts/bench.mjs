@@ -23,6 +23,8 @@ const runs = [
   ["network", "--claimants", "100000"],
   ["workers", "--seconds", size(10, 30)],
   ["scenario", "mojaloop-1h", "--seconds", size(45, 3_600)],
+  ["scenario", "tokentable-40m", "--full", "--wallets", size("100k", "40M")],
+  ["scenario", "nation-50m", "--full", "--wallets", size("100k", "50M")],
   ["soak", "--seconds", size(60, 1_800)],
 ];
 
