@@ -6,9 +6,11 @@ use anyhow::{Context, bail};
 use sluice_chain::calls::{BatchHead, Chunk, Range, settle, settle_sparse};
 use sluice_core::command::RoundMode;
 use sluice_core::ids::{BatchNo, Epoch};
+use sluice_core::limits::SHARD;
 use sluice_core::log::entry::{BatchForm, WordMask};
 use sluice_core::planner::{Content, GasModel, plan};
 use sluice_core::sample::open_campaign;
+use sluice_core::state::bits::{Bits, WORDS};
 use sluice_core::state::campaign::Campaign;
 use sluice_snapshot::Snapshot;
 
@@ -94,13 +96,23 @@ impl<'a> Caller<'a> {
         Ok(Chunk { mask: *word, words: sparse.words, proof: sparse.path })
     }
 
-    /// Marks them as paid.
+    /// Marks them as paid. A shard in which nothing is left to pay forgets what was decided, so that the planner need not
+    /// look through it again for every call.
     fn pay(&mut self, words: &[WordMask]) -> anyhow::Result<()> {
         let round = self.campaign.rounds.get_mut(&ROUND).context("the round")?;
         for word in words {
             let (shard, at) = round.shard_mut(word.word * 256);
             for (paid, bits) in shard.paid.words_mut()[at / 64..].iter_mut().zip(word.mask) {
                 *paid |= bits;
+            }
+        }
+        let mut shards: Vec<u64> = words.iter().map(|word| word.word * 256 / SHARD).collect();
+        shards.dedup();
+        for number in shards {
+            let (shard, _) = round.shard_mut(number * SHARD);
+            let is_paid = |at: usize| shard.decided.word(at) & !shard.paid.word(at) == 0;
+            if (0..WORDS).all(is_paid) {
+                shard.decided = Bits::default();
             }
         }
         Ok(())
