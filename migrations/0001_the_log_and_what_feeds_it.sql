@@ -321,7 +321,8 @@ CREATE INDEX erased_erasure ON erased (erasure);
 -- ---------------------------------------------------------------------------------------------------------------
 
 -- Signed statements that passed the checks which need no claim, by the id that tells them apart (kind, contract, issuer
--- and uid). schema is the SHA-256 of its text form.
+-- and uid). schema is the SHA-256 of its text form. Each lies beside its own key: erasure deletes the row, and so both, so that
+-- somebody who comes back can hand it in again. A table of keys was a third look-up for each attestation of each claim.
 CREATE TABLE attestation (
     id          bytea       PRIMARY KEY CHECK (octet_length(id) = 32),
     uid         bytea       NOT NULL CHECK (octet_length(uid) = 32),
@@ -329,6 +330,9 @@ CREATE TABLE attestation (
     schema      bytea       NOT NULL CHECK (octet_length(schema) = 32),
     -- Sealed; 16 bytes more than what was handed in.
     body        bytea       NOT NULL CHECK (octet_length(body) BETWEEN 18 AND 65552),
+    -- Its key, as those of facts.
+    seal_key    bytea       NOT NULL CHECK (octet_length(seal_key) = 8),
+    wrapped     bytea       NOT NULL CHECK (octet_length(wrapped) = 24 + 32 + 16),
     -- Whether a key signed it, as was checked. Whoever changes this breaks the seal.
     signed_by_key boolean   NOT NULL,
     received_at timestamptz NOT NULL DEFAULT clock_millis()
@@ -344,17 +348,9 @@ CREATE TABLE attestation_subject (
     -- The attestation's own.
     received_at timestamptz NOT NULL,
     attestation bytea       NOT NULL REFERENCES attestation ON DELETE CASCADE,
-    PRIMARY KEY (subject, schema, attestation)
+    PRIMARY KEY (subject, schema, received_at, attestation)
 );
-CREATE INDEX attestation_subject_newest ON attestation_subject (subject, schema, received_at DESC, attestation);
 CREATE INDEX attestation_subject_attestation ON attestation_subject (attestation);
-
--- Their keys, as those of facts. Erasure deletes attestations whole, so that somebody who comes back can hand them in again.
-CREATE TABLE attestation_key (
-    attestation bytea       PRIMARY KEY REFERENCES attestation ON DELETE CASCADE,
-    seal_key    bytea       NOT NULL CHECK (octet_length(seal_key) = 8),
-    wrapped     bytea       NOT NULL CHECK (octet_length(wrapped) = 24 + 32 + 16)
-);
 
 -- ---------------------------------------------------------------------------------------------------------------
 -- What is made from the log
@@ -418,12 +414,12 @@ DO $$
 DECLARE
     name text;
 BEGIN
-    FOR name IN SELECT unnest(ARRAY['fact', 'attestation', 'attestation_subject', 'erasure_open']) LOOP
+    FOR name IN SELECT unnest(ARRAY['fact', 'attestation_subject', 'erasure_open']) LOOP
         EXECUTE format('CREATE TRIGGER refuse_change BEFORE UPDATE OR TRUNCATE ON %I
                         FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()', name);
     END LOOP;
     -- A data key may be put under another seal key; whose it is and what it opens stays.
-    FOR name IN SELECT unnest(ARRAY['fact_key', 'attestation_key']) LOOP
+    FOR name IN SELECT unnest(ARRAY['fact_key', 'attestation']) LOOP
         EXECUTE format('CREATE TRIGGER refuse_change BEFORE TRUNCATE ON %I
                         FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()', name);
         EXECUTE format('CREATE TRIGGER refuse_same_seal BEFORE UPDATE ON %I FOR EACH ROW
@@ -432,5 +428,5 @@ BEGIN
 END $$;
 CREATE TRIGGER refuse_move BEFORE UPDATE OF stream, seq, about ON fact_key
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
-CREATE TRIGGER refuse_move BEFORE UPDATE OF attestation ON attestation_key
+CREATE TRIGGER refuse_move BEFORE UPDATE OF id, uid, issuer, schema, body, signed_by_key, received_at ON attestation
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();

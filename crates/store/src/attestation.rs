@@ -101,12 +101,9 @@ impl Store {
                     AS r(id, uid, issuer, schema, body, wrapped, signed_by_key)
                 ORDER BY r.id),
             added AS (
-                INSERT INTO attestation (id, uid, issuer, schema, body, signed_by_key)
-                SELECT id, uid, issuer, schema, body, signed_by_key FROM new
+                INSERT INTO attestation (id, uid, issuer, schema, body, seal_key, wrapped, signed_by_key)
+                SELECT id, uid, issuer, schema, body, $9, wrapped, signed_by_key FROM new
                 ON CONFLICT (id) DO NOTHING RETURNING id, schema, received_at),
-            keys AS (
-                INSERT INTO attestation_key (attestation, seal_key, wrapped)
-                SELECT added.id, $9, new.wrapped FROM added JOIN new USING (id)),
             subjects AS (
                 INSERT INTO attestation_subject (subject, schema, received_at, attestation)
                 SELECT DISTINCT s.subject, added.schema, added.received_at, added.id
@@ -137,8 +134,7 @@ impl Store {
     /// [`Error::Unavailable`].
     pub async fn attestation(&self, id: [u8; 32]) -> Result<Option<StoredAttestation>> {
         let sql = "
-            SELECT a.id, a.body, a.signed_by_key, millis(a.received_at), k.seal_key, k.wrapped
-            FROM attestation a JOIN attestation_key k ON k.attestation = a.id WHERE a.id = $1";
+            SELECT id, body, signed_by_key, millis(received_at), seal_key, wrapped FROM attestation WHERE id = $1";
         let query = sqlx::query_as::<_, Row>(sql).bind(id.as_slice());
         self.fetch_optional("read an attestation", query).await?.map(|row| self.opened(row)).transpose()
     }
@@ -175,15 +171,13 @@ impl Store {
                     SELECT x.attestation, x.received_at FROM attestation_subject x
                     WHERE x.subject = q.subject AND x.schema = q.schema
                       AND x.received_at <= coalesce('epoch'::timestamptz + q.until * interval '1 millisecond', 'infinity')
-                    ORDER BY x.received_at DESC, x.attestation LIMIT $5) n),
+                    ORDER BY x.received_at DESC, x.attestation DESC LIMIT $5) n),
             placed AS (
-                SELECT ord, attestation, row_number() OVER (PARTITION BY ord ORDER BY received_at DESC, attestation) AS place
+                SELECT ord, attestation, row_number() OVER (PARTITION BY ord ORDER BY received_at DESC, attestation DESC) AS place
                 FROM newest)
             SELECT p.ord, a.id, a.body, a.signed_by_key, millis(a.received_at), a.seal_key, a.wrapped
             FROM placed p
-            CROSS JOIN LATERAL (
-                SELECT a.*, k.seal_key, k.wrapped FROM attestation a JOIN attestation_key k ON k.attestation = a.id
-                WHERE a.id = p.attestation LIMIT 1) a
+            CROSS JOIN LATERAL (SELECT * FROM attestation WHERE id = p.attestation LIMIT 1) a
             WHERE p.place <= $5
             ORDER BY p.ord, p.place";
         let (mut ords, mut subjects, mut schemas, mut untils) =
@@ -229,12 +223,11 @@ impl Store {
         whom: &AboutWhom,
     ) -> Result<Vec<StoredAttestation>> {
         let sql = "
-            SELECT a.id, a.body, a.signed_by_key, millis(a.received_at), k.seal_key, k.wrapped
-            FROM attestation a JOIN attestation_key k ON k.attestation = a.id
+            SELECT a.id, a.body, a.signed_by_key, millis(a.received_at), a.seal_key, a.wrapped FROM attestation a
             WHERE a.id = ANY($1)
               AND EXISTS (SELECT FROM attestation_subject s
                           WHERE s.attestation = a.id AND s.subject = ANY($2) AND s.schema = ANY($3))
-            ORDER BY a.received_at DESC, a.id";
+            ORDER BY a.received_at DESC, a.id DESC";
         let query = sqlx::query_as::<_, Row>(sql)
             .bind(ids.iter().map(<[u8; 32]>::as_slice).collect::<Vec<_>>())
             .bind(whom.subjects.iter().map(Vec::as_slice).collect::<Vec<_>>())

@@ -101,12 +101,11 @@ impl Store {
             UNION ALL
             (SELECT seal_key FROM fact_key WHERE stream = $1 ORDER BY seq LIMIT 1)
             UNION ALL
-            (SELECT seal_key FROM attestation_key ORDER BY attestation LIMIT 1)
+            (SELECT seal_key FROM attestation ORDER BY id LIMIT 1)
             UNION ALL
-            (SELECT seal_key FROM attestation_key ORDER BY attestation DESC LIMIT 1)
+            (SELECT seal_key FROM attestation ORDER BY id DESC LIMIT 1)
             UNION ALL
-            (SELECT k.seal_key FROM attestation a JOIN attestation_key k ON k.attestation = a.id
-             ORDER BY a.received_at DESC LIMIT 1)";
+            (SELECT seal_key FROM attestation ORDER BY received_at DESC LIMIT 1)";
         let query = sqlx::query_as(sql).bind(to_integer("stream", stream.0)?);
         let newest: Vec<(Vec<u8>,)> = self.fetch_all("look under which key facts are sealed", query).await?;
         match newest.iter().find(|(name,)| *name != key.name()) {

@@ -173,9 +173,7 @@ impl Store {
         to: &SealKey,
     ) -> Result<(RewrapAt, Rewrapped)> {
         let sql = "
-            SELECT k.attestation, a.signed_by_key, k.seal_key, k.wrapped
-            FROM attestation_key k JOIN attestation a ON a.id = k.attestation
-            WHERE k.attestation > $1 ORDER BY k.attestation LIMIT $2";
+            SELECT id, signed_by_key, seal_key, wrapped FROM attestation WHERE id > $1 ORDER BY id LIMIT $2";
         let query = sqlx::query_as(sql).bind(after).bind(REWRAPPED_ROWS);
         let rows: Vec<AttestationKey> = self.fetch_all("read keys of attestations", query).await?;
         let next = match rows.last() {
@@ -183,16 +181,15 @@ impl Store {
             None => RewrapAt::Done,
         };
         let row = |(id, signed_by_key, name, wrapped): AttestationKey| {
-            let bound_to =
-                attestation::bound_to(&from_bytea("attestation_key.attestation", &id)?, signed_by_key);
+            let bound_to = attestation::bound_to(&from_bytea("attestation.id", &id)?, signed_by_key);
             Ok(KeyRow { id, bound_to, name, wrapped })
         };
         let rows = rows.into_iter().map(row).collect::<Result<Vec<_>>>()?;
         let changed = rewrap(rows, "keys of attestations", from, to)?;
         let sql = "
-            UPDATE attestation_key k SET seal_key = $4, wrapped = r.wrapped
-            FROM unnest($1::bytea[], $2::bytea[], $3::bytea[]) AS r(attestation, was, wrapped)
-            WHERE k.attestation = r.attestation AND k.seal_key = r.was";
+            UPDATE attestation a SET seal_key = $4, wrapped = r.wrapped
+            FROM unnest($1::bytea[], $2::bytea[], $3::bytea[]) AS r(id, was, wrapped)
+            WHERE a.id = r.id AND a.seal_key = r.was";
         let query = sqlx::query(sql)
             .bind(changed.ids)
             .bind(changed.were)

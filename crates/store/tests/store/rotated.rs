@@ -152,8 +152,10 @@ async fn the_schema_lets_nothing_but_the_seal_key_change() {
         "UPDATE fact_key SET about = about, seal_key = '\\x0000000000000000'",
         "UPDATE fact_key SET seq = 9, seal_key = '\\x0000000000000000' WHERE seq = 1",
         "UPDATE fact_key SET stream = 9, seal_key = '\\x0000000000000000'",
-        "UPDATE attestation_key SET wrapped = wrapped",
-        "UPDATE attestation_key SET attestation = attestation, seal_key = '\\x0000000000000000'",
+        "UPDATE attestation SET wrapped = wrapped",
+        "UPDATE attestation SET body = body, seal_key = '\\x0000000000000000'",
+        "UPDATE attestation SET signed_by_key = signed_by_key, seal_key = '\\x0000000000000000'",
+        "UPDATE attestation SET id = id, seal_key = '\\x0000000000000000'",
     ] {
         let error = sqlx::raw_sql(change).execute(&mut raw).await.unwrap_err();
         assert!(error.to_string().contains("never changed"), "{change}: {error}");

@@ -79,7 +79,6 @@ async fn facts_are_written_with_their_entries_and_erased_without_them() {
         "TRUNCATE fact CASCADE",
         "TRUNCATE fact_key CASCADE",
         "TRUNCATE attestation CASCADE",
-        "TRUNCATE attestation_key CASCADE",
     ] {
         let error = sqlx::raw_sql(change).execute(&mut raw).await.unwrap_err();
         assert!(error.to_string().contains("never changed"), "{change}: {error}");
@@ -284,8 +283,8 @@ async fn an_attestation_that_does_not_open_is_left_out_and_a_wrong_key_is_found_
     db.store.add_attestations(&[attestation(3, &[&subject], b"three")]).await.unwrap();
     let mut raw = db.raw().await;
     let moved = "SET session_replication_role = replica;
-        UPDATE attestation_key k SET wrapped = (SELECT wrapped FROM attestation_key WHERE attestation = decode(repeat('01', 32), 'hex'))
-        WHERE attestation = decode(repeat('03', 32), 'hex')";
+        UPDATE attestation SET wrapped = (SELECT wrapped FROM attestation WHERE id = decode(repeat('01', 32), 'hex'))
+        WHERE id = decode(repeat('03', 32), 'hex')";
     sqlx::raw_sql(moved).execute(&mut raw).await.unwrap();
     // Nor does one whose signature somebody says was looked at, and it was not.
     db.store.add_attestations(&[attestation(5, &[&subject], b"five")]).await.unwrap();
@@ -323,12 +322,12 @@ async fn who_is_crowded_is_found_by_time_and_by_name() {
     let mut raw = db.raw().await;
     let plan: Vec<String> = sqlx::query_scalar(
         "EXPLAIN SELECT attestation FROM attestation_subject WHERE subject = '\\x01' AND schema = '\\x02' AND received_at <= 'infinity'
-         ORDER BY received_at DESC, attestation LIMIT 32",
+         ORDER BY received_at DESC, attestation DESC LIMIT 32",
     )
     .fetch_all(&mut raw)
     .await
     .unwrap();
-    assert!(plan.iter().any(|line| line.contains("attestation_subject_newest")), "{plan:?}");
+    assert!(plan.iter().any(|line| line.contains("Backward using attestation_subject_pkey")), "{plan:?}");
 }
 
 /// What an order takes goes with the entry that names it, or stays: whoever was overtaken destroys nothing.
