@@ -1,9 +1,8 @@
 //! Claims: handing one in, and what became of it.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use alloy_primitives::{Address, Bytes};
+use alloy_primitives::{Address, B256, Bytes};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::RETRY_AFTER;
@@ -18,7 +17,6 @@ use sluice_core::refusal::Code;
 use sluice_core::state::status::ClaimState;
 use sluice_engine::intake::SubmitError;
 use sluice_engine::node::DemandStatus;
-use sluice_snapshot::Snapshot;
 use utoipa::ToSchema;
 
 use super::Api;
@@ -149,7 +147,7 @@ pub(crate) async fn hand_in(
             let problem = Problem::from(problem::MALFORMED_BODY).field("index");
             return Err(problem.detail("this list is private: name index and amount, as you were shown them"));
         }
-        _ => complete(body, api.snapshot(list_hash).await?).await?,
+        _ => complete(&api, body, list_hash).await?,
     };
     let submitted = api.node.submit_claim(campaign, id, claim).await;
     let submitted =
@@ -186,8 +184,9 @@ fn without_list(error: SubmitError) -> Problem {
 }
 
 /// Fills in index and amount from the list.
-async fn complete(body: ClaimBody, snapshot: Arc<Snapshot>) -> Result<ClaimDemand, Problem> {
-    super::blocking(move || {
+async fn complete(api: &Api, body: ClaimBody, list_hash: B256) -> Result<ClaimDemand, Problem> {
+    let snapshot = api.snapshot(list_hash).await?;
+    let read = move || {
         let listed = snapshot.find(body.recipient.0);
         let index = match body.index {
             Some(index) => index,
@@ -207,8 +206,8 @@ async fn complete(body: ClaimBody, snapshot: Arc<Snapshot>) -> Result<ClaimDeman
         let amount =
             body.amount.or_else(|| snapshot.entitlement(index).map(|e| e.amount)).unwrap_or_default();
         Ok(demand(body, index, amount))
-    })
-    .await?
+    };
+    api.mapped.read(read).await?
 }
 
 /// See what became of a claim.

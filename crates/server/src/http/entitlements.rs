@@ -144,7 +144,7 @@ pub(crate) async fn of_address(
         return Err(private());
     }
     let snapshot = api.snapshot(terms.list_hash).await?;
-    let found = super::blocking(move || find(&snapshot, address.0, begin.from)).await?;
+    let found = api.mapped.read(move || find(&snapshot, address.0, begin.from)).await?;
     match found.map_err(Problem::internal)? {
         Found::Listed(proofs, next) => {
             Ok(answer(&api, (&reader, claimant), (campaign, round), terms, proofs, next)?.answer())
@@ -169,7 +169,7 @@ pub(crate) async fn of_index(
     let terms = terms(&api, caller, campaign, round)?;
     let sees = terms.seen_by(&api, caller, &reader, claimant, campaign)?;
     let snapshot = api.snapshot(terms.list_hash).await?;
-    let found = super::blocking(move || snapshot.proof(index).map(|proof| owned(&snapshot, proof))).await?;
+    let found = api.mapped.read(move || snapshot.proof(index).map(|proof| owned(&snapshot, proof))).await?;
     match found {
         Ok((proof, _)) if !sees.may_see(proof.entitlement().recipient) => Err(private()),
         Err(SnapshotError::OutOfRange { .. }) if sees != Sees::All => Err(private()),

@@ -1,10 +1,13 @@
 //! The front door: what happens to every request before and after its handler.
 //!
-//! From the outside in: the request is counted; a panic becomes a problem; it ends within a bound; its sender is
-//! known and within limits; `Min-Seq` is waited for. Every answer carries `As-Of-Seq`.
+//! From the outside in: any page may ask; the request is counted; a panic becomes a problem; it ends within a bound; its
+//! sender is known and within limits; `Min-Seq` is waited for. Every answer carries `As-Of-Seq`.
+//!
+//! All of it is one layer: axum clones everything below a layer, boxed, once or twice for each request that passes it.
 
 use std::any::Any;
 use std::net::{IpAddr, Ipv4Addr};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,14 +15,15 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, VARY};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use futures::FutureExt;
 use ipnet::IpNet;
 use sluice_core::ids::Seq;
 use sluice_core::limits::BODY_BYTES_MAX;
 use sluice_engine::follower::Follower;
+use sluice_engine::node::Node;
 use tokio::sync::Semaphore;
-use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{self, CorsLayer};
 use tower_http::timeout::RequestBodyTimeoutLayer;
 use uuid::Uuid;
@@ -31,6 +35,7 @@ use super::client::{self, Network, Peer};
 use super::limits::{Charged, Limits};
 use super::problem::{self, Problem};
 use super::reading::OFFICE;
+use super::turns::Turns;
 
 /// The position an answer was read at.
 pub(crate) const AS_OF_SEQ: HeaderName = HeaderName::from_static("as-of-seq");
@@ -46,26 +51,72 @@ pub(crate) struct Front {
     pub trusted_proxies: Vec<IpNet>,
 }
 
-/// Puts the front door before the API's routes, and before what is not there.
+/// The API's routes, and what is not there, behind the front door.
 pub(crate) fn before(routes: Router, front: &Arc<Front>) -> Router {
-    routes
-        .fallback(async || Problem::from(problem::NOT_FOUND))
-        .method_not_allowed_fallback(wrong_method)
-        .layer(from_fn_with_state(Arc::clone(front), min_seq))
-        .layer(from_fn_with_state(Arc::clone(front), admit))
-        .layer(from_fn_with_state(Arc::clone(front), as_of_seq))
-        .layer(from_fn(kept_by_nobody))
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+    let routes =
+        routes.fallback(async || Problem::from(problem::NOT_FOUND)).method_not_allowed_fallback(wrong_method);
+    around(routes, Some(Arc::clone(front)))
 }
 
-/// Puts what every answer of this process goes through around all routes.
-pub(crate) fn around(routes: Router) -> Router {
-    routes
-        .layer(RequestBodyTimeoutLayer::new(bounds::BODY_PAUSE_MAX))
-        .layer(from_fn(in_time))
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(any_page())
-        .layer(from_fn(counted))
+/// Routes that everybody is let in to.
+pub(crate) fn beside(routes: Router) -> Router {
+    around(routes, None)
+}
+
+/// Puts what every answer of this process goes through around routes, and the front door where there is one.
+fn around(routes: Router, front: Option<Arc<Front>>) -> Router {
+    routes.layer((
+        any_page(),
+        from_fn_with_state(front, enter),
+        DefaultBodyLimit::max(BODY_BYTES_MAX),
+        RequestBodyTimeoutLayer::new(bounds::BODY_PAUSE_MAX),
+    ))
+}
+
+/// The layer: figures and, at `debug`, a line per request. The path is its pattern: a path itself may name a person's
+/// address.
+async fn enter(State(front): State<Option<Arc<Front>>>, request: Request, next: Next) -> Response {
+    let (begun, method) = (Instant::now(), request.method().clone());
+    let matched = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let route = matched.unwrap_or_else(|| "none".into());
+    let answer = async {
+        match &front {
+            Some(front) => admitted(front, request, next).await,
+            None => next.run(request).await,
+        }
+    };
+    let answer = tokio::time::timeout(bounds::REQUEST_MAX, AssertUnwindSafe(answer).catch_unwind());
+    let response = match answer.await {
+        Ok(Ok(response)) => response,
+        Ok(Err(panic)) => panicked(&*panic),
+        Err(_) => Problem::from(problem::TIMED_OUT).into_response(),
+    };
+    let status = response.status().as_u16();
+    tracing::debug!(%method, route, status, ms = begun.elapsed().as_millis(), "answered");
+    let labels = [("method", method.to_string()), ("route", route), ("status", status.to_string())];
+    metrics::counter!("sluice_http_requests_total", &labels).increment(1);
+    metrics::histogram!("sluice_http_request_duration_seconds", &labels[..2]).record(begun.elapsed());
+    response
+}
+
+/// Lets a request in, and marks its answer with the position it was read at and for whom it may be kept. Handlers that
+/// read State say the position themselves; any other answer is true at the position this node had reached when it began,
+/// or later.
+async fn admitted(front: &Front, request: Request, next: Next) -> Response {
+    let at_least = front.follower.seq();
+    let proved = PROOFS.iter().any(|proof| request.headers().contains_key(proof));
+    let mut response = admit(front, request, next).await;
+    let headers = response.headers_mut();
+    headers.entry(AS_OF_SEQ).or_insert(HeaderValue::from(at_least));
+    // What was answered to somebody who proved who they are is kept by no cache, and every cache is told that answers
+    // differ.
+    for proof in PROOFS {
+        headers.append(VARY, proof.into());
+    }
+    if proved {
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    response
 }
 
 /// Claim pages are static and lie anywhere, so any page may read and hand in claims: nothing here rests on who shows
@@ -86,24 +137,65 @@ pub(crate) async fn wrong_method() -> Problem {
 
 /// Bounds how many requests of a kind are under way; the others wait a moment and are then sent away.
 pub(crate) fn in_turn(routes: Router, at_once: usize) -> Router {
-    routes.layer(from_fn_with_state(Arc::new(Semaphore::new(at_once)), turn))
+    taking_turns(routes, &Arc::new(Semaphore::new(at_once)), BODY_BYTES_MAX)
 }
 
-async fn turn(State(turns): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
-    match tokio::time::timeout(bounds::TURN_WAIT, turns.acquire()).await {
-        Ok(Ok(_turn)) => next.run(request).await,
-        _ => Problem::from(problem::BUSY).retry_after(bounds::COME_BACK).into_response(),
+/// The same among routes that share the turns, and that take bodies of so many bytes.
+pub(crate) fn taking_turns(routes: Router, turns: &Arc<Semaphore>, body_max: usize) -> Router {
+    routes.layer((from_fn_with_state(Arc::clone(turns), turn), DefaultBodyLimit::max(body_max)))
+}
+
+/// The same for what the database answers: as many at once as it answers without getting slow.
+pub(crate) fn in_quick_turn(routes: Router, most: usize) -> Router {
+    routes.layer(from_fn_with_state(Arc::new(Turns::new(most)), quick_turn))
+}
+
+async fn quick_turn(State(turns): State<Arc<Turns>>, request: Request, next: Next) -> Response {
+    match turns.turn().await {
+        Some(_turn) => next.run(request).await,
+        None => Problem::from(problem::BUSY).retry_after(bounds::COME_BACK).into_response(),
     }
 }
 
+/// The same as [`taking_turns`] for claims, of which those that could not be decided in time are sent away before anything of
+/// them is read.
+pub(crate) fn claims_in_turn(routes: Router, node: Node, turns: &Arc<Semaphore>, body_max: usize) -> Router {
+    let turns = Arc::clone(turns);
+    routes.layer((from_fn_with_state((node, turns), claim_turn), DefaultBodyLimit::max(body_max)))
+}
+
+async fn claim_turn(
+    State((node, turns)): State<(Node, Arc<Semaphore>)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    // /v1/campaigns/CAMPAIGN/claims; another path is the handler's to refuse.
+    let campaign = request.uri().path().split('/').nth(3).and_then(|name| name.parse().ok());
+    if campaign.is_some_and(|campaign| !node.has_room(campaign)) {
+        return Problem::from(problem::WAITING_ROOM_FULL).retry_after(bounds::COME_BACK).into_response();
+    }
+    turn(State(turns), request, next).await
+}
+
+async fn turn(State(turns): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
+    let _turn = match turns.try_acquire() {
+        Ok(turn) => turn,
+        Err(_) => match tokio::time::timeout(bounds::TURN_WAIT, turns.acquire()).await {
+            Ok(Ok(turn)) => turn,
+            _ => return Problem::from(problem::BUSY).retry_after(bounds::COME_BACK).into_response(),
+        },
+    };
+    next.run(request).await
+}
+
 /// Lets a request in, or says when to come back; charges its network when it was refused.
-async fn admit(State(front): State<Arc<Front>>, mut request: Request, next: Next) -> Response {
+async fn admit(front: &Front, mut request: Request, next: Next) -> Response {
     // Only requests made inside this process come from nowhere.
     let peer =
         request.extensions().get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip());
     let network = Network::from(client::address(peer, request.headers(), &front.trusted_proxies));
     let what = charged(request.uri().path());
-    let caller = match identify(&front, what, network, request.headers()).await {
+    let caller = match identify(front, what, network, request.headers()).await {
         Ok(caller) => caller,
         Err(problem) => {
             if problem.code() == problem::UNAUTHORIZED.code {
@@ -114,7 +206,10 @@ async fn admit(State(front): State<Arc<Front>>, mut request: Request, next: Next
     };
     request.extensions_mut().insert(caller);
     request.extensions_mut().insert(network);
-    let response = next.run(request).await;
+    let response = match min_seq(front, request.headers()).await {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    };
     if caller == Caller::Anyone && is_refusal(response.status()) {
         front.limits.charge(what, network);
     }
@@ -156,41 +251,19 @@ fn is_refusal(status: StatusCode) -> bool {
     status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS
 }
 
-/// Says at which position an answer was read. Handlers that read State say so themselves; any other answer is true at
-/// the position this node had reached when it began, or later.
-async fn as_of_seq(State(front): State<Arc<Front>>, request: Request, next: Next) -> Response {
-    let at_least = front.follower.seq();
-    let mut response = next.run(request).await;
-    response.headers_mut().entry(AS_OF_SEQ).or_insert(HeaderValue::from(at_least));
-    response
-}
-
 /// What proves who asks; answers depend on it.
 const PROOFS: [HeaderName; 3] =
     [AUTHORIZATION, HeaderName::from_static(OFFICE), HeaderName::from_static(CLAIMANT)];
 
-/// What was answered to somebody who proved who they are is kept by no cache, and every cache is told that answers differ.
-async fn kept_by_nobody(request: Request, next: Next) -> Response {
-    let proved = PROOFS.iter().any(|proof| request.headers().contains_key(proof));
-    let mut response = next.run(request).await;
-    for proof in PROOFS {
-        response.headers_mut().append(VARY, proof.into());
-    }
-    if proved {
-        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    }
-    response
-}
-
 /// Waits, within a bound, until this node has reached the position that the client has seen elsewhere.
-async fn min_seq(State(front): State<Arc<Front>>, request: Request, next: Next) -> Result<Response, Problem> {
-    if let Some(seq) = wanted_seq(request.headers())?
+async fn min_seq(front: &Front, headers: &HeaderMap) -> Result<(), Problem> {
+    if let Some(seq) = wanted_seq(headers)?
         && !front.follower.reached(seq, bounds::MIN_SEQ_WAIT).await
     {
         let detail = format!("this node is at {}, {seq} was asked for", front.follower.seq());
         return Err(Problem::from(problem::BEHIND).detail(detail).retry_after(bounds::COME_BACK));
     }
-    Ok(next.run(request).await)
+    Ok(())
 }
 
 fn wanted_seq(headers: &HeaderMap) -> Result<Option<Seq>, Problem> {
@@ -201,31 +274,10 @@ fn wanted_seq(headers: &HeaderMap) -> Result<Option<Seq>, Problem> {
     Ok(Some(seq))
 }
 
-async fn in_time(request: Request, next: Next) -> Response {
-    match tokio::time::timeout(bounds::REQUEST_MAX, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => Problem::from(problem::TIMED_OUT).into_response(),
-    }
-}
-
-fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
+fn panicked(panic: &(dyn Any + Send)) -> Response {
     let text = panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str));
     Problem::internal(anyhow::anyhow!("a handler panicked: {}", text.unwrap_or("without words")))
         .into_response()
-}
-
-/// Figures and, at `debug`, a line per request. The path is its pattern: a path itself may name a person's address.
-async fn counted(request: Request, next: Next) -> Response {
-    let (begun, method) = (Instant::now(), request.method().clone());
-    let matched = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
-    let route = matched.unwrap_or_else(|| "none".into());
-    let response = next.run(request).await;
-    let status = response.status().as_u16();
-    tracing::debug!(%method, route, status, ms = begun.elapsed().as_millis(), "answered");
-    let labels = [("method", method.to_string()), ("route", route), ("status", status.to_string())];
-    metrics::counter!("sluice_http_requests_total", &labels).increment(1);
-    metrics::histogram!("sluice_http_request_duration_seconds", &labels[..2]).record(begun.elapsed());
-    response
 }
 
 #[cfg(test)]

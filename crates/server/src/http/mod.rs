@@ -24,6 +24,7 @@ mod hidden;
 mod holds;
 mod limits;
 mod listen;
+mod mapped;
 mod money;
 mod node;
 mod offices;
@@ -42,7 +43,9 @@ mod standing;
 mod statement;
 mod states;
 mod trace;
+mod turns;
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use alloy_primitives::B256;
@@ -70,15 +73,27 @@ pub struct Options {
     pub operator_key: Option<B256>,
 }
 
-/// What handlers are given.
+/// What handlers are given. One count to a clone: each request makes several.
 #[derive(Clone, Debug)]
-struct Api {
+struct Api(Arc<Shared>);
+
+impl Deref for Api {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+#[derive(Debug)]
+struct Shared {
     node: Node,
     front: Arc<Front>,
     ready: ready::Ready,
     bulks: attestations::Bulks,
-    mandates: Arc<reader::Mandates>,
+    mandates: reader::Mandates,
     names: statement::Names,
+    mapped: mapped::Mapped,
 }
 
 /// The API of a node, and the task that keeps its limiters small; the task ends with the last clone of the API.
@@ -92,24 +107,28 @@ pub fn app(node: Node, options: Options, figures: PrometheusHandle) -> Router {
         trusted_proxies: options.trusted_proxies,
     });
     tokio::spawn(keep_house(Arc::downgrade(&front), figures.clone()));
-    let api = Api {
+    let api = Api(Arc::new(Shared {
         ready: ready::Ready::new(node.clone()),
         node,
         front: Arc::clone(&front),
         bulks: attestations::Bulks::default(),
-        mandates: Arc::default(),
+        mandates: reader::Mandates::default(),
         names: options.names.into(),
-    };
+        mapped: mapped::Mapped::default(),
+    }));
     let (limited, description) = openapi::routes(&api);
     let open = node::probes(api, figures);
     let described = openapi::serve(description);
-    front::around(front::before(limited.merge(described), &front).merge(open))
+    front::before(limited.merge(described), &front).merge(front::beside(open))
 }
 
 impl Api {
     /// A round's snapshot. Mapping one for the first time checks its upper tree, so it is done off the async threads.
     async fn snapshot(&self, list_hash: B256) -> Result<Arc<Snapshot>, Problem> {
         let snapshots = self.node.snapshots().clone();
+        if let Some(open) = snapshots.opened(list_hash) {
+            return Ok(open);
+        }
         blocking(move || snapshots.get(list_hash)).await?.map_err(|error| {
             tracing::error!(%list_hash, error = format!("{:#}", anyhow::Error::new(error)), "a snapshot cannot be used");
             Problem::from(problem::UNAVAILABLE).retry_after(bounds::COME_BACK)

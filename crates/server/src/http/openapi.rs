@@ -1,9 +1,12 @@
 //! The routes, written once: for axum, and as OpenAPI 3.1.
 
+use std::sync::Arc;
+
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
+use sluice_core::limits::BODY_BYTES_MAX;
+use tokio::sync::Semaphore;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder};
 use utoipa_axum::router::OpenApiRouter;
@@ -46,15 +49,11 @@ pub(super) fn routes(api: &Api) -> (Router, OpenApi) {
         .routes(routes!(projects::create, projects::list))
         .routes(routes!(projects::make_key, projects::list_keys))
         .routes(routes!(projects::revoke_key));
-    let claims = OpenApiRouter::new()
-        .routes(routes!(claims::hand_in))
-        .layer(DefaultBodyLimit::max(bounds::CLAIM_BYTES_MAX));
+    let claims = OpenApiRouter::new().routes(routes!(claims::hand_in));
     let feed = OpenApiRouter::new().routes(routes!(changes::list));
     let attestations = OpenApiRouter::new().routes(routes!(attestations::hand_in));
-    let demands = OpenApiRouter::new()
-        .routes(routes!(commands::hand_in))
-        .routes(routes!(gate_words::hand_in))
-        .merge(claims);
+    let orders =
+        OpenApiRouter::new().routes(routes!(commands::hand_in)).routes(routes!(gate_words::hand_in));
     let stories = OpenApiRouter::new().routes(routes!(trace::show));
     let mut description = described();
     let mut split = |routes: OpenApiRouter<Api>| {
@@ -62,11 +61,13 @@ pub(super) fn routes(api: &Api) -> (Router, OpenApi) {
         description.merge(part);
         router
     };
-    let (reads, rows, demands) = (split(reads), split(rows), split(demands));
+    let (reads, rows, orders, claims) = (split(reads), split(rows), split(orders), split(claims));
     let (attestations, feed) = (split(attestations), split(feed));
+    let demands = Arc::new(Semaphore::new(bounds::DEMANDS_MAX));
     let router = reads
-        .merge(front::in_turn(rows, bounds::DATABASE_REQUESTS_MAX))
-        .merge(front::in_turn(demands, bounds::DEMANDS_MAX))
+        .merge(front::in_quick_turn(rows, bounds::DATABASE_REQUESTS_MAX))
+        .merge(front::taking_turns(orders, &demands, BODY_BYTES_MAX))
+        .merge(front::claims_in_turn(claims, api.node.clone(), &demands, bounds::CLAIM_BYTES_MAX))
         .merge(front::in_turn(attestations, bounds::ATTESTATIONS_MAX))
         .merge(front::in_turn(feed, bounds::FEEDS_MAX));
     let router = router.merge(front::in_turn(split(stories), bounds::STORIES_MAX));

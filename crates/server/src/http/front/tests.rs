@@ -59,7 +59,7 @@ async fn house() -> House {
         .route("/panic", get(panics))
         .route("/sum", post(sum))
         .route("/rounds/{round}", get(async |extract::Path(round): extract::Path<u64>| round.to_string()));
-    let app = around(before(routes, &front));
+    let app = before(routes, &front);
     House { app, front, store, operator, _database: database }
 }
 
