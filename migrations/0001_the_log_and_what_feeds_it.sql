@@ -337,7 +337,6 @@ CREATE TABLE attestation (
     signed_by_key boolean   NOT NULL,
     received_at timestamptz NOT NULL DEFAULT clock_millis()
 );
-CREATE INDEX attestation_uid ON attestation (uid);
 CREATE INDEX attestation_received_at ON attestation (received_at);
 
 -- Whom they are about: an address (20 bytes) or a person (32 bytes). The newest about somebody are read from the end of an

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use alloy_primitives::{Address, B256};
 use sluice_chain::is_wrapped;
-use sluice_core::command::{Accepted, ClaimDemand, Demand, RoundMode, RoundTerms, Visibility};
+use sluice_core::command::{Accepted, ClaimDemand, Demand, RoundMode, Visibility};
 use sluice_core::decide::{
     ClaimFault, ClaimVerdict, Input, PersonSeen, VerifiedClaim, VerifiedCommand, VerifiedGate,
 };
@@ -70,12 +70,15 @@ pub enum ClaimCheck {
 }
 
 /// What a campaign says of its contracts and a round of its snapshot, copied out of State.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Ground {
     distributor: ContractRef,
     token: Address,
     charter: Address,
-    terms: RoundTerms,
+    list_hash: B256,
+    mode: RoundMode,
+    /// Entitlements of the round.
+    count: u64,
     private: bool,
 }
 
@@ -178,12 +181,12 @@ impl Verifier {
         let Some(ground) = self.ground(row.key.campaign, claim.round) else {
             return Ok(Err(Code::UnknownRound.into()));
         };
-        let person = self.snapshots.get(ground.terms.list_hash)?.person(claim.index);
+        let person = self.snapshots.get(ground.list_hash)?.person(claim.index);
         verdict.person = person.map(|person| PersonSeen {
             person,
             version: self.follower.read(|s| s.persons.get(&person).map_or(0, |p| p.version)),
         });
-        if ground.terms.mode != RoundMode::Gated {
+        if ground.mode != RoundMode::Gated {
             return Ok(Ok(verdict));
         }
         let asked = Box::pin(self.ask_gate(row.key.campaign, claim, verdict.person, row.accepted_at));
@@ -258,7 +261,7 @@ impl Verifier {
         let Some(ground) = self.ground(campaign, claim.round) else {
             return Ok(ClaimCheck::Refused(Code::UnknownRound));
         };
-        let snapshot = self.snapshots.get(ground.terms.list_hash)?;
+        let snapshot = self.snapshots.get(ground.list_hash)?;
         // The destination first: what is said of it must not depend on what a private list names.
         if let Err(code) = destination(claim, &ground).and_then(|()| listed(&snapshot, claim)) {
             return Ok(ClaimCheck::Refused(code));
@@ -300,11 +303,14 @@ impl Verifier {
     fn ground(&self, campaign: CampaignId, round: RoundNo) -> Option<Ground> {
         self.follower.read(|state| {
             let campaign = state.campaign(campaign)?;
+            let terms = &campaign.round(round)?.terms;
             Some(Ground {
                 distributor: campaign.terms.distributor,
                 token: campaign.terms.token,
                 charter: state.charters.get(&campaign.terms.distributor.chain_id)?.charter.address,
-                terms: campaign.round(round)?.terms.clone(),
+                list_hash: terms.list_hash,
+                mode: terms.mode,
+                count: terms.count,
                 private: campaign.terms.visibility == Visibility::Private,
             })
         })

@@ -21,16 +21,16 @@ impl Verifier {
         to: u64,
     ) -> Result<Result<Listed, Code>, EngineError> {
         let Some(ground) = self.ground(campaign, round) else { return Ok(Err(Code::UnknownRound)) };
-        if from >= to || to > ground.terms.count {
+        if from >= to || to > ground.count {
             return Ok(Err(Code::BadRange));
         }
-        let snapshot = self.snapshots.get(ground.terms.list_hash)?;
+        let snapshot = self.snapshots.get(ground.list_hash)?;
         let (first, last) = (from / SHARD, (to - 1) / SHARD);
         let mut edges: Vec<Edge> = Vec::new();
         for shard in [first, last] {
             let start = from.max(shard * SHARD);
             let end = to.min((shard + 1) * SHARD);
-            let whole = start == shard * SHARD && end == ((shard + 1) * SHARD).min(ground.terms.count);
+            let whole = start == shard * SHARD && end == ((shard + 1) * SHARD).min(ground.count);
             let shard = u32::try_from(shard)
                 .map_err(|_| EngineError::Config("a round has too many shards".into()))?;
             if !whole && edges.iter().all(|e| e.shard != shard) {
@@ -49,10 +49,10 @@ impl Verifier {
         indexes: &[u64],
     ) -> Result<Result<Listed, Code>, EngineError> {
         let Some(ground) = self.ground(campaign, round) else { return Ok(Err(Code::UnknownRound)) };
-        if indexes.iter().any(|i| *i >= ground.terms.count) {
+        if indexes.iter().any(|i| *i >= ground.count) {
             return Ok(Err(Code::BadRange));
         }
-        let snapshot = self.snapshots.get(ground.terms.list_hash)?;
+        let snapshot = self.snapshots.get(ground.list_hash)?;
         let amounts: Option<Vec<_>> =
             indexes.iter().map(|i| snapshot.entitlement(*i).map(|e| e.amount)).collect();
         Ok(amounts.map(Listed::Amounts).ok_or(Code::BadRange))

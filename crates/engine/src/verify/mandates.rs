@@ -163,7 +163,7 @@ impl Verifier {
     ) -> Result<Option<Spending>, EngineError> {
         let Some(ground) = self.ground(campaign, round) else { return Ok(None) };
         let Some(decimals) = self.decimals(campaign) else { return Ok(None) };
-        let total = self.snapshots.get(ground.terms.list_hash)?.sum(range);
+        let total = self.snapshots.get(ground.list_hash)?.sum(range);
         let largest = Amount::new(total.get()).unwrap_or(Amount::MAX);
         Ok(Some(Spending { total, largest, decimals }))
     }
