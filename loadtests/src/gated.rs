@@ -20,6 +20,7 @@ use crate::claims::stats::{median, spread};
 use crate::claims::wallets::{self, Wallet};
 use crate::estimate::Needs;
 use crate::report::{Figure, Goal, Report, Show};
+use turns::Turn;
 
 /// `sluice-load gated`.
 #[derive(Debug, Args)]
@@ -50,13 +51,35 @@ struct Side {
     both: Vec<Vec<ClaimDemand>>,
 }
 
-/// What was measured, a figure per turn.
+/// What was measured, a turn each.
 #[derive(Default)]
 struct Seen {
-    off: Vec<f64>,
-    first: Vec<f64>,
-    both: Vec<f64>,
-    crowded: Vec<f64>,
+    off: Vec<Turn>,
+    first: Vec<Turn>,
+    both: Vec<Turn>,
+    crowded: Vec<Turn>,
+}
+
+fn rates(turns: &[Turn]) -> Vec<f64> {
+    turns.iter().map(|turn| turn.rate).collect()
+}
+
+/// How much faster one was than the other, turn by turn.
+fn ratios(one: &[Turn], other: &[Turn]) -> Vec<f64> {
+    one.iter().zip(other).map(|(one, other)| one.rate / other.rate).collect()
+}
+
+/// Microseconds of processor time a claim took, and whose: what stays comparable while others use the machine.
+fn processor(name: &str, turns: &[Turn]) -> Figure {
+    let of = |part: fn(&Turn) -> f64| median(&turns.iter().map(part).collect::<Vec<_>>()) * 1e6;
+    let note = format!(
+        "node {:.0}, PostgreSQL {:.0}, chain {:.0}",
+        of(|turn| turn.used[0]),
+        of(|turn| turn.used[1]),
+        of(|turn| turn.used[2])
+    );
+    let all = of(|turn| turn.used.iter().sum());
+    Figure::new(format!("processor time a claim, {name}"), all, "µs").note(note)
 }
 
 impl GatedArgs {
@@ -92,7 +115,7 @@ impl GatedArgs {
             }
             false => None,
         };
-        let seen = measure(few, crowded, turns).await?;
+        let seen = measure(servers.pids(), few, crowded, turns).await?;
         self.report(&seen).print(self.show)?;
         servers.stop().await;
         Ok(())
@@ -139,45 +162,53 @@ impl GatedArgs {
 
     fn report(&self, seen: &Seen) -> Report {
         let mut report = Report::new("gated");
-        report.add(Figure::new("gates off", median(&seen.off), "decided/s").note(spread(&seen.off)));
-        for (asked, rates) in [("1 rule set, 1 attestation", &seen.first), ("2 and 2", &seen.both)] {
-            let ratios: Vec<f64> = rates.iter().zip(&seen.off).map(|(on, off)| on / off).collect();
-            let on = Figure::new(format!("gates on, {asked}"), median(rates), "decided/s");
-            report.add(on.note(spread(rates)));
+        let off = rates(&seen.off);
+        report.add(Figure::new("gates off", median(&off), "decided/s").note(spread(&off)));
+        for (asked, on) in [("1 rule set, 1 attestation", &seen.first), ("2 and 2", &seen.both)] {
+            let (rates, ratios) = (rates(on), ratios(on, &seen.off));
+            let figure = Figure::new(format!("gates on, {asked}"), median(&rates), "decided/s");
+            report.add(figure.note(spread(&rates)));
             let ratio = Figure::new(format!("on / off, {asked}"), median(&ratios), "×");
             report.add(ratio.goal(Goal::AtLeast(0.6)).note(spread(&ratios)));
         }
         if !seen.crowded.is_empty() {
-            let ratios: Vec<f64> =
-                seen.crowded.iter().zip(&seen.both).map(|(many, few)| many / few).collect();
+            let (rates, ratios) = (rates(&seen.crowded), ratios(&seen.crowded, &seen.both));
             let name = format!("2 and 2 beside {} mandates, {} rule sets", self.mandates, self.rule_sets);
-            report.add(Figure::new(name, median(&seen.crowded), "decided/s").note(spread(&seen.crowded)));
+            report.add(Figure::new(name, median(&rates), "decided/s").note(spread(&rates)));
             let ratio = Figure::new("many / few", median(&ratios), "×").goal(Goal::AtLeast(0.9));
             report.add(ratio.note(spread(&ratios)));
         }
+        report.add(processor("gates off", &seen.off));
+        report.add(processor("1 rule set, 1 attestation", &seen.first));
+        report.add(processor("2 and 2", &seen.both));
         report
     }
 }
 
 /// Turn by turn: off, on, on with both, both in the crowd, so that whatever else the machine does falls on all of them.
-async fn measure(few: Side, crowded: Option<Side>, turns: u32) -> anyhow::Result<Seen> {
+async fn measure(servers: [u32; 2], few: Side, crowded: Option<Side>, turns: u32) -> anyhow::Result<Seen> {
     let mut seen = Seen::default();
     let mut off = few.open.into_iter();
     let (mut first, mut both) = (few.first.into_iter(), few.both.into_iter());
     let (crowd, many) = crowded.map_or((None, Vec::new()), |side| (Some(side.ground), side.both));
     let mut many = many.into_iter();
     for turn in 0..turns {
-        let ground = &few.ground;
         let next = |claims: Option<Vec<ClaimDemand>>| claims.unwrap_or_default();
-        let a = turns::decide_all(&ground.node, ground.campaign, next(off.next())).await?;
-        let b = turns::decide_all(&ground.node, ground.campaign, next(first.next())).await?;
-        let c = turns::decide_all(&ground.node, ground.campaign, next(both.next())).await?;
+        let decide = async |ground: &Ground, claims| {
+            Turn::take(&ground.node, ground.campaign, next(claims), servers).await
+        };
+        let a = decide(&few.ground, off.next()).await?;
+        let b = decide(&few.ground, first.next()).await?;
+        let c = decide(&few.ground, both.next()).await?;
         let d = match &crowd {
-            Some(ground) => Some(turns::decide_all(&ground.node, ground.campaign, next(many.next())).await?),
+            Some(ground) => Some(decide(ground, many.next()).await?),
             None => None,
         };
-        let crowded = d.map_or(String::new(), |d| format!(", in the crowd {d:.0}/s"));
-        eprintln!("gated: turn {turn}: off {a:.0}/s, one {b:.0}/s, both {c:.0}/s{crowded}");
+        let crowded = d.map_or(String::new(), |d| format!(", in the crowd {:.0}/s", d.rate));
+        eprintln!(
+            "gated: turn {turn}: off {:.0}/s, one {:.0}/s, both {:.0}/s{crowded}",
+            a.rate, b.rate, c.rate
+        );
         if turn > 0 {
             seen.off.push(a);
             seen.first.push(b);

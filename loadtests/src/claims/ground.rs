@@ -68,6 +68,11 @@ impl Servers {
         Ok(answer["result"].clone())
     }
 
+    /// The processes of database and chain.
+    pub(crate) fn pids(&self) -> [u32; 2] {
+        [self.postgres.pid(), self.anvil.pid()]
+    }
+
     /// Where the chain is.
     pub(crate) fn rpc(&self) -> String {
         self.anvil.url()

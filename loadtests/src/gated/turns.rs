@@ -13,11 +13,41 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use crate::claims::ground::eventually;
+use crate::claims::processor::family_seconds;
+use crate::machine::process_seconds;
 
 /// Claims under way at once: enough that groups are full, few enough that nobody waits long for a decision.
 const AT_ONCE: usize = 1_024;
 /// Before a claim that found the door full comes again.
 const COME_BACK: Duration = Duration::from_millis(20);
+
+/// What a turn came to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Turn {
+    /// Claims decided a second.
+    pub(crate) rate: f64,
+    /// Seconds of processor time a claim: of this process, of the database, of the chain.
+    pub(crate) used: [f64; 3],
+}
+
+impl Turn {
+    /// As [`decide_all`]. `servers`: the processes of database and chain.
+    ///
+    /// # Errors
+    /// When a claim is refused.
+    pub(crate) async fn take(
+        node: &Node,
+        campaign: CampaignId,
+        claims: Vec<ClaimDemand>,
+        servers: [u32; 2],
+    ) -> anyhow::Result<Self> {
+        let used = || [process_seconds(), family_seconds(servers[0]), family_seconds(servers[1])];
+        let (count, before) = (claims.len() as f64, used());
+        let rate = decide_all(node, campaign, claims).await?;
+        let now = used();
+        Ok(Self { rate, used: std::array::from_fn(|of| (now[of] - before[of]) / count) })
+    }
+}
 
 /// Hands in all of these claims and waits until each is decided and durable. Returns how many a second.
 ///
