@@ -26,6 +26,8 @@ use uuid::Uuid;
 
 use crate::claims::ground::{FAR, Ground, Round};
 
+/// Groups taken before the one that is written is durable, and durable before they are handed on.
+const AHEAD: usize = 4;
 /// Groups of answers on their way.
 const ANSWERS: usize = 64;
 /// Between two looks at who leads.
@@ -39,15 +41,27 @@ pub(crate) struct GroupCommit {
     follower: Follower,
     writer: IntakeWriter,
     node: NodeId,
-    campaign: CampaignId,
-    round: u64,
-    snapshot: Arc<Snapshot>,
+    door: Door,
     verified: mpsc::Sender<Verified>,
     _observations: Observations,
     term: JoinHandle<EngineError>,
     /// Rows written so far.
     written: u64,
 }
+
+/// What takes claims and hands them on.
+#[derive(Clone)]
+struct Door {
+    follower: Follower,
+    campaign: CampaignId,
+    round: u64,
+    snapshot: Arc<Snapshot>,
+}
+
+/// Claims with their rows.
+type Taken = (Vec<ClaimDemand>, Vec<NewIntake>);
+/// Claims with what became of their rows.
+type Durable = (Vec<ClaimDemand>, Vec<IntakeOutcome>);
 
 /// Where the rows of a turn lie.
 #[derive(Clone, Debug)]
@@ -103,14 +117,18 @@ impl GroupCommit {
         });
         let began = Body::EpochBegan(EpochBegan { node, sequencer: 1 });
         observations.append(vec![began], Vec::new()).await?;
+        let door = Door {
+            follower: follower.clone(),
+            campaign: ground.campaign,
+            round: round.number,
+            snapshot: Arc::clone(&round.snapshot),
+        };
         Ok(Self {
             writer: IntakeWriter::new(store.clone(), node),
             store,
             follower,
             node,
-            campaign: ground.campaign,
-            round: round.number,
-            snapshot: Arc::clone(&round.snapshot),
+            door,
             verified,
             _observations: observations,
             term,
@@ -118,24 +136,39 @@ impl GroupCommit {
         })
     }
 
-    /// Decides the claims on these entitlements; done when the last one has its receipt.
+    /// Decides the claims on these entitlements; done when the last one has its receipt. As in a node, claims are taken,
+    /// written and handed on by tasks of their own.
     pub(crate) async fn decide(&mut self, share: Range<u64>) -> anyhow::Result<Done> {
         let count = share.end - share.start;
         let before = (self.written, self.follower.seq());
         let (answers, answered) = mpsc::channel(ANSWERS);
         let answered = tokio::spawn(count_decided(answered));
         let start = Instant::now();
-        for first in share.clone().step_by(INTAKE_GROUP_MAX) {
-            let group = first..share.end.min(first + INTAKE_GROUP_MAX as u64);
-            answers.send(self.group(group).await?).await.context("the answers are no longer counted")?;
+        let (taken, mut groups) = mpsc::channel(AHEAD);
+        let door = self.door.clone();
+        let taking = tokio::task::spawn_blocking(move || door.take(share, &taken));
+        let (durable, written) = mpsc::channel(AHEAD);
+        let handing_on = tokio::spawn(self.door.clone().hand_on(written, self.verified.clone(), answers));
+        while let Some((claims, rows)) = groups.recv().await {
+            let outcomes = self.writer.append(rows).await?;
+            if durable.send((claims, outcomes)).await.is_err() {
+                break;
+            }
         }
-        drop(answers);
+        drop(durable);
+        taking.await??;
+        if let Err(error) = handing_on.await? {
+            if self.term.is_finished() {
+                bail!("{error}: {}", (&mut self.term).await?);
+            }
+            return Err(error);
+        }
         let decided = answered.await??;
         let took = start.elapsed();
         ensure!(decided == count, "{decided} of {count} claims were decided");
         self.written += count;
         let rows = Rows {
-            campaign: self.campaign,
+            campaign: self.door.campaign,
             node: self.node,
             intake: (before.0, self.written),
             log: (before.1, self.follower.seq()),
@@ -143,36 +176,69 @@ impl GroupCommit {
         Ok(Done { took, rows })
     }
 
-    /// Makes a group durable and hands it to the sequencer.
-    async fn group(&mut self, indexes: Range<u64>) -> anyhow::Result<Vec<oneshot::Receiver<Outcome>>> {
-        let demands = indexes.map(|index| self.claim(index)).collect::<anyhow::Result<Vec<_>>>()?;
-        let rows = demands.iter().map(|claim| self.row(claim)).collect();
-        let outcomes = self.writer.append(rows).await?;
-        let mut waiting = Vec::with_capacity(demands.len());
-        for (claim, outcome) in demands.into_iter().zip(outcomes) {
-            let IntakeOutcome::Accepted(row) = outcome else { bail!("a new id was found to exist") };
-            let entitlement = EntitlementId { round: self.round, index: claim.index };
-            self.follower.room().enter(row.key, Some(entitlement));
-            waiting.push(self.follower.expect(row.key).context("a new row was answered already")?);
-            let input = Input::Claim(VerifiedClaim {
-                key: row.key,
-                id: row.id,
-                accepted_at: row.accepted_at,
-                claim,
-                body_hash: row.body_hash,
-                verdict: Ok(ClaimVerdict {
-                    signed_by: SignedBy::Key,
-                    looked_at: None,
-                    valid_until: FAR * 1_000,
-                    person: None,
-                    gate: None,
-                }),
-            });
-            if self.verified.send((self.campaign, input)).await.is_err() {
-                bail!("the term ended: {}", (&mut self.term).await?);
+    /// Ends the term.
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        self.term.abort();
+        // Aborted, or ended by itself, which whoever waited for an answer has seen.
+        let _ = self.term.await;
+        self.store.close().await;
+        Ok(())
+    }
+}
+
+impl Door {
+    /// Makes the claims on these entitlements and their rows, in groups.
+    fn take(&self, indexes: Range<u64>, into: &mpsc::Sender<Taken>) -> anyhow::Result<()> {
+        for first in indexes.clone().step_by(INTAKE_GROUP_MAX) {
+            let group = first..indexes.end.min(first + INTAKE_GROUP_MAX as u64);
+            let claims = group.map(|index| self.claim(index)).collect::<anyhow::Result<Vec<_>>>()?;
+            let rows = claims.iter().map(|claim| self.row(claim)).collect();
+            if into.blocking_send((claims, rows)).is_err() {
+                // The turn failed, and says why.
+                break;
             }
         }
-        Ok(waiting)
+        Ok(())
+    }
+
+    /// Lets durable claims wait for their decisions and hands them to the sequencer.
+    async fn hand_on(
+        self,
+        mut written: mpsc::Receiver<Durable>,
+        verified: mpsc::Sender<Verified>,
+        answers: mpsc::Sender<Vec<oneshot::Receiver<Outcome>>>,
+    ) -> anyhow::Result<()> {
+        while let Some((claims, outcomes)) = written.recv().await {
+            let mut rows = Vec::with_capacity(claims.len());
+            for (claim, outcome) in claims.iter().zip(outcomes) {
+                let IntakeOutcome::Accepted(row) = outcome else { bail!("a new id was found to exist") };
+                let entitlement = EntitlementId { round: self.round, index: claim.index };
+                self.follower.room().enter(row.key, Some(entitlement));
+                rows.push(row);
+            }
+            let waiting = self.follower.expect_all(rows.iter().map(|row| row.key));
+            let waiting: Option<Vec<_>> = waiting.into_iter().collect();
+            for (claim, row) in claims.into_iter().zip(rows) {
+                let input = Input::Claim(VerifiedClaim {
+                    key: row.key,
+                    id: row.id,
+                    accepted_at: row.accepted_at,
+                    claim,
+                    body_hash: row.body_hash,
+                    verdict: Ok(ClaimVerdict {
+                        signed_by: SignedBy::Key,
+                        looked_at: None,
+                        valid_until: FAR * 1_000,
+                        person: None,
+                        gate: None,
+                    }),
+                });
+                verified.send((self.campaign, input)).await.context("the term ended")?;
+            }
+            let waiting = waiting.context("a new row was answered already")?;
+            answers.send(waiting).await.context("the answers are no longer counted")?;
+        }
+        Ok(())
     }
 
     fn claim(&self, index: u64) -> anyhow::Result<ClaimDemand> {
@@ -203,15 +269,6 @@ impl GroupCommit {
             estimate_ms: 0,
             decide_within: DECIDE_WITHIN,
         }
-    }
-
-    /// Ends the term.
-    pub(crate) async fn stop(self) -> anyhow::Result<()> {
-        self.term.abort();
-        // Aborted, or ended by itself, which whoever waited for an answer has seen.
-        let _ = self.term.await;
-        self.store.close().await;
-        Ok(())
     }
 }
 

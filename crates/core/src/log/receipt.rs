@@ -27,8 +27,8 @@ const TICKET_LEAF: &[u8] = b"sluice ticket\n";
 ///
 /// JSON: `kind` "receipt", `format` 1, `seq`, `entry` (its bytes in base64), `path` (0x-hex hashes, from the leaf
 /// upwards), `note` (the signed tree head's text).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(into = "json::Wire", try_from = "json::Wire")]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "json::Wire")]
 pub struct Receipt {
     /// The entry's bytes, as the log row holds them.
     pub entry: Vec<u8>,

@@ -31,6 +31,34 @@ pub(super) enum Wire {
     Ticket(TicketWire),
 }
 
+/// A receipt as it is written, without a copy of it: every decided claim is answered with one.
+#[derive(Serialize)]
+struct Written<'a> {
+    kind: &'static str,
+    format: Format,
+    seq: Seq,
+    #[serde(serialize_with = "base64_bytes::serialize")]
+    entry: &'a [u8],
+    path: Hashes<'a>,
+    note: &'a str,
+}
+
+impl Serialize for Receipt {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let Self { entry, seq, path, note } = self;
+        Written { kind: "receipt", format: Format, seq: *seq, entry, path: Hashes(path), note }.serialize(to)
+    }
+}
+
+/// Hashes in 0x-hex.
+struct Hashes<'a>(&'a [Hash]);
+
+impl Serialize for Hashes<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(self.0.iter().map(|hash| B256::from(*hash)))
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ReceiptWire {
