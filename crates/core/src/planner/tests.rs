@@ -304,3 +304,55 @@ fn words_take_turns_however_much_arrives_before_them() {
     }
     assert!(seen.contains(&39), "{seen:?}");
 }
+
+fn batch(number: u64, given_up: bool) -> Batch {
+    let plan = BatchPlanned {
+        campaign: CampaignId::default(),
+        batch: number,
+        form: BatchForm::Sparse,
+        words: Vec::new(),
+        total: Total::ZERO,
+    };
+    Batch { plan, attempts: Vec::new(), dead: 0, mined: None, given_up }
+}
+
+#[test]
+fn nothing_is_planned_for_a_campaign_that_is_held_or_has_enough_under_way() {
+    let mut campaign = campaign(&[(100, RoundMode::Push)]);
+    decide(&mut campaign, 1, 0..100);
+    let gas = GasModel::default();
+    campaign.held_until_on_chain = 1;
+    assert_eq!(plan(&campaign, &gas, 0), None);
+    campaign.held_until_on_chain = 0;
+    campaign.batches.extend((1..BATCHES_OPEN_MAX as u64).map(|number| (number, batch(number, false))));
+    assert!(plan(&campaign, &gas, 0).is_some(), "one more has room");
+    let last = BATCHES_OPEN_MAX as u64;
+    campaign.batches.insert(last, batch(last, false));
+    assert_eq!(plan(&campaign, &gas, 0), None);
+    // A number given up is planned anew however many wait behind it.
+    campaign.batches.insert(1, batch(1, true));
+    campaign.batches.insert(last + 1, batch(last + 1, false));
+    assert!(plan(&campaign, &gas, 0).is_some());
+}
+
+#[test]
+fn a_number_given_up_is_filled_with_nothing_only_below_others() {
+    let mut campaign = campaign(&[(100, RoundMode::Push)]);
+    campaign.batches.insert(1, batch(1, true));
+    assert_eq!(plan(&campaign, &GasModel::default(), 0), None, "nobody waits for it");
+    campaign.batches.insert(2, batch(2, true));
+    assert_eq!(plan(&campaign, &GasModel::default(), 0), None, "nor does another that was given up");
+    campaign.batches.insert(3, batch(3, false));
+    let filler = Content { form: BatchForm::Sparse, words: Vec::new(), full: true };
+    assert_eq!(plan(&campaign, &GasModel::default(), 0), Some(filler));
+}
+
+#[test]
+fn redirected_claims_of_a_swept_round_are_not_planned() {
+    let mut campaign = campaign(&[(100, RoundMode::Push)]);
+    decide(&mut campaign, 1, [7]);
+    campaign.redirected.insert(EntitlementId { round: 1, index: 7 }, 1_000);
+    assert!(plan(&campaign, &GasModel::default(), 0).is_some());
+    campaign.rounds.get_mut(&1).unwrap().swept = true;
+    assert_eq!(plan(&campaign, &GasModel::default(), 0), None);
+}

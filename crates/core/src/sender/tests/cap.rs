@@ -123,6 +123,12 @@ fn a_campaign_keeps_its_lane_until_none_of_its_attempts_is_unfinal() {
     state.campaigns.insert(id, known);
     assert_eq!(lane_of(&state, id, &lanes), Some(0), "the account that signed is kept");
     assert_eq!(lane_of(&state, id, &lanes[1..]), Some(1), "an account that is gone cannot be waited for");
+    // Another account took it up under a newer epoch, whichever batches it signed for.
+    let newer = Attempt { epoch: Epoch::MAX, lane: lanes[1], ..attempt(8, 1, 208) };
+    let batches = &mut state.campaigns.get_mut(&id).unwrap().batches;
+    batches.insert(1, batch(1, vec![attempt(7, 1, 208), newer]));
+    batches.insert(2, batch(2, vec![attempt(9, 1, 208)]));
+    assert_eq!(lane_of(&state, id, &lanes), Some(1), "its nonces are the ones that are held");
     state.campaigns.get_mut(&id).unwrap().batches.clear();
     assert_eq!(lane_of(&state, id, &lanes), Some(2));
 }
