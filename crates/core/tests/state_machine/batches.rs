@@ -6,7 +6,7 @@ use sluice_core::decide::Input;
 use sluice_core::ids::EntitlementId;
 use sluice_core::limits::BATCHES_OPEN_MAX;
 use sluice_core::log::entry::{
-    BatchFinal, BatchForm, BatchPlanned, BatchReplanned, Body, EpochOnChain, ReplanGround,
+    BatchFinal, BatchForm, BatchPlanned, BatchReplanned, Body, ChainEvent, EpochOnChain, ReplanGround,
 };
 use sluice_core::state::batch::BatchStage;
 use sluice_core::state::funds::Account;
@@ -436,4 +436,13 @@ fn redirected_and_plain_claims_take_turns() {
         .map(|plan| matches!(plan.form, BatchForm::Redirected { .. }))
         .collect();
     assert_eq!(forms, [true, false, true, true]);
+}
+
+#[test]
+fn nothing_of_a_swept_round_is_planned() {
+    let mut world = World::open(10, RoundMode::Push);
+    world.push(0, 6);
+    assert!(world.clone().takes(Body::BatchPlanned(sparse(1, &[3]))), "before the sweep it is payable");
+    world.events(campaign(1), vec![ChainEvent::Swept { round: 1, amount: sum(0..10) }]);
+    assert!(!world.takes(Body::BatchPlanned(sparse(1, &[3]))));
 }
