@@ -446,3 +446,33 @@ fn nothing_of_a_swept_round_is_planned() {
     world.events(campaign(1), vec![ChainEvent::Swept { round: 1, amount: sum(0..10) }]);
     assert!(!world.takes(Body::BatchPlanned(sparse(1, &[3]))));
 }
+
+#[test]
+fn a_dense_call_pays_its_range_and_no_more_within_the_tree() {
+    let dense = |levels, named: Vec<u64>| {
+        let form = BatchForm::Dense { round: 1, start: 0, levels };
+        Body::BatchPlanned(BatchPlanned { form, ..sparse(1, &named) })
+    };
+    let mut world = World::open(16, RoundMode::Push);
+    world.push(0, 16);
+    assert!(
+        !world.takes(dense(3, (0..16).collect())),
+        "twice the tree's capacity, though all of it is decided"
+    );
+    assert!(world.takes(dense(2, (0..16).collect())));
+    let mut world = World::open(400, RoundMode::Push);
+    world.push(0, 400);
+    assert!(!world.takes(dense(0, vec![0, 1, 2, 3, 300])), "300 lies in another word");
+    assert!(world.takes(dense(0, vec![0, 1, 2, 3])));
+}
+
+#[test]
+fn a_word_far_outside_the_round_is_refused() {
+    let mut world = World::open(10, RoundMode::Push);
+    world.push(0, 10);
+    for word in [1, 256, u64::MAX / 256, u64::MAX] {
+        let mut plan = sparse(1, &[0]);
+        plan.words[0].word = word;
+        assert!(!world.takes(Body::BatchPlanned(plan)), "{word}");
+    }
+}
