@@ -18,6 +18,8 @@ const runs = [
   ["flood", "--turns", size(3, 5), "--attestations", size(100_000, 200_000)],
   ["settle", "--wallets", size(10_000, 20_000)],
   ["start", "--entries", size(1_000_000, 10_000_000), "--turns", size(2, 3)],
+  ["size", "--claims", size(5_000, 20_000)],
+  ["reader", "--seconds", size(20, 600), "--turns", size(2, 1), "--probes", size(4, 12)],
   ["overload", "--seconds", size(45, 300)],
   ["fair", "--turns", size(1, 3)],
   ["network", "--claimants", "100000"],
