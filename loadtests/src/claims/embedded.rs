@@ -10,6 +10,7 @@ use sluice_core::command::ClaimDemand;
 use sluice_engine::node::Node;
 use sluice_server::{http, telemetry};
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::ClaimsArgs;
@@ -48,7 +49,17 @@ impl Serving {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let target = Target::new(&format!("http://{}", listener.local_addr()?))?;
         let app = http::app(node, http::Options::default(), telemetry::figures()?);
-        Ok((target, tokio::spawn(http::serve(listener, app, std::future::pending()))))
+        let server = tokio::spawn(async {
+            // Gone when this task is aborted; the door then ends by itself.
+            let (_open, closed) = oneshot::channel::<()>();
+            let close = async {
+                let _ = closed.await;
+            };
+            if let Err(error) = http::serve_apart(listener, app, close).await {
+                eprintln!("the node does not listen: {error}");
+            }
+        });
+        Ok((target, server))
     }
 
     pub(crate) async fn stop(self) {

@@ -148,7 +148,7 @@ async fn serve_at(
     tracing::info!(%address, node = status.node, seq = status.seq, "serving");
     let (end, ended) = oneshot::channel::<()>();
     let app = http::app(node.clone(), options, figures);
-    let server = tokio::spawn(http::serve(listener, app, async {
+    let server = tokio::spawn(http::serve_apart(listener, app, async {
         // Whether it was sent or dropped, it is the end.
         let _ = ended.await;
     }));
@@ -159,7 +159,7 @@ async fn serve_at(
     }
     tracing::info!("stopping: no more connections; requests under way are finished");
     drop(end);
-    server.await.context("the listener failed")?;
+    server.await.context("the listener failed")?.context("the listener has no threads")?;
     node.stop().await;
     Ok(())
 }

@@ -9,7 +9,7 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tower::ServiceExt;
 
 use super::bounds;
@@ -38,6 +38,25 @@ pub async fn serve(listener: TcpListener, app: Router, stop: impl Future<Output 
     if tokio::time::timeout(bounds::DRAIN_MAX, graceful.shutdown()).await.is_err() {
         tracing::warn!("requests in flight were cut off; their clients ask again by id");
     }
+}
+
+/// As [`serve`], on threads of its own, as many as there are cores. However many requests wait to be read, whoever decides
+/// stands in no queue with them: the system shares the cores out between the door's threads and those of the caller.
+///
+/// # Errors
+/// When the threads cannot be started.
+pub async fn serve_apart(
+    listener: TcpListener,
+    app: Router,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    let (served, ended) = oneshot::channel();
+    std::thread::Builder::new().name("door".into()).spawn(move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread().thread_name("door").enable_all().build();
+        // Whoever does not wait for the end needs no word of it.
+        let _ = served.send(runtime.map(|runtime| runtime.block_on(serve(listener, app, stop))));
+    })?;
+    ended.await.map_err(|_| std::io::Error::other("the door's thread panicked"))?
 }
 
 async fn accept(

@@ -56,7 +56,7 @@ use sluice_engine::error::{Class, EngineError};
 use sluice_engine::node::Node;
 use sluice_snapshot::Snapshot;
 
-pub use listen::serve;
+pub use listen::{serve, serve_apart};
 
 use front::Front;
 use problem::Problem;

@@ -1,6 +1,6 @@
 use axum::routing::get;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 
 use super::*;
 
@@ -19,7 +19,7 @@ async fn a_stop_takes_no_more_connections_and_lets_requests_finish() {
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
     let app = Router::new().route("/", get(handler));
-    let server = tokio::spawn(serve(listener, app, async { stopped.await.unwrap() }));
+    let server = tokio::spawn(serve_apart(listener, app, async { stopped.await.unwrap() }));
 
     let asking = tokio::spawn(reqwest::get(format!("http://{address}/")));
     begun.notified().await;
@@ -30,7 +30,7 @@ async fn a_stop_takes_no_more_connections_and_lets_requests_finish() {
     }
     finish.notify_one();
     assert_eq!(asking.await.unwrap().unwrap().text().await.unwrap(), "finished");
-    server.await.unwrap();
+    server.await.unwrap().unwrap();
 }
 
 #[tokio::test]
