@@ -176,6 +176,16 @@ fn another_gate_s_word_is_none_and_a_push_does_not_pass() {
 }
 
 #[test]
+fn a_verdict_that_leaves_a_rule_set_of_the_gate_out_is_made_again() {
+    let (mut world, _) = World::gated(10);
+    let mut short = world.permitted(1);
+    let verdict = short.verdict.as_mut().unwrap().gate.as_mut().unwrap();
+    assert!(verdict.rule_sets.pop().is_some(), "the gate asks one");
+    assert_eq!(world.submit_all(vec![Input::Claim(short)]).1, 1);
+    claim(&mut world, 1);
+}
+
+#[test]
 fn masks_only_grow_and_approve_only_what_is_decided_and_not_void() {
     let (mut world, _) = World::gated(600);
     for index in [1, 2, 300] {
