@@ -182,12 +182,13 @@ impl Stage {
         Err(refusal)
     }
 
+    /// Every gate here that asks for attestations.
     fn gates_here(&self) -> Vec<Arc<Asked>> {
-        let terms: Vec<_> = self.follower.read(|state| {
+        self.follower.read(|state| {
             let gates = state.campaigns.values().flat_map(|c| c.gates.values());
-            gates.filter(|gate| !gate.terms.attestations.is_empty()).map(|gate| gate.terms.clone()).collect()
-        });
-        terms.iter().filter_map(|terms| self.gates.asked(terms)).collect()
+            let asking = gates.filter(|gate| !gate.terms.attestations.is_empty());
+            asking.filter_map(|gate| self.gates.asked(&gate.terms)).collect()
+        })
     }
 
     async fn look_up(&self, submission: Submission) -> Result<Attestation, AttestationError> {
