@@ -21,6 +21,7 @@ use sluice_store::{IntakeRow, IntakeWriter, SealKey, Store};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+mod heartbeat;
 mod tasks;
 
 use crate::arrivals::Arrivals;
@@ -34,10 +35,9 @@ use crate::snapshots::Snapshots;
 use crate::standby::{ChainSettings, Standby};
 use crate::verify::Verifier;
 use crate::verify::workers::Workers;
+use heartbeat::heartbeats;
 use tasks::{Part, Tasks};
 
-/// How often a node says that it lives.
-const HEARTBEAT_EVERY: Duration = Duration::from_secs(5);
 /// How long a start waits for the home chain to name the log's keys. A chain that answers does so in a fraction of it;
 /// without an answer the node starts from dumps of its own or replays the log, which it can do without any chain.
 const LOG_KEYS_WITHIN: Duration = Duration::from_secs(3);
@@ -196,8 +196,13 @@ impl Node {
         );
         let arrivals = Arc::new(Arrivals::default());
         let writer = IntakeWriter::new(store.clone(), id);
-        let (intake, writer) =
-            Intake::new(follower.clone(), verifier.clone(), Arc::clone(&clock), writer, Arc::clone(&arrivals));
+        let (intake, writer) = Intake::new(
+            follower.clone(),
+            verifier.clone(),
+            Arc::clone(&clock),
+            writer,
+            Arc::clone(&arrivals),
+        );
         let workers = Arc::clone(verifier.workers());
         let lanes = Arc::new(Mutex::new(Vec::new()));
         let leading = Arc::new(AtomicU64::new(0));
@@ -492,17 +497,4 @@ async fn registered_log_keys(home: &ChainSettings) -> Vec<B256> {
         "the Charter's log keys could not be read; only this node's own dumps are started from"
     );
     Vec::new()
-}
-
-/// Says that the node lives, for those who list nodes, and keeps a follower's clock by the database's. Decides nothing.
-async fn heartbeats(store: Store, node: NodeId, clock: Arc<DatabaseClock>, leading: Arc<AtomicU64>) {
-    loop {
-        match store.heartbeat(node).await {
-            // A leader hears the database's clock with every append, and resigns when it drifts.
-            Ok(now) if leading.load(Ordering::SeqCst) == 0 => clock.reset(now),
-            Ok(_) => {}
-            Err(error) => tracing::debug!(error = %error, "no heartbeat"),
-        }
-        tokio::time::sleep(HEARTBEAT_EVERY).await;
-    }
 }
