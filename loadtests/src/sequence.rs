@@ -15,10 +15,11 @@ use clap::Args;
 
 use crate::claims::figures::add_sync;
 use crate::claims::ground::{Ground, Servers};
-use crate::claims::processor::sync_time;
+use crate::claims::processor::{family_seconds, sync_time};
 use crate::claims::run;
 use crate::claims::stats::{median, spread};
 use crate::estimate::Needs;
+use crate::machine;
 use crate::report::{Figure, Goal, Report, Show};
 use copy::Copied;
 use path::GroupCommit;
@@ -69,12 +70,18 @@ impl SequenceArgs {
         let mut copies = Copied::prepare(&ground.prepared.database_url, &beside).await?;
         let mut path = GroupCommit::lead(&ground, &round).await?;
         let (mut decided, mut copied) = (Vec::new(), Vec::new());
+        let spent = Spent { postgres: servers.postgres.pid() };
+        let (mut deciding, mut copying) = ((0.0, 0.0), (0.0, 0.0));
         let (turns, mut total) = (self.turns.max(1), Duration::ZERO);
         for turn in 0..turns {
             let share = (self.claims * turn / turns)..(self.claims * (turn + 1) / turns);
             let count = (share.end - share.start) as f64;
+            let before = spent.seconds();
             let done = path.decide(share).await?;
-            let took = copies.copy(&done.rows).await?;
+            add(&mut deciding, before, spent.seconds());
+            let took = copies.copy(&done.rows, || spent.seconds()).await?;
+            add(&mut copying, took.before, took.after);
+            let took = took.took;
             let (ours, theirs) = (count / done.took.as_secs_f64(), count / took.as_secs_f64());
             eprintln!("sequence: turn {turn}: {ours:.0} decided a second, {theirs:.0} copied a second");
             decided.push(ours);
@@ -89,6 +96,14 @@ impl SequenceArgs {
         report.add(Figure::new("COPY of the same rows", median(&copied), "claims/s").note(spread(&copied)));
         let figure = Figure::new("decided / COPY", median(&ratios), "×").goal(Goal::AtLeast(0.5));
         report.add(figure.note(spread(&ratios)));
+        let micros = |seconds: f64| seconds * 1e6 / self.claims.max(1) as f64;
+        let of_decided =
+            format!("node {:.1} µs, PostgreSQL {:.1} µs", micros(deciding.0), micros(deciding.1));
+        let figure = Figure::new("processor, a claim decided", micros(deciding.0 + deciding.1), "µs");
+        report.add(figure.note(of_decided));
+        let of_copied = format!("client {:.1} µs, PostgreSQL {:.1} µs", micros(copying.0), micros(copying.1));
+        let figure = Figure::new("processor, a claim copied", micros(copying.0 + copying.1), "µs");
+        report.add(figure.note(of_copied));
         if self.pgbench_seconds > 0 {
             let database = servers.postgres.create_database("bench").await?;
             match pgbench::simple_update(&database, self.pgbench_seconds).await? {
@@ -106,6 +121,26 @@ impl SequenceArgs {
         servers.stop().await;
         Ok(())
     }
+}
+
+/// Who used the processor: it tells the same on a busy machine as on an idle one.
+struct Spent {
+    postgres: u32,
+}
+
+/// Processor seconds of this process and of PostgreSQL's.
+type Seconds = (f64, f64);
+
+impl Spent {
+    fn seconds(&self) -> Seconds {
+        let (user, system) = machine::cpu_seconds();
+        (user + system, family_seconds(self.postgres))
+    }
+}
+
+fn add(to: &mut Seconds, before: Seconds, after: Seconds) {
+    to.0 += after.0 - before.0;
+    to.1 += after.1 - before.1;
 }
 
 /// A list of addresses that nobody has the keys of, with amounts all below 1,000 tokens.

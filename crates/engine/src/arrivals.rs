@@ -65,7 +65,8 @@ impl Handed {
     /// stands before others.
     fn push(&mut self, row: Accepted) {
         let queue = self.rows.entry(row.key.campaign).or_default();
-        if queue.len() < INTAKE_READ_MAX.unsigned_abs() as usize && self.len < HANDED_OVER_MAX {
+        let fits = i64::try_from(queue.len()).is_ok_and(|len| len < INTAKE_READ_MAX);
+        if fits && self.len < HANDED_OVER_MAX {
             queue.push_back(row);
             self.len += 1;
         }

@@ -332,8 +332,7 @@ impl Follower {
                 self.shared.log_key.sign(&TreeHead { origin, size, root, state_hash: None })
             });
             let Some(last) = waiters.pop() else { continue };
-            let receipt =
-                Receipt { entry: row.bytes.into(), seq: row.entry.seq, path, note: note.clone() };
+            let receipt = Receipt { entry: row.bytes.into(), seq: row.entry.seq, path, note: note.clone() };
             let outcome = Outcome { entry: row.entry, receipt };
             for waiter in waiters {
                 // A request that gave up waiting asks again by its id.

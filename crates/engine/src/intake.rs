@@ -8,8 +8,8 @@ use sha2::{Digest, Sha256};
 use sluice_core::command::{Accepted, ClaimDemand, Demand};
 use sluice_core::ids::{CampaignId, DemandId, EntitlementId};
 use sluice_core::limits::{
-    BODY_BYTES_MAX, DEADLINE_MARGIN, DECIDE_WITHIN, DECISION_WAIT, GROUP_EVERY, INTAKE_GROUP_MAX, INTAKE_QUEUE_MAX,
-    INTAKE_QUEUE_WAIT,
+    BODY_BYTES_MAX, DEADLINE_MARGIN, DECIDE_WITHIN, DECISION_WAIT, GROUP_EVERY, INTAKE_GROUP_MAX,
+    INTAKE_QUEUE_MAX, INTAKE_QUEUE_WAIT,
 };
 use sluice_core::log::receipt::{Promise, Ticket};
 use sluice_core::refusal::Code;
@@ -187,11 +187,7 @@ impl Intake {
     }
 
     /// Waits a short time; afterwards the ticket is the answer.
-    async fn await_decision(
-        &self,
-        row: IntakeRow,
-        outcome: Option<oneshot::Receiver<Outcome>>,
-    ) -> Submitted {
+    async fn await_decision(&self, row: IntakeRow, outcome: Option<oneshot::Receiver<Outcome>>) -> Submitted {
         let Some(outcome) = outcome else { return Submitted::Before(row) };
         match tokio::time::timeout(DECISION_WAIT, outcome).await {
             Ok(Ok(outcome)) => Submitted::Decided(Box::new(outcome)),

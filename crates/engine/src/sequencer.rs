@@ -158,7 +158,20 @@ impl Sequencer {
         let (waiting, renewed) = (Fair::default(), Instant::now());
         let log = Log::Free(Box::new(session));
         let pace = Pace::new(None);
-        Self { log, follower, clock, decider, epoch, submissions, verified, again, waiting, pace, renewed, sent: None }
+        Self {
+            log,
+            follower,
+            clock,
+            decider,
+            epoch,
+            submissions,
+            verified,
+            again,
+            waiting,
+            pace,
+            renewed,
+            sent: None,
+        }
     }
 
     /// The same, deciding no more demands a second than this.

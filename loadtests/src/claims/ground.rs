@@ -90,8 +90,13 @@ impl Servers {
     }
 }
 
+/// What a server of 24 GiB is given at least (PostgreSQL's manual, "Resource Consumption": a quarter of it for buffers). With
+/// the defaults, made for a laptop, sessions write pages out themselves in order to have room for others.
+const SETTINGS: [(&str, &str); 2] = [("shared_buffers", "1GB"), ("max_wal_size", "4GB")];
+
 async fn start_postgres(dir: &Path) -> Result<Postgres, sluice_embedded::Error> {
-    Postgres::start(dir, &PostgresOptions::default()).await
+    let settings = SETTINGS.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    Postgres::start(dir, &PostgresOptions { settings, ..PostgresOptions::default() }).await
 }
 
 /// A deployment with one node that leads and one campaign.

@@ -21,6 +21,14 @@ pub(super) struct Copied {
     to: PgPool,
 }
 
+/// Rows that were written.
+pub(super) struct Written<T> {
+    pub(super) took: Duration,
+    /// What was asked before and after.
+    pub(super) before: T,
+    pub(super) after: T,
+}
+
 impl Copied {
     /// Connects to both and gives the second one its schema.
     pub(super) async fn prepare(from: &str, to: &str) -> anyhow::Result<Self> {
@@ -30,8 +38,8 @@ impl Copied {
         Ok(Self { from: PgPool::connect(from).await?, to: PgPool::connect(to).await? })
     }
 
-    /// Copies the rows of a turn; returns how long the second half, writing them, took.
-    pub(super) async fn copy(&mut self, rows: &Rows) -> anyhow::Result<Duration> {
+    /// Copies the rows of a turn; says how long the second half, writing them, took, and what was asked around it.
+    pub(super) async fn copy<T>(&mut self, rows: &Rows, ask: impl Fn() -> T) -> anyhow::Result<Written<T>> {
         let Rows { campaign, node, intake, log } = rows;
         let of_log = format!("seq > {} AND seq <= {}", log.0, log.1);
         let of_intake = format!(
@@ -41,13 +49,13 @@ impl Copied {
         let intake = self.read(&of_intake).await?;
         let entries = self.read(&format!("SELECT * FROM log WHERE {of_log} ORDER BY seq")).await?;
         let postings = self.read(&format!("SELECT * FROM posting WHERE {of_log} ORDER BY seq")).await?;
-        let start = Instant::now();
+        let (before, start) = (ask(), Instant::now());
         let (first, second) = tokio::join!(self.write("intake", &intake), async {
             self.write("log", &entries).await?;
             self.write("posting", &postings).await
         });
         ensure!(first? > 0 && second? > 0, "there were no rows to copy");
-        Ok(start.elapsed())
+        Ok(Written { took: start.elapsed(), before, after: ask() })
     }
 
     async fn read(&self, select: &str) -> anyhow::Result<Vec<u8>> {

@@ -93,7 +93,8 @@ impl Frontier {
         for leaf in leaves {
             self.append(*leaf, &mut tiles, |node, hash| known.insert(node, hash));
         }
-        let mut path = |index| proof::inclusion_spans(index, self.size).map(|span| known.root_of(span)).collect();
+        let mut path =
+            |index| proof::inclusion_spans(index, self.size).map(|span| known.root_of(span)).collect();
         let paths = (first..self.size).map(&mut path).collect();
         Appended { size: self.size, root: self.root(), paths, tiles }
     }
