@@ -21,7 +21,7 @@ fn value(kind: &DynSolType, seed: &[u8; 32], length: usize) -> DynSolValue {
     let word = U256::from_be_bytes(*seed);
     let low = |bits: usize| if bits == 256 { word } else { word & ((U256::from(1) << bits) - U256::from(1)) };
     match kind {
-        DynSolType::Bool => DynSolValue::Bool(seed[0] % 2 == 0),
+        DynSolType::Bool => DynSolValue::Bool(seed[0].is_multiple_of(2)),
         DynSolType::Uint(bits) => DynSolValue::Uint(low(*bits), *bits),
         DynSolType::Int(bits) => {
             let shift = 256 - *bits;
