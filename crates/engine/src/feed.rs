@@ -2,8 +2,9 @@
 //! before another's rows, and a slow look-up never before other claims. This node's own rows are handed over by its
 //! writer; where one is missing between what was read and what is handed over, and for all other nodes, the rows are read.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::Arc;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -59,9 +60,14 @@ pub struct Feed {
     /// When queues were last read; `None` when there is more to be read at once.
     looked: Option<Instant>,
     under_way: Arc<Semaphore>,
+    late: Arc<Late>,
     /// Verifications under way.
     verifying: JoinSet<()>,
 }
+
+/// Rows of each campaign whose look-up has failed so far. They do not count toward its share: while a chain is away, its
+/// campaign's other claims are decided, and above all its holds.
+type Late = Mutex<HashMap<CampaignId, usize>>;
 
 impl Feed {
     /// A feed that starts from the cursors in State.
@@ -88,6 +94,7 @@ impl Feed {
             silent_read: None,
             looked: None,
             under_way: Arc::new(Semaphore::new(VERIFY_QUEUE_MAX)),
+            late: Arc::default(),
             verifying: JoinSet::new(),
         }
     }
@@ -113,37 +120,57 @@ impl Feed {
 
     /// Takes up what was handed over, as far as nothing is missing before it; returns how many rows.
     async fn take_handed(&mut self) -> Result<usize, EngineError> {
+        let handed = self.arrivals.take();
+        if handed.is_empty() {
+            return Ok(0);
+        }
+        let (mut under_way, handed) = self.follower.read(|state| {
+            let look = |(campaign, rows): (CampaignId, VecDeque<Accepted>)| {
+                let node = rows.front()?.key.node;
+                let rows = rows.into_iter().map(|row| (state.is_answered(row.key), row)).collect::<Vec<_>>();
+                Some(((campaign, node), low(state, campaign, node), rows))
+            };
+            (self.under_way_by_campaign(state), handed.into_iter().filter_map(look).collect::<Vec<_>>())
+        });
         let mut taken = 0;
-        for (campaign, rows) in self.arrivals.take() {
-            let Some(node) = rows.front().map(|row| row.key.node) else { continue };
-            let (low, room, rows) = self.follower.read(|state| {
-                let low = low(state, campaign, node);
-                let answered = |row: &Accepted| state.is_answered(row.key);
-                let under_way = self.under_way_by_campaign(state);
-                let own = under_way.get(&campaign).copied().unwrap_or(0);
-                let room = share(under_way.len()).saturating_sub(own);
-                (low, room, rows.into_iter().map(|row| (answered(&row), row)).collect::<Vec<_>>())
-            });
-            let read = self.read.entry((campaign, node)).or_default();
-            *read = low.max(*read);
-            let mut next = Vec::with_capacity(rows.len());
-            for (answered, row) in rows {
-                if row.key.n <= *read {
-                    continue;
-                }
-                let full = *read - low >= CURSOR_WINDOW_MAX as u64 || next.len() >= room;
-                if row.key.n > *read + 1 || full {
-                    // The rows between, or these when their turn comes, are read.
-                    self.looked = None;
-                    break;
-                }
-                *read = row.key.n;
-                next.extend((!answered).then_some(row));
+        for (queue, low, rows) in handed {
+            let own = under_way.get(&queue.0).copied().unwrap_or(0);
+            let room = share(under_way.len()).saturating_sub(own);
+            let next = self.next_of(queue, low, room, rows);
+            if !next.is_empty() {
+                *under_way.entry(queue.0).or_default() += next.len();
             }
             taken += next.len();
             self.take_up(next).await?;
         }
         Ok(taken)
+    }
+
+    /// The rows that follow what was read of a queue and are not answered, as many as there is room for.
+    fn next_of(
+        &mut self,
+        queue: (CampaignId, NodeId),
+        low: u64,
+        room: usize,
+        rows: Vec<(bool, Accepted)>,
+    ) -> Vec<Accepted> {
+        let read = self.read.entry(queue).or_default();
+        *read = low.max(*read);
+        let mut next = Vec::with_capacity(rows.len());
+        for (answered, row) in rows {
+            if row.key.n <= *read {
+                continue;
+            }
+            let full = *read - low >= CURSOR_WINDOW_MAX as u64 || next.len() >= room;
+            if row.key.n > *read + 1 || full {
+                // The rows between, or these when their turn comes, are read.
+                self.looked = None;
+                break;
+            }
+            *read = row.key.n;
+            next.extend((!answered).then_some(row));
+        }
+        next
     }
 
     /// One reading of all queues; returns how many rows were taken up.
@@ -175,9 +202,9 @@ impl Feed {
         if of_each.values().any(|read| *read >= each) {
             self.looked = None;
         }
-        let open = self.follower.read(|state| {
-            rows.into_iter().filter(|row| !state.is_answered(row.key)).collect::<Vec<_>>()
-        });
+        let open = self
+            .follower
+            .read(|state| rows.into_iter().filter(|row| !state.is_answered(row.key)).collect::<Vec<_>>());
         let taken = open.len();
         self.take_up(open.iter().map(sluice_store::IntakeRow::accepted).collect::<Result<_, _>>()?).await?;
         Ok(taken)
@@ -233,17 +260,8 @@ impl Feed {
         })
     }
 
-    /// Rows of each campaign that were read in this term and are not decided, of campaigns that have any.
     fn under_way_by_campaign(&self, state: &State) -> HashMap<CampaignId, usize> {
-        let mut under_way = HashMap::new();
-        for (queue, read) in &self.read {
-            let answered = state.cursors.get(queue).map_or(0, |c| c.low() + c.ahead() as u64);
-            let open = read.saturating_sub(answered);
-            if open > 0 {
-                *under_way.entry(queue.0).or_default() += usize::try_from(open).unwrap_or(usize::MAX);
-            }
-        }
-        under_way
+        under_way(&self.read, &self.late.lock().expect("no panic inside"), state)
     }
 
     /// Verifies demands in the pool and hands them on.
@@ -261,6 +279,7 @@ impl Feed {
                 verifier: self.verifier.clone(),
                 verified: self.verified.clone(),
                 under_way: Arc::clone(&self.under_way),
+                late: Arc::clone(&self.late),
             };
             self.verifying.spawn(async move {
                 // Whoever waits for a chain does not hold up the others of its task.
@@ -282,11 +301,38 @@ struct Verifying {
     verifier: Verifier,
     verified: mpsc::Sender<Verified>,
     under_way: Arc<Semaphore>,
+    late: Arc<Late>,
+}
+
+/// A row whose look-up has failed so far.
+struct LateRow<'a> {
+    late: &'a Late,
+    campaign: CampaignId,
+}
+
+impl<'a> LateRow<'a> {
+    fn new(late: &'a Late, campaign: CampaignId) -> Self {
+        *late.lock().expect("no panic inside").entry(campaign).or_default() += 1;
+        Self { late, campaign }
+    }
+}
+
+impl Drop for LateRow<'_> {
+    fn drop(&mut self) {
+        let mut late = self.late.lock().expect("no panic inside");
+        if let Entry::Occupied(mut count) = late.entry(self.campaign) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+    }
 }
 
 impl Verifying {
     /// Verifies one demand, however often it takes, and hands it on.
     async fn hand_on(&self, row: Accepted, mut permit: Option<OwnedSemaphorePermit>) {
+        let mut late = None;
         let input = loop {
             match self.verifier.verify(&row).await {
                 Ok(input) => break input,
@@ -294,6 +340,7 @@ impl Verifying {
                     tracing::warn!(campaign = %row.key.campaign, node = row.key.node, n = row.key.n, error = %error,
                         "a demand could not be verified now; it is tried again");
                     // Others are verified while this one waits for its chain.
+                    late.get_or_insert_with(|| LateRow::new(&self.late, row.key.campaign));
                     drop(permit.take());
                     tokio::time::sleep(LOOKUP_AGAIN).await;
                 }
@@ -303,10 +350,31 @@ impl Verifying {
             }
             permit = Arc::clone(&self.under_way).acquire_owned().await.ok();
         };
+        drop(late);
         // When the term is over the next one reads the row again.
         let _ = self.verified.send((row.key.campaign, input)).await;
         drop(permit);
     }
+}
+
+/// Rows of each campaign that were read in this term and are not decided, of campaigns that have any; without those whose
+/// look-up has failed.
+fn under_way(
+    read: &HashMap<(CampaignId, NodeId), u64>,
+    late: &HashMap<CampaignId, usize>,
+    state: &State,
+) -> HashMap<CampaignId, usize> {
+    let mut under_way = HashMap::<_, usize>::new();
+    for (queue, read) in read {
+        let answered = state.cursors.get(queue).map_or(0, |c| c.low() + c.ahead() as u64);
+        let open = usize::try_from(read.saturating_sub(answered)).unwrap_or(usize::MAX);
+        *under_way.entry(queue.0).or_default() += open;
+    }
+    under_way.retain(|campaign, count| {
+        *count = count.saturating_sub(late.get(campaign).copied().unwrap_or(0));
+        *count > 0
+    });
+    under_way
 }
 
 /// How many rows of one campaign may be under way while rows of so many are: room for one more is always left, so that a
@@ -339,3 +407,6 @@ fn back(input: Input) -> Accepted {
         Input::Observed(_) => unreachable!("only demands are verified"),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,7 +19,7 @@ pub struct WaitingRoom {
 
 #[derive(Debug, Default)]
 struct Inner {
-    rows: HashMap<IntakeKey, Option<(CampaignId, EntitlementId)>>,
+    rows: HashMap<IntakeKey, Row>,
     /// How many of a campaign wait, of those of which any do.
     of_campaigns: HashMap<CampaignId, usize>,
     claims: HashSet<(CampaignId, EntitlementId)>,
@@ -28,8 +28,15 @@ struct Inner {
     /// How many those are, and how long that took.
     left_lately: u64,
     busy_lately: Duration,
-    /// Since when somebody waits and nobody has left.
-    busy_since: Option<Instant>,
+    /// When somebody last left.
+    left_at: Option<Instant>,
+}
+
+/// A demand that waits.
+#[derive(Debug)]
+struct Row {
+    claim: Option<(CampaignId, EntitlementId)>,
+    entered: Instant,
 }
 
 /// Demands that left at once.
@@ -37,7 +44,8 @@ struct Inner {
 struct Left {
     at: Instant,
     count: u64,
-    /// How long somebody had waited since others left. Time in which nobody waited says nothing of how fast they could leave.
+    /// How long one of them had waited since others left, and no longer than rates are measured over. Time in which none of
+    /// them waited says nothing of how fast they could leave, whoever else waits for ever.
     after: Duration,
 }
 
@@ -80,8 +88,7 @@ impl WaitingRoom {
         let mut inner = self.inner.lock().expect("no panic inside");
         let claim = claim.map(|entitlement| (key.campaign, entitlement));
         inner.claims.extend(claim);
-        inner.busy_since.get_or_insert_with(Instant::now);
-        if inner.rows.insert(key, claim).is_none() {
+        if inner.rows.insert(key, Row { claim, entered: Instant::now() }).is_none() {
             *inner.of_campaigns.entry(key.campaign).or_default() += 1;
         }
     }
@@ -94,17 +101,18 @@ impl WaitingRoom {
     /// Rows were decided.
     pub fn leave_all(&self, keys: impl Iterator<Item = IntakeKey>) {
         let mut inner = self.inner.lock().expect("no panic inside");
-        let mut left = 0;
+        let (mut left, mut oldest) = (0, None);
         for key in keys {
-            let Some(claim) = inner.rows.remove(&key) else { continue };
+            let Some(Row { claim, entered }) = inner.rows.remove(&key) else { continue };
             inner.one_less(key.campaign);
             if let Some(claim) = claim {
                 inner.claims.remove(&claim);
             }
             left += 1;
+            oldest = oldest.into_iter().chain([entered]).min();
         }
-        if left > 0 {
-            inner.note(left);
+        if let Some(oldest) = oldest {
+            inner.note(left, oldest);
             inner.forget_old();
         }
     }
@@ -130,10 +138,11 @@ impl Inner {
         }
     }
 
-    fn note(&mut self, count: u64) {
+    fn note(&mut self, count: u64, oldest: Instant) {
         let at = Instant::now();
-        let after = self.busy_since.map_or(Duration::ZERO, |since| at.saturating_duration_since(since));
-        self.busy_since = (!self.rows.is_empty()).then_some(at);
+        let since = self.left_at.map_or(oldest, |left| left.max(oldest));
+        let after = at.saturating_duration_since(since).min(RATE_WINDOW);
+        self.left_at = Some(at);
         self.left.push_back(Left { at, count, after });
         self.left_lately += count;
         self.busy_lately += after;
@@ -180,13 +189,30 @@ mod tests {
         for n in 0..3 {
             room.enter(key(1, n), None);
             room.leave(key(1, n));
-            assert!(room.inner.lock().unwrap().busy_since.is_none());
         }
         // They waited for microseconds, so a thousand wait no longer than a moment.
         (3..1_003).for_each(|n| room.enter(key(1, n), None));
         let estimate = room.estimate(key(1, 0).campaign).unwrap();
         assert_eq!(estimate.place, 1_000);
         assert!(estimate.wait_ms < 10_000, "{estimate:?}");
+    }
+
+    #[test]
+    fn who_waits_for_ever_slows_nobody_down_nor_does_a_long_pause() {
+        let room = WaitingRoom::default();
+        room.enter(key(1, 0), None);
+        let long_ago = Instant::now() - 6 * RATE_WINDOW;
+        room.inner.lock().unwrap().left_at = Some(long_ago);
+        room.enter(key(2, 1), None);
+        room.leave(key(2, 1));
+        let estimate = room.estimate(key(2, 0).campaign).unwrap();
+        assert_eq!(estimate.place, 1, "the one that waits for ever");
+        assert!(estimate.wait_ms < 1_000, "{estimate:?}");
+        // One that was decided after an hour says no more than that the room was slow for as long as rates are measured.
+        room.inner.lock().unwrap().rows.get_mut(&key(1, 0)).unwrap().entered = long_ago;
+        room.inner.lock().unwrap().left_at = Some(long_ago);
+        room.leave(key(1, 0));
+        assert!(room.inner.lock().unwrap().busy_lately <= RATE_WINDOW + Duration::from_secs(1));
     }
 
     #[test]

@@ -25,9 +25,10 @@ struct Inner {
     free: VecDeque<u64>,
     /// What each has computed for so far.
     busy: BTreeMap<u64, Duration>,
-    /// Who waits for a worker.
-    waiting: VecDeque<Waker>,
+    /// Who waits for a worker, in the order in which they came.
+    waiting: BTreeMap<u64, Waker>,
     named: u64,
+    came: u64,
 }
 
 impl Default for Workers {
@@ -41,7 +42,7 @@ impl Workers {
     /// So many.
     pub fn new(count: NonZeroUsize) -> Self {
         let (free, busy, waiting) = Default::default();
-        let workers = Self { inner: Mutex::new(Inner { wanted: 0, free, busy, waiting, named: 0 }) };
+        let workers = Self { inner: Mutex::new(Inner { wanted: 0, free, busy, waiting, named: 0, came: 0 }) };
         workers.set(count);
         workers
     }
@@ -72,7 +73,7 @@ impl Workers {
     /// Runs what verifies, each step of it by a worker.
     pub(crate) async fn run<F: Future>(&self, work: F) -> F::Output {
         let mut work = pin!(work);
-        let mut place = Place { workers: self, queued: false };
+        let mut place = Place { workers: self, number: None };
         std::future::poll_fn(|context| match place.worker(context) {
             Some(_worker) => work.as_mut().poll(context),
             None => Poll::Pending,
@@ -83,36 +84,47 @@ impl Workers {
 
 impl Inner {
     fn wake_one(&mut self) {
-        if let Some(waker) = self.waiting.pop_front() {
+        if let Some((_, waker)) = self.waiting.pop_first() {
             waker.wake();
         }
     }
 }
 
 /// Whoever wants something computed.
+///
+/// While a worker is free and somebody waits, somebody was woken who has not looked yet: he takes the worker, or finds that
+/// another was quicker and waits on in his old place, or goes away and wakes the next.
 struct Place<'a> {
     workers: &'a Workers,
-    queued: bool,
+    /// His place in the queue, from when he found no worker until he gets one.
+    number: Option<u64>,
 }
 
 impl<'a> Place<'a> {
     fn worker(&mut self, context: &Context<'_>) -> Option<Working<'a>> {
         let mut inner = self.workers.inner.lock().expect("no panic inside");
         let Some(name) = inner.free.pop_front() else {
-            inner.waiting.push_back(context.waker().clone());
-            self.queued = true;
+            let number = *self.number.get_or_insert_with(|| {
+                inner.came += 1;
+                inner.came
+            });
+            inner.waiting.insert(number, context.waker().clone());
             return None;
         };
-        self.queued = false;
+        if let Some(number) = self.number.take() {
+            inner.waiting.remove(&number);
+        }
         Some(Working { workers: self.workers, name, begun: Instant::now() })
     }
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        // Whoever goes away may have been woken in the place of the next.
-        if self.queued {
-            self.workers.inner.lock().expect("no panic inside").wake_one();
+        let Some(number) = self.number else { return };
+        let mut inner = self.workers.inner.lock().expect("no panic inside");
+        // Whoever was woken and goes away gives his turn to the next.
+        if inner.waiting.remove(&number).is_none() {
+            inner.wake_one();
         }
     }
 }
@@ -143,8 +155,10 @@ impl Drop for Working<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::pin::Pin;
     use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use std::task::Wake;
     use tokio::sync::Semaphore;
 
     fn count(n: usize) -> NonZeroUsize {
@@ -201,6 +215,89 @@ mod tests {
         assert_eq!(workers.inner.lock().unwrap().free.len(), 1);
     }
 
+    /// Somebody who wants something computed, polled by hand.
+    struct Waiter<'a> {
+        work: Pin<Box<dyn Future<Output = ()> + 'a>>,
+        woken: Arc<Woken>,
+    }
+
+    #[derive(Default)]
+    struct Woken(AtomicBool);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+
+    impl<'a> Waiter<'a> {
+        fn new(workers: &'a Workers) -> Self {
+            Self { work: Box::pin(workers.run(async {})), woken: Arc::default() }
+        }
+
+        fn poll(&mut self) -> Poll<()> {
+            self.woken.0.store(false, Ordering::SeqCst);
+            self.work.as_mut().poll(&mut Context::from_waker(&Waker::from(Arc::clone(&self.woken))))
+        }
+
+        fn is_woken(&self) -> bool {
+            self.woken.0.load(Ordering::SeqCst)
+        }
+    }
+
+    /// A worker that is out until this is dropped.
+    fn taken(workers: &Workers) -> Working<'_> {
+        Place { workers, number: None }.worker(&Context::from_waker(Waker::noop())).unwrap()
+    }
+
+    #[tokio::test]
+    async fn nobody_sleeps_beside_a_free_worker_whoever_else_goes_away() {
+        // Each of three who wait goes away, before the worker comes back or after he was woken.
+        for gone in 0..3 {
+            for woken in [false, true] {
+                let workers = Workers::new(count(1));
+                let mut out = Some(taken(&workers));
+                let mut waiting: Vec<_> = (0..3).map(|_| Some(Waiter::new(&workers))).collect();
+                for place in waiting.iter_mut().flatten() {
+                    assert!(place.poll().is_pending());
+                    assert!(place.poll().is_pending(), "looked at twice, he waits once");
+                }
+                assert_eq!(workers.inner.lock().unwrap().waiting.len(), 3);
+                if woken {
+                    drop(out.take());
+                }
+                waiting[gone] = None;
+                drop(out.take());
+                // Whoever is woken finishes and wakes the next: nobody is polled who was not woken.
+                while let Some(place) = waiting.iter_mut().find(|p| p.as_ref().is_some_and(|p| p.is_woken()))
+                {
+                    assert!(place.take().unwrap().poll().is_ready());
+                }
+                assert_eq!(waiting.iter().flatten().count(), 0, "{gone} went away, woken: {woken}");
+                assert!(workers.inner.lock().unwrap().waiting.is_empty());
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn who_is_overtaken_keeps_his_place_and_who_overtakes_leaves_none_behind() {
+        let workers = Workers::new(count(1));
+        let out = taken(&workers);
+        let (mut first, mut second) = (Waiter::new(&workers), Waiter::new(&workers));
+        assert!(first.poll().is_pending() && second.poll().is_pending());
+        drop(out);
+        assert!(first.is_woken() && !second.is_woken());
+        // The second looks for a reason of its own, and is quicker.
+        assert!(second.poll().is_ready());
+        assert_eq!(workers.inner.lock().unwrap().waiting.len(), 0);
+        let out = taken(&workers);
+        assert!(first.poll().is_pending());
+        let mut third = Waiter::new(&workers);
+        assert!(third.poll().is_pending());
+        drop(out);
+        assert!(first.is_woken() && !third.is_woken(), "the first came before the third");
+    }
+
     #[tokio::test]
     async fn whoever_waits_for_something_else_holds_no_worker_and_whoever_leaves_takes_no_turn() {
         let workers = Arc::new(Workers::new(count(1)));
@@ -212,7 +309,7 @@ mod tests {
         tokio::task::yield_now().await;
         assert_eq!(workers.run(async { 7 }).await, 7, "beside the slow one");
         // Two wait while the worker is out; the first is woken and gone before it looks.
-        let out = Place { workers: &workers, queued: false }.worker(&Context::from_waker(Waker::noop()));
+        let out = taken(&workers);
         let mut first = Box::pin(workers.run(async { 1 }));
         assert!(futures::poll!(&mut first).is_pending());
         let second = tokio::spawn({

@@ -1,0 +1,17 @@
+use uuid::Uuid;
+
+use super::*;
+
+#[test]
+fn rows_whose_chain_is_away_take_no_share_from_holds_and_other_claims() {
+    let (one, other) = (CampaignId(Uuid::from_u128(1)), CampaignId(Uuid::from_u128(2)));
+    let read = HashMap::from([((one, 1), 2_000), ((one, 2), 48), ((other, 1), 5)]);
+    let (state, late) = (State::new(sluice_core::ids::StreamId(1)), Late::default());
+    let now = || under_way(&read, &late.lock().unwrap(), &state);
+    assert_eq!(now(), HashMap::from([(one, 2_048), (other, 5)]));
+    let rows: Vec<_> = (0..2_048).map(|_| LateRow::new(&late, one)).collect();
+    assert_eq!(now(), HashMap::from([(other, 5)]), "all of them wait for a chain");
+    drop(rows);
+    assert_eq!(now(), HashMap::from([(one, 2_048), (other, 5)]), "the chain is back");
+    assert!(late.lock().unwrap().is_empty());
+}
