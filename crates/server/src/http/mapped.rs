@@ -2,7 +2,7 @@
 //! thread and back takes four times as long as a look-up. A read that waits for a disk stops every request that the
 //! thread serves, so after one the next are done elsewhere, until none has waited for a while.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use nix::sys::resource::{UsageWho, getrusage};
 
@@ -17,6 +17,9 @@ const WARM_AFTER: u32 = 64;
 pub(super) struct Mapped {
     /// Reads since one waited for a disk, no further than [`WARM_AFTER`].
     since: AtomicU32,
+    /// Whether one is done where it is asked for. No second one is meanwhile, so that however many pages come from a disk
+    /// at once, they hold up one thread.
+    here: AtomicBool,
 }
 
 impl Mapped {
@@ -30,10 +33,13 @@ impl Mapped {
             let value = read();
             (value, waits() != before)
         };
-        let (value, waited) = match self.is_warm() {
-            true => watched(),
-            false => super::blocking(watched).await?,
-        };
+        if self.is_warm() && !self.here.swap(true, Ordering::Acquire) {
+            let (value, waited) = watched();
+            self.here.store(false, Ordering::Release);
+            self.done(waited);
+            return Ok(value);
+        }
+        let (value, waited) = super::blocking(watched).await?;
         self.done(waited);
         Ok(value)
     }
@@ -81,5 +87,8 @@ mod tests {
             let there = mapped.read(|| std::thread::current().id()).await.unwrap();
             assert_eq!(there == here, read == WARM_AFTER, "read {read}");
         }
+        mapped.here.store(true, std::sync::atomic::Ordering::Relaxed);
+        let there = mapped.read(|| std::thread::current().id()).await.unwrap();
+        assert_ne!(there, here, "another one is done here");
     }
 }
