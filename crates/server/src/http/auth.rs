@@ -9,10 +9,12 @@ use alloy_primitives::B256;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
+use serde::Deserialize;
 use sluice_core::ids::ProjectId;
 use sluice_store::Store;
 
 use super::bounds::{KEY_KNOWN_FOR, KEYS_KNOWN_MAX};
+use super::extract::Path;
 use super::problem::{self, Problem};
 use crate::keys::bearer::{self, Purpose};
 
@@ -29,7 +31,7 @@ pub(crate) enum Caller {
 
 impl Caller {
     /// Refuses everyone but the operator.
-    pub(crate) fn must_be_operator(self) -> Result<(), Problem> {
+    fn must_be_operator(self) -> Result<(), Problem> {
         match self {
             Self::Operator => Ok(()),
             Self::Project(_) => {
@@ -40,7 +42,7 @@ impl Caller {
     }
 
     /// Refuses everyone but the operator and this project.
-    pub(crate) fn must_manage(self, project: ProjectId) -> Result<(), Problem> {
+    fn must_manage(self, project: ProjectId) -> Result<(), Problem> {
         match self {
             Self::Operator => Ok(()),
             Self::Project(own) if own == project => Ok(()),
@@ -79,6 +81,39 @@ impl<S: Sync> FromRequestParts<S> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
         Ok(parts.extensions.get().copied().unwrap_or(Self::Anyone))
+    }
+}
+
+/// The operator asks. Everybody else is refused before anything of the body is read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ByOperator;
+
+impl<S: Sync> FromRequestParts<S> for ByOperator {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Ok(caller) = Caller::from_request_parts(parts, state).await;
+        caller.must_be_operator().map(|()| Self)
+    }
+}
+
+/// The project in the address, whose key or the operator's was shown. Everybody else is refused before anything of the body
+/// is read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Managed(pub ProjectId);
+
+#[derive(Deserialize)]
+struct InAddress {
+    project: ProjectId,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Managed {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Path(InAddress { project }) = Path::from_request_parts(parts, state).await?;
+        let Ok(caller) = Caller::from_request_parts(parts, state).await;
+        caller.must_manage(project).map(|()| Self(project))
     }
 }
 

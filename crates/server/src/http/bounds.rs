@@ -25,6 +25,9 @@ pub(crate) const DATABASE_REQUESTS_MAX: usize = 256;
 pub(crate) const TURNS_LEAST: usize = 16;
 /// Over so long their time is averaged before the bound moves.
 pub(crate) const TURNS_WINDOW: Duration = Duration::from_millis(100);
+/// Requests of operators and projects about projects, keys and erasures at once. They are few, and apart from what everybody
+/// reads: an erasure waits for its leader, and bodies come as slowly as their senders like.
+pub(crate) const MANAGING_MAX: usize = 16;
 /// Claims and commands at once; each waits for its decision, and the waiting room bounds them again.
 pub(crate) const DEMANDS_MAX: usize = 4_096;
 /// How long a request waits for its turn before it is sent away.

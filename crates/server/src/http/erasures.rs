@@ -10,7 +10,7 @@ use sluice_store::ErasureOrder;
 use utoipa::ToSchema;
 
 use super::Api;
-use super::auth::Caller;
+use super::auth::ByOperator;
 use super::extract::Json;
 use super::problem::{self, Problem};
 use super::reader::Reader;
@@ -59,11 +59,10 @@ pub(crate) struct ErasureView {
     responses((status = 201, body = ErasureView), (status = 400, body = Problem), (status = 401, body = Problem), (status = 409, body = Problem), (status = 503, body = Problem)))]
 pub(crate) async fn erase(
     State(api): State<Api>,
-    caller: Caller,
+    _: ByOperator,
     office: Reader,
     Json(new): Json<NewErasure>,
 ) -> Result<(StatusCode, axum::Json<ErasureView>), Problem> {
-    caller.must_be_operator()?;
     let malformed =
         |field, detail: String| Problem::from(problem::MALFORMED_BODY).field(field).detail(detail);
     let about = match (new.person, new.recipient) {

@@ -9,15 +9,18 @@ use std::any::Any;
 use std::net::{IpAddr, Ipv4Addr};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use axum::Router;
+use axum::body::{Body, HttpBody};
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, VARY};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use futures::FutureExt;
+use futures::stream::poll_fn;
+use futures::{FutureExt, StreamExt};
 use ipnet::IpNet;
 use sluice_core::ids::Seq;
 use sluice_core::limits::BODY_BYTES_MAX;
@@ -145,16 +148,24 @@ pub(crate) fn taking_turns(routes: Router, turns: &Arc<Semaphore>, body_max: usi
     routes.layer((from_fn_with_state(Arc::clone(turns), turn), DefaultBodyLimit::max(body_max)))
 }
 
-/// The same for what the database answers: as many at once as it answers without getting slow.
+/// The same for what the database answers to requests without bodies: as many at once as it answers without getting slow.
 pub(crate) fn in_quick_turn(routes: Router, most: usize) -> Router {
-    routes.layer(from_fn_with_state(Arc::new(Turns::new(most)), quick_turn))
+    among_quick(routes, &Arc::new(Turns::new(most)))
+}
+
+fn among_quick(routes: Router, turns: &Arc<Turns>) -> Router {
+    routes.layer(from_fn_with_state(Arc::clone(turns), quick_turn))
 }
 
 async fn quick_turn(State(turns): State<Arc<Turns>>, request: Request, next: Next) -> Response {
-    match turns.turn().await {
-        Some(_turn) => next.run(request).await,
-        None => Problem::from(problem::BUSY).retry_after(bounds::COME_BACK).into_response(),
+    let Some(turn) = turns.turn().await else {
+        return Problem::from(problem::BUSY).retry_after(bounds::COME_BACK).into_response();
+    };
+    let response = next.run(request).await;
+    if !response.status().is_client_error() {
+        turn.answered();
     }
+    response
 }
 
 /// The same as [`taking_turns`] for claims, of which those that could not be decided in time are sent away before anything of
@@ -206,14 +217,57 @@ async fn admit(front: &Front, mut request: Request, next: Next) -> Response {
     };
     request.extensions_mut().insert(caller);
     request.extensions_mut().insert(network);
+    let awaited = Awaited::default();
+    let request = if caller == Caller::Anyone { awaited.watch(request) } else { request };
+    let mut unsent = Unsent { front, what, network, awaited };
     let response = match min_seq(front, request.headers()).await {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     };
+    unsent.awaited = Awaited::default();
     if caller == Caller::Anyone && is_refusal(response.status()) {
         front.limits.charge(what, network);
     }
     response
+}
+
+/// Whether a request waits for more of its body.
+#[derive(Clone, Debug, Default)]
+struct Awaited(Arc<AtomicBool>);
+
+impl Awaited {
+    /// The same request, whose body says when it is waited for.
+    fn watch(&self, request: Request) -> Request {
+        if request.body().is_end_stream() {
+            return request;
+        }
+        let awaited = Arc::clone(&self.0);
+        request.map(|body| {
+            let mut body = body.into_data_stream();
+            Body::from_stream(poll_fn(move |context| {
+                let part = body.poll_next_unpin(context);
+                awaited.store(part.is_pending(), Ordering::Relaxed);
+                part
+            }))
+        })
+    }
+}
+
+/// A request that has no answer yet. If it ends so while its body is waited for, its network is charged: a body that comes
+/// too slowly to be answered keeps a place, however its time ends.
+struct Unsent<'a> {
+    front: &'a Front,
+    what: Charged,
+    network: Network,
+    awaited: Awaited,
+}
+
+impl Drop for Unsent<'_> {
+    fn drop(&mut self) {
+        if self.awaited.0.load(Ordering::Relaxed) {
+            self.front.limits.charge(self.what, self.network);
+        }
+    }
 }
 
 /// Which account of a network a request to this path is charged to.

@@ -44,7 +44,9 @@ pub(super) fn routes(api: &Api) -> (Router, OpenApi) {
         .routes(routes!(claims::show))
         .routes(routes!(claims::receipt))
         .routes(routes!(commands::show))
-        .routes(routes!(commands::receipt))
+        .routes(routes!(commands::receipt));
+    // Never among what everybody reads: these have bodies.
+    let managing = OpenApiRouter::new()
         .routes(routes!(erasures::erase))
         .routes(routes!(projects::create, projects::list))
         .routes(routes!(projects::make_key, projects::list_keys))
@@ -52,8 +54,7 @@ pub(super) fn routes(api: &Api) -> (Router, OpenApi) {
     let claims = OpenApiRouter::new().routes(routes!(claims::hand_in));
     let feed = OpenApiRouter::new().routes(routes!(changes::list));
     let attestations = OpenApiRouter::new().routes(routes!(attestations::hand_in));
-    let orders =
-        OpenApiRouter::new().routes(routes!(commands::hand_in)).routes(routes!(gate_words::hand_in));
+    let orders = OpenApiRouter::new().routes(routes!(commands::hand_in)).routes(routes!(gate_words::hand_in));
     let stories = OpenApiRouter::new().routes(routes!(trace::show));
     let mut description = described();
     let mut split = |routes: OpenApiRouter<Api>| {
@@ -62,10 +63,11 @@ pub(super) fn routes(api: &Api) -> (Router, OpenApi) {
         router
     };
     let (reads, rows, orders, claims) = (split(reads), split(rows), split(orders), split(claims));
-    let (attestations, feed) = (split(attestations), split(feed));
+    let (attestations, feed, managing) = (split(attestations), split(feed), split(managing));
     let demands = Arc::new(Semaphore::new(bounds::DEMANDS_MAX));
     let router = reads
         .merge(front::in_quick_turn(rows, bounds::DATABASE_REQUESTS_MAX))
+        .merge(front::in_turn(managing, bounds::MANAGING_MAX))
         .merge(front::taking_turns(orders, &demands, BODY_BYTES_MAX))
         .merge(front::claims_in_turn(claims, api.node.clone(), &demands, bounds::CLAIM_BYTES_MAX))
         .merge(front::in_turn(attestations, bounds::ATTESTATIONS_MAX))

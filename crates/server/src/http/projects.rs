@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::Api;
-use super::auth::Caller;
+use super::auth::{ByOperator, Managed};
 use super::extract::{Json, Path};
 use super::problem::{self, Problem};
 use crate::keys::bearer::{self, Purpose};
@@ -77,10 +77,9 @@ pub(crate) struct KeyView {
     responses((status = 201, body = ProjectView), (status = 401, body = Problem), (status = 409, body = Problem)))]
 pub(crate) async fn create(
     State(api): State<Api>,
-    caller: Caller,
+    _: ByOperator,
     Json(new): Json<NewProject>,
 ) -> Result<(StatusCode, axum::Json<ProjectView>), Problem> {
-    caller.must_be_operator()?;
     check_length("name", &new.name, 1)?;
     let project = api.node.store().add_project(new.id, &new.name).await.map_err(|error| match error {
         Error::Exists { .. } => Problem::from(problem::NAME_TAKEN).detail(error.to_string()),
@@ -94,9 +93,8 @@ pub(crate) async fn create(
     responses((status = 200, body = Vec<ProjectView>), (status = 401, body = Problem)))]
 pub(crate) async fn list(
     State(api): State<Api>,
-    caller: Caller,
+    _: ByOperator,
 ) -> Result<axum::Json<Vec<ProjectView>>, Problem> {
-    caller.must_be_operator()?;
     let projects = api.node.store().projects().await.map_err(super::from_store)?;
     Ok(axum::Json(projects.into_iter().map(ProjectView::from).collect()))
 }
@@ -107,11 +105,9 @@ pub(crate) async fn list(
     responses((status = 201, body = MadeKey), (status = 401, body = Problem), (status = 404, body = Problem)))]
 pub(crate) async fn make_key(
     State(api): State<Api>,
-    caller: Caller,
-    Path(project): Path<ProjectId>,
+    Managed(project): Managed,
     Json(new): Json<NewKey>,
 ) -> Result<(StatusCode, axum::Json<MadeKey>), Problem> {
-    caller.must_manage(project)?;
     check_length("label", &new.label, 0)?;
     let (key, hash): (String, B256) = bearer::new(Purpose::Project).map_err(Problem::internal)?;
     let made = api.node.store().add_api_key(project, &hash, &new.label).await;
@@ -129,10 +125,8 @@ pub(crate) async fn make_key(
     security(("key" = [])), responses((status = 200, body = Vec<KeyView>), (status = 401, body = Problem)))]
 pub(crate) async fn list_keys(
     State(api): State<Api>,
-    caller: Caller,
-    Path(project): Path<ProjectId>,
+    Managed(project): Managed,
 ) -> Result<axum::Json<Vec<KeyView>>, Problem> {
-    caller.must_manage(project)?;
     let keys = api.node.store().api_keys(project).await.map_err(super::from_store)?;
     let view = |key: sluice_store::ApiKey| KeyView {
         id: key.id.0,
@@ -149,10 +143,9 @@ pub(crate) async fn list_keys(
     responses((status = 204), (status = 401, body = Problem), (status = 404, body = Problem)))]
 pub(crate) async fn revoke_key(
     State(api): State<Api>,
-    caller: Caller,
-    Path((project, key)): Path<(ProjectId, Uuid)>,
+    Managed(project): Managed,
+    Path((_project, key)): Path<(ProjectId, Uuid)>,
 ) -> Result<StatusCode, Problem> {
-    caller.must_manage(project)?;
     let revoked = api.node.store().revoke_api_key(project, ApiKeyId(key)).await.map_err(super::from_store)?;
     api.front.keys.forget();
     if revoked {

@@ -4,6 +4,9 @@
 //! (<https://github.com/Netflix/concurrency-limits>): while they take about as long as they do at the quickest, it grows;
 //! as soon as they take more than twice as long, what is under way waits for something that does not get faster by more
 //! waiting for it, and the bound shrinks in the same proportion. A database that slows down is asked less, by itself.
+//!
+//! Only requests that were answered say how long they take. What was refused took no time worth counting, and how long a
+//! request was there that its client or a bound cut is the client's word: anybody could narrow the bound with either.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -25,6 +28,8 @@ pub(crate) struct Turn<'a> {
     turns: &'a Turns,
     place: Option<SemaphorePermit<'a>>,
     begun: Instant,
+    /// Whether the time it took counts.
+    counts: bool,
 }
 
 /// The bound, and what it follows.
@@ -65,7 +70,21 @@ impl Turns {
         let mut bound = self.bound.lock().expect("no panic inside");
         bound.under_way += 1;
         bound.lately.peak = bound.lately.peak.max(bound.under_way);
-        Some(Turn { turns: self, place: Some(place), begun: Instant::now() })
+        Some(Turn { turns: self, place: Some(place), begun: Instant::now(), counts: false })
+    }
+
+    /// Whether the time of any request was counted.
+    #[cfg(test)]
+    pub(crate) fn has_counted(&self) -> bool {
+        let bound = self.bound.lock().unwrap();
+        bound.usual > 0 || bound.lately.count > 0
+    }
+}
+
+impl Turn<'_> {
+    /// Ends it with an answer: the time it took counts.
+    pub(crate) fn answered(mut self) {
+        self.counts = true;
     }
 }
 
@@ -74,7 +93,8 @@ impl Drop for Turn<'_> {
         let now = Instant::now();
         let mut bound = self.turns.bound.lock().expect("no panic inside");
         bound.under_way -= 1;
-        let more = bound.ended(now.saturating_duration_since(self.begun), now);
+        let took = now.saturating_duration_since(self.begun);
+        let more = if self.counts { bound.ended(took, now) } else { 0 };
         if bound.owed > 0 {
             bound.owed -= 1;
             if let Some(place) = self.place.take() {
@@ -171,6 +191,17 @@ mod tests {
             bound.ended(Duration::from_millis(1), now);
         }
         assert_eq!(bound.now, begun);
+    }
+
+    #[tokio::test]
+    async fn only_what_was_answered_counts() {
+        let turns = Turns::new(4);
+        drop(turns.turn().await);
+        assert!(!turns.has_counted(), "a request that was cut");
+        assert_eq!((turns.places.available_permits(), turns.bound.lock().unwrap().under_way), (4, 0));
+        turns.turn().await.unwrap().answered();
+        assert!(turns.has_counted());
+        assert_eq!((turns.places.available_permits(), turns.bound.lock().unwrap().under_way), (4, 0));
     }
 
     #[tokio::test]

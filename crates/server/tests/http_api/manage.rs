@@ -1,8 +1,11 @@
 //! Projects and keys.
 
 use serde_json::json;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 use uuid::Uuid;
 
+use crate::ask::Client;
 use crate::ground::Ground;
 
 pub(crate) async fn projects_keys_and_what_they_open(ground: &Ground) {
@@ -57,10 +60,41 @@ pub(crate) async fn projects_keys_and_what_they_open(ground: &Ground) {
     let erased = operator.post("/v1/erasures", &erasure).await.is(201);
     assert_eq!((&erased["facts"], &erased["attestations"]), (&json!(0), &json!(0)));
 
+    refused_before_their_body_is_read(anyone, &own).await;
+    slow_bodies_keep_no_reader_out(&ours, &operator, &own).await;
+
     let second = second["id"].as_str().unwrap();
     assert_eq!(ours.delete(&format!("{own}/{second}")).await.status, 204);
     ours.delete(&format!("{own}/{second}")).await.refused(404, "not_found");
     let first = key["id"].as_str().unwrap();
     assert_eq!(operator.delete(&format!("{own}/{first}")).await.status, 204);
     ours.get("/v1/campaigns").await.refused(401, "unauthorized");
+}
+
+/// Who may not is told so whatever the body is.
+async fn refused_before_their_body_is_read(anyone: &Client, keys: &str) {
+    for path in ["/v1/projects", "/v1/erasures", keys] {
+        anyone.post(path, &json!("no such body")).await.refused(401, "unauthorized");
+    }
+}
+
+/// Bodies that do not come keep places among those who manage, and none among those who read.
+async fn slow_bodies_keep_no_reader_out(project: &Client, operator: &Client, keys: &str) {
+    let mut held = Vec::new();
+    // More than both have places, at first.
+    for _ in 0..40 {
+        let mut connection = TcpStream::connect(project.host()).await.unwrap();
+        let key = project.key.as_deref().unwrap();
+        let head = format!(
+            "POST {keys} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {key}\r\n\
+             Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{{",
+            project.host()
+        );
+        connection.write_all(head.as_bytes()).await.unwrap();
+        held.push(connection);
+    }
+    let made = json!({ "label": "in between" });
+    while operator.post(&format!("/v1/projects/{}/keys", Uuid::now_v7()), &made).await.status != 503 {}
+    // Among those that read rows: nothing has this position.
+    project.get("/v1/log/entries/999999999").await.refused(404, "not_found");
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use alloy_primitives::Address;
-use axum::body::{Body, to_bytes};
+use axum::body::to_bytes;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Builder;
 use axum::response::Json;
@@ -58,6 +58,7 @@ async fn house() -> House {
         .route("/bad", get(async || Problem::from(problem::MALFORMED_PARAMETER)))
         .route("/panic", get(panics))
         .route("/sum", post(sum))
+        .route("/slow", post(slow))
         .route("/rounds/{round}", get(async |extract::Path(round): extract::Path<u64>| round.to_string()));
     let app = before(routes, &front);
     House { app, front, store, operator, _database: database }
@@ -65,6 +66,11 @@ async fn house() -> House {
 
 async fn panics() -> &'static str {
     panic!("on purpose")
+}
+
+/// Reads its body and never answers.
+async fn slow(_: extract::Json<Payload>) -> &'static str {
+    std::future::pending().await
 }
 
 async fn sum(extract::Json(payload): extract::Json<Payload>) -> Json<u64> {
@@ -227,6 +233,54 @@ async fn a_key_says_who_asks_until_it_is_revoked() {
     }
     let (_, headers, _) = house.ask(who("Basic dTpw"), "").await;
     assert_eq!(headers["www-authenticate"], "Bearer");
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_charged_to_its_network() {
+    let house = house().await;
+    let home = "203.0.113.9";
+    let unfinished = || {
+        let first = futures::stream::once(async { Ok::<_, std::io::Error>("{") });
+        let body = Body::from_stream(first.chain(futures::stream::pending()));
+        let request = Request::post("/sum").header(CONTENT_TYPE, "application/json");
+        house.app.clone().oneshot(request.header("X-Forwarded-For", home).body(body).unwrap())
+    };
+    let barred =
+        || house.front.limits.admit(Charged::Requests, home.parse::<IpAddr>().unwrap().into()).is_err();
+    let mut cut = 0;
+    while !barred() {
+        assert!(futures::poll!(Box::pin(unfinished())).is_pending(), "it waits for the rest");
+        cut += 1;
+        assert!(cut < 100_000, "nothing limits bodies that do not come");
+    }
+    assert!(cut >= bounds::REFUSALS_BURST.get(), "{cut}");
+}
+
+#[tokio::test]
+async fn a_request_that_is_cut_while_it_waits_for_us_is_charged_to_nobody() {
+    let house = house().await;
+    let network = Network::from(IpAddr::V4([203, 0, 113, 9].into()));
+    for _ in 0..2 * bounds::REFUSALS_BURST.get() {
+        let request = Request::post("/slow").header("X-Forwarded-For", "203.0.113.9");
+        let request = request.header(CONTENT_TYPE, "application/json").body(Body::from("{\"items\": []}"));
+        let asked = house.app.clone().oneshot(request.unwrap());
+        assert!(futures::poll!(Box::pin(asked)).is_pending());
+    }
+    assert!(house.front.limits.admit(Charged::Requests, network).is_ok());
+}
+
+#[tokio::test]
+async fn what_is_refused_says_nothing_of_how_long_answers_take() {
+    let turns = Arc::new(Turns::new(4));
+    let routes = Router::new()
+        .route("/good", get(async || "good"))
+        .route("/bad", get(async || Problem::from(problem::UNAUTHORIZED)));
+    let app = among_quick(routes, &turns);
+    let ask = |path: &str| app.clone().oneshot(Request::get(path).body(Body::empty()).unwrap());
+    assert_eq!(ask("/bad").await.unwrap().status(), StatusCode::UNAUTHORIZED);
+    assert!(!turns.has_counted());
+    assert_eq!(ask("/good").await.unwrap().status(), StatusCode::OK);
+    assert!(turns.has_counted());
 }
 
 #[tokio::test]
