@@ -319,6 +319,7 @@ impl Standby {
     /// Signs a checkpoint every second in which the head moved.
     async fn checkpoints(&self) -> EngineError {
         let mut signed = 0;
+        self.follower.not_displaced();
         loop {
             tokio::time::sleep(CHECKPOINT_EVERY).await;
             let (head, note) = self.follower.checkpoint();
@@ -326,7 +327,8 @@ impl Standby {
                 continue;
             }
             match self.follower.keep_checkpoint(&self.store, self.stream, &head, &note).await {
-                // Also where a row that nobody signed has its place: the next second has another.
+                // Also where a row that nobody signed has its place: the next second has another, and the node's status says
+                // so when it lasts.
                 Ok(_) => signed = head.size,
                 Err(error @ EngineError::Incident(_)) => return error,
                 Err(error) => tracing::warn!(error = %error, size = head.size, "a checkpoint was not stored"),

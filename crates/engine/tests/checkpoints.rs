@@ -23,6 +23,11 @@ const START: u64 = 1_800_000_000_000;
 
 /// A log of six entries, two in each of three seconds, in groups of one.
 async fn log() -> (TestDatabase, Store) {
+    log_of(6, 500).await
+}
+
+/// A log of so many entries, so many milliseconds apart.
+async fn log_of(entries: u64, apart: u64) -> (TestDatabase, Store) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let database = TestDatabase::new(&root.join("migrations")).await.expect("a database");
     let store = Store::connect(database.url(), Options::default()).await.expect("a store");
@@ -30,9 +35,9 @@ async fn log() -> (TestDatabase, Store) {
     let lease = Duration::from_secs(60);
     let taken = session.take_epoch("a test", lease, 0).await.expect("an answer").expect("an epoch");
     let mut decider = Decider::new(State::new(STREAM), Frontier::default(), taken.epoch);
-    for i in 0..6 {
+    for i in 0..entries {
         let body = Body::EpochBegan(EpochBegan { node: 1, sequencer: 1 });
-        let group = decider.group(vec![Input::Observed(body)], START + i * 500).expect("decided");
+        let group = decider.group(vec![Input::Observed(body)], START + i * apart).expect("decided");
         let row = LogRow {
             kind: group.entries[0].body.kind(),
             entry: group.encoded[0].clone(),
@@ -165,6 +170,58 @@ async fn a_row_that_no_log_key_signed_stops_nobody_and_one_after_it_is_compared(
     stops(follower().catch_up(&store).await);
     let leader = leader_before(&store).await;
     stops(leader.keep_checkpoint(&store, STREAM, &head.0, &head.1).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn however_many_forged_rows_there_are_a_log_keys_word_is_heard() {
+    // The clock comes to its second second with entry 101, and 99 more follow.
+    let (_database, store) = log_of(200, 10).await;
+    let first = follower();
+    first.catch_up(&store).await.expect("follows");
+    let (turn, _) = first.checkpoint();
+    assert_eq!(turn.size, 100);
+    for size in turn.size + 1..=200 {
+        store.add_checkpoint(STREAM, size, "a note", &[7; 32]).await.expect("stored");
+    }
+    let other = TreeHead { state_hash: Some([7; 32]), ..turn };
+    let note = log_key(Address::ZERO, 0).sign(&other);
+    store.add_checkpoint(STREAM, other.size, &note, &[7; 32]).await.expect("stored");
+    stops(follower().catch_up(&store).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_forged_row_hides_no_checkpoint_that_is_stored_after_it() {
+    let (_database, store) = log().await;
+    let before = follower();
+    before.catch_up(&store).await.expect("follows");
+    let turn = TreeHead { state_hash: Some([7; 32]), ..before.checkpoint().0 };
+    assert_eq!(turn.size, 4);
+    store.add_checkpoint(STREAM, 6, "a note", &[7; 32]).await.expect("stored");
+    let node = follower();
+    node.catch_up(&store).await.expect("nobody's word");
+    let note = log_key(Address::ZERO, 0).sign(&turn);
+    store.add_checkpoint(STREAM, turn.size, &note, &[7; 32]).await.expect("stored");
+    // It compares once a second.
+    let stopped = eventually("it compares again", async || node.catch_up(&store).await.err()).await;
+    stops(Err(stopped));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_whose_checkpoints_find_no_place_says_so() {
+    let (_database, store) = log().await;
+    let (leader, head, note) = leader(&store).await;
+    let keep = async |head: &TreeHead, note: &str| {
+        leader.keep_checkpoint(&store, STREAM, head, note).await.expect("it does not stop")
+    };
+    assert_eq!(leader.displaced_for(), None);
+    let taken = TreeHead { size: 5, ..head.clone() };
+    store.add_checkpoint(STREAM, taken.size, "a note", &[7; 32]).await.expect("stored");
+    assert!(!keep(&taken, &log_key(Address::ZERO, 0).sign(&taken)).await);
+    let since = leader.displaced_for().expect("its place is taken");
+    assert!(!keep(&taken, &log_key(Address::ZERO, 0).sign(&taken)).await);
+    assert!(leader.displaced_for().expect("as before") > since, "since the first");
+    assert!(keep(&head, &note).await);
+    assert_eq!(leader.displaced_for(), None, "this one was stored");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -92,6 +92,18 @@ impl Store {
         self.fetch_all("read checkpoints", query).await?.into_iter().map(checkpoint).collect()
     }
 
+    /// The checkpoints of these sizes, ascending.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn checkpoints_at(&self, stream: StreamId, sizes: &[Seq]) -> Result<Vec<Checkpoint>> {
+        let sizes = sizes.iter().map(|size| to_bigint("size", *size)).collect::<Result<Vec<_>>>()?;
+        let sql = "SELECT size, note, state_hash, millis(made_at) FROM checkpoint
+                   WHERE stream = $1 AND size = ANY($2) ORDER BY size";
+        let query = sqlx::query_as(sql).bind(to_integer("stream", stream.0)?).bind(sizes);
+        self.fetch_all("read checkpoints", query).await?.into_iter().map(checkpoint).collect()
+    }
+
     /// The first checkpoint that covers at least `size` entries.
     ///
     /// # Errors

@@ -19,7 +19,7 @@ const MARKS_MAX: usize = 64;
 const COMPARE_EVERY: Duration = Duration::from_secs(1);
 /// A head that has not moved for so long is marked, too, so that the last entry before a silence is covered.
 const SETTLED_AFTER: Duration = Duration::from_secs(1);
-/// Checkpoints one comparison reads.
+/// Among so many of the last rows one is looked for that a log key signed.
 const CHECKPOINTS_READ_MAX: u16 = 64;
 
 /// What this node had at a position.
@@ -34,11 +34,15 @@ pub(super) struct Mark {
 #[derive(Debug, Default)]
 pub(super) struct Marks(VecDeque<Mark>);
 
-/// How far this node's State was compared.
+/// How far this node's State was compared, and since when its own checkpoints find their places taken.
 #[derive(Debug, Default)]
 pub(super) struct Compared {
     asked: Option<Instant>,
+    /// The last checkpoint that a log key signed and that was compared.
     upto: Seq,
+    /// The last row that no log key signed: each is told once.
+    told: Seq,
+    displaced: Option<Instant>,
 }
 
 impl Marks {
@@ -51,7 +55,7 @@ impl Marks {
 impl Compared {
     /// State was compared at this position.
     pub(super) fn at(upto: Seq) -> Self {
-        Self { asked: None, upto }
+        Self { upto, ..Self::default() }
     }
 }
 
@@ -108,7 +112,8 @@ impl Follower {
     }
 
     /// Compares this node's tree and State with the checkpoints stored since the last time, by one query a second. A row that
-    /// no log key signed is told and passed over: it says who may write to the database, and nothing about State.
+    /// no log key signed is told and passed over: it says who may write to the database, and nothing about State. Only rows
+    /// are read at whose sizes this node knows what it had, so however many others there are, none hides one that counts.
     ///
     /// # Errors
     /// [`EngineError::Incident`] when they differ: this node or the one that signed is wrong, and this one stops.
@@ -125,18 +130,36 @@ impl Follower {
         if upto == above {
             return Ok(());
         }
-        let found = store.checkpoints_within(stream, above, upto, CHECKPOINTS_READ_MAX).await?;
-        for checkpoint in found.iter().rev() {
+        let found = store.checkpoints_at(stream, &self.comparable(above)).await?;
+        for checkpoint in &found {
             if let Some(mine) = self.mark_at(checkpoint.size) {
                 let mine = self.head(mine);
                 // A key that was revoked since, or nobody's: it says nothing else, so whose it is does not matter.
-                if !says(checkpoint, &mine) {
-                    self.agree(checkpoint, &mine)?;
+                if says(checkpoint, &mine) || self.agree(checkpoint, &mine)? {
+                    self.shared.compared.lock().expect("no panic inside").upto = checkpoint.size;
                 }
-                self.shared.compared.lock().expect("no panic inside").upto = checkpoint.size;
             }
         }
         Ok(())
+    }
+
+    /// The sizes above this one at which this node knows what it had.
+    fn comparable(&self, above: Seq) -> Vec<Seq> {
+        let view = self.shared.view.read().expect("no writer panics while holding State");
+        let marked = view.marks.0.iter().map(|mark| mark.size).chain([view.tree.size()]);
+        marked.filter(|size| *size > above).collect()
+    }
+
+    /// For how long this node's own checkpoints have found their places taken by rows that no log key signed; `None` when the
+    /// last one was stored.
+    pub fn displaced_for(&self) -> Option<Duration> {
+        let compared = self.shared.compared.lock().expect("no panic inside");
+        compared.displaced.map(|since| since.elapsed())
+    }
+
+    /// Forgets that checkpoints found their places taken: another node stores them now, or this one begins to.
+    pub(crate) fn not_displaced(&self) {
+        self.shared.compared.lock().expect("no panic inside").displaced = None;
     }
 
     /// Stores the signed checkpoint of a head. `false` when its place is taken by a row that no log key signed.
@@ -151,10 +174,17 @@ impl Follower {
         note: &str,
     ) -> Result<bool, EngineError> {
         let Some(state_hash) = head.state_hash else { return Ok(false) };
-        match store.add_checkpoint(stream, head.size, note, &state_hash).await? {
-            None => Ok(true),
-            Some(before) => self.agree(&before, head),
+        let stands = match store.add_checkpoint(stream, head.size, note, &state_hash).await? {
+            None => true,
+            Some(before) => self.agree(&before, head)?,
+        };
+        if stands {
+            self.not_displaced();
+        } else {
+            let mut compared = self.shared.compared.lock().expect("no panic inside");
+            compared.displaced.get_or_insert_with(Instant::now);
         }
+        Ok(stands)
     }
 
     /// The newest checkpoint up to this node's position that a log key signed, of the last [`CHECKPOINTS_READ_MAX`].
@@ -212,11 +242,15 @@ impl Follower {
             Ok(signed) if signed == *mine => return Ok(true),
             Ok(_) => {}
             Err(why) => {
-                tracing::error!(
-                    size = row.size,
-                    why,
-                    "a checkpoint row was signed by no log key and is passed over: somebody else writes to the database"
-                );
+                let mut compared = self.shared.compared.lock().expect("no panic inside");
+                if row.size > compared.told {
+                    compared.told = row.size;
+                    tracing::error!(
+                        size = row.size,
+                        why,
+                        "a checkpoint row was signed by no log key and is passed over: somebody else writes to the database"
+                    );
+                }
                 return Ok(false);
             }
         }

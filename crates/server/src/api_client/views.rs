@@ -45,6 +45,9 @@ pub struct StatusInfo {
     /// Why it is not ready.
     #[serde(default)]
     pub not_ready: Vec<String>,
+    /// What is wrong although it serves.
+    #[serde(default)]
+    pub degraded: Vec<String>,
     /// How far each chain was read.
     #[serde(default)]
     pub chains: BTreeMap<String, Value>,

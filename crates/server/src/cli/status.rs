@@ -43,6 +43,9 @@ impl Status {
             for why in &status.not_ready {
                 facts.push(("not ready", why.clone()));
             }
+            for what in &status.degraded {
+                facts.push(("degraded", what.clone()));
+            }
             answer(self.json, &status, &facts)?;
             Ok(if status.not_ready.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         })

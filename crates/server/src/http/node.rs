@@ -1,6 +1,7 @@
 //! The node itself: what it says of itself, the Charter it works under, probes and figures.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use alloy_primitives::{Address, B256, Bytes};
 use axum::Router;
@@ -12,10 +13,12 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Serialize;
 use sluice_core::ids::{BlockRef, ChainId, Epoch, NodeId, Seq, StreamId};
 use sluice_core::log::entry::CharterRead;
+use sluice_engine::node::NodeStatus;
 use utoipa::ToSchema;
 
 use super::extract::Path;
 use super::problem::{self, Described, Problem};
+use super::ready::degraded;
 use super::states::BlockView;
 use super::{Api, read};
 
@@ -37,6 +40,8 @@ pub(crate) struct StatusView {
     waiting: usize,
     /// Why it is not ready; empty when it is.
     not_ready: Vec<String>,
+    /// What is wrong although it serves as it should; empty when nothing is.
+    degraded: Vec<String>,
     /// How far each chain was read.
     chains: BTreeMap<ChainId, ChainView>,
     /// Chains on which blocks have stopped becoming final, with the length of the stretch that is not: nothing is
@@ -131,6 +136,7 @@ pub(crate) struct InstitutionView {
 pub(crate) async fn status(State(api): State<Api>) -> Response {
     let not_ready = api.ready.why_not().await;
     let status = api.node.status();
+    let displaced = displaced_for(&api, &status);
     let chains = status.chains.into_iter().map(|(id, chain)| {
         (id, ChainView { seen: chain.seen, finalized: chain.finalized, epoch: chain.epoch })
     });
@@ -152,6 +158,7 @@ pub(crate) async fn status(State(api): State<Api>) -> Response {
         seq: status.seq,
         waiting: status.waiting,
         not_ready,
+        degraded: degraded(displaced),
         chains: chains.collect(),
         paused: status.paused,
         lanes: lanes.collect(),
@@ -209,6 +216,10 @@ async fn rendered(api: Api, figures: PrometheusHandle) -> Response {
         metrics::gauge!("sluice_chain_seen_block", &labels).set(lossy(chain.seen.number.into()));
         metrics::gauge!("sluice_chain_finalized_block", &labels).set(lossy(chain.finalized.number.into()));
     }
+    gauge(
+        "sluice_checkpoints_displaced_seconds",
+        displaced_for(&api, &status).map_or(0, |since| since.as_secs()),
+    );
     gauge("sluice_chains_paused", status.paused.len() as u64);
     for lane in &status.lanes {
         let labels = [("chain_id", lane.chain_id.to_string()), ("account", lane.account.to_string())];
@@ -220,6 +231,11 @@ async fn rendered(api: Api, figures: PrometheusHandle) -> Response {
         metrics::gauge!("sluice_lane_campaigns_at_spend_limit", &labels).set(lossy(campaigns));
     }
     ([(CONTENT_TYPE, "text/plain; version=0.0.4")], figures.render()).into_response()
+}
+
+/// For how long checkpoints have found no place, as far as this node stores them: while it leads.
+fn displaced_for(api: &Api, status: &NodeStatus) -> Option<Duration> {
+    status.leading.and_then(|_| api.node.follower().displaced_for())
 }
 
 fn gauge(name: &'static str, value: u64) {

@@ -16,6 +16,24 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 /// Entries a node may be behind the head: fewer than are appended in half a second at the highest rate measured.
 const BEHIND_MAX: u64 = 20_000;
 
+/// A leader's checkpoints find their places taken for so long before its status says so: one or two rows may be anybody's
+/// mistake, and a minute of them is somebody's intent.
+const DISPLACED_MAX: Duration = Duration::from_secs(60);
+
+/// What is wrong about a leader that serves as it should; empty when nothing is. Nobody is sent to another node for it: the
+/// other one would find the same.
+pub(crate) fn degraded(displaced: Option<Duration>) -> Vec<String> {
+    let displaced = displaced.filter(|since| *since >= DISPLACED_MAX);
+    let say = |since: Duration| {
+        format!(
+            "no checkpoint was stored for {} s: rows that no log key signed stand in their places, so somebody else writes to \
+             the database, nobody compares State, and no dump is written",
+            since.as_secs()
+        )
+    };
+    displaced.map(say).into_iter().collect()
+}
+
 /// Whether a node may serve. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Ready {
@@ -88,5 +106,18 @@ impl Ready {
             }
             Err(_) => Some(format!("chain {id} does not answer in time")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checkpoints_that_find_no_place_are_told_when_it_lasts() {
+        assert_eq!(degraded(None), Vec::<String>::new());
+        assert_eq!(degraded(Some(DISPLACED_MAX / 2)), Vec::<String>::new());
+        let [told] = &degraded(Some(DISPLACED_MAX * 2))[..] else { panic!("it is told") };
+        assert!(told.contains("for 120 s"), "{told}");
     }
 }

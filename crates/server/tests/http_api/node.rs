@@ -16,7 +16,7 @@ pub(crate) async fn answers_probes_and_describes_itself(ground: &Ground) {
     assert_eq!(client.get("/readyz").await.is(200), "ready\n");
     let status = client.get("/v1/status").await.is(200);
     assert_eq!(status["role"], "leader");
-    assert_eq!(status["not_ready"], json!([]));
+    assert_eq!((&status["not_ready"], &status["degraded"]), (&json!([]), &json!([])));
     assert_eq!(ground.follower.client.get("/v1/status").await.is(200)["role"], "follower");
     let charter = client.get("/v1/charter").await.is(200);
     assert_eq!(charter["institutions"].as_array().unwrap().len(), 3);
@@ -24,7 +24,12 @@ pub(crate) async fn answers_probes_and_describes_itself(ground: &Ground) {
 
     let figures = client.get("/metrics").await.is(200);
     let figures = figures.as_str().unwrap();
-    for name in ["sluice_log_seq ", "sluice_http_requests_total{", "sluice_lane_balance_wei{"] {
+    for name in [
+        "sluice_log_seq ",
+        "sluice_checkpoints_displaced_seconds 0",
+        "sluice_http_requests_total{",
+        "sluice_lane_balance_wei{",
+    ] {
         assert!(figures.contains(name), "no {name} in\n{figures}");
     }
     let status = client.get("/v1/problems/not_listed").await.is(200);
