@@ -279,8 +279,8 @@ CREATE TABLE fact_key (
 );
 CREATE INDEX fact_key_about ON fact_key (about, stream);
 
--- Who is to be erased, and why. The leader carries it out, and the log says what went. The operator orders it; an institution
--- that proved itself with the order, and its mandate, stand beside it.
+-- Who is to be erased, and why. The leader carries it out, and the log says what went. The operator orders it
+-- and alone answers for it: no institution's word stands here, for none signs an order.
 CREATE TABLE erasure (
     id           bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     stream       integer     NOT NULL CHECK (stream >= 0),
@@ -288,10 +288,7 @@ CREATE TABLE erasure (
     reason       text        NOT NULL CHECK (char_length(reason) BETWEEN 1 AND 500),
     -- Also while decided payments wait for their gate's word, which then may never come.
     although_unpaid boolean  NOT NULL,
-    authority    bytea       CHECK (octet_length(authority) = 32),
-    mandate      bytea       CHECK (octet_length(mandate) = 32),
-    ordered_at   timestamptz NOT NULL DEFAULT clock_millis(),
-    CONSTRAINT erasure_office_whole CHECK (num_nulls(authority, mandate) IN (0, 2))
+    ordered_at   timestamptz NOT NULL DEFAULT clock_millis()
 );
 CREATE INDEX erasure_about ON erasure (about, stream);
 

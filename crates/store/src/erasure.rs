@@ -27,7 +27,7 @@ impl Whom {
     }
 }
 
-/// Who is to be erased, why, and who says so.
+/// Who is to be erased, and why. The operator says so, and answers for it.
 #[derive(Clone, Copy, Debug)]
 pub struct ErasureOrder<'a> {
     /// Under whom facts are filed.
@@ -36,14 +36,12 @@ pub struct ErasureOrder<'a> {
     pub reason: &'a str,
     /// Also while decided payments of theirs wait for their gate's word, which then may never come.
     pub although_unpaid: bool,
-    /// The institution that proved itself with the order, and its mandate; the operator orders alone without one.
-    pub office: Option<(B256, B256)>,
 }
 
 impl<'a> ErasureOrder<'a> {
-    /// The operator's, which waits for payments.
+    /// One that waits for payments.
     pub fn new(about: About, reason: &'a str) -> Self {
-        Self { about, reason, although_unpaid: false, office: None }
+        Self { about, reason, although_unpaid: false }
     }
 }
 
@@ -114,16 +112,14 @@ impl Store {
     pub async fn order_erasure(&self, stream: StreamId, order: &ErasureOrder<'_>) -> Result<u64> {
         let sql = "
             WITH ordered AS (
-                INSERT INTO erasure (stream, about, reason, although_unpaid, authority, mandate)
-                VALUES ($1, $2, $3, $4, $5, $6) RETURNING id, stream)
+                INSERT INTO erasure (stream, about, reason, although_unpaid)
+                VALUES ($1, $2, $3, $4) RETURNING id, stream)
             INSERT INTO erasure_open (erasure, stream) SELECT id, stream FROM ordered RETURNING erasure";
         let query = sqlx::query_as(sql)
             .bind(to_integer("stream", stream.0)?)
             .bind(order.about.as_bytes())
             .bind(order.reason)
-            .bind(order.although_unpaid)
-            .bind(order.office.as_ref().map(|(authority, _)| authority.as_slice()))
-            .bind(order.office.as_ref().map(|(_, mandate)| mandate.as_slice()));
+            .bind(order.although_unpaid);
         let rows: Vec<(i64,)> = self.write_all("order an erasure", query).await?;
         from_bigint("erasure.id", rows.first().map_or(-1, |row| row.0))
     }

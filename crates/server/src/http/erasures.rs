@@ -13,7 +13,6 @@ use super::Api;
 use super::auth::ByOperator;
 use super::extract::Json;
 use super::problem::{self, Problem};
-use super::reader::Reader;
 
 /// Characters of a reason, as the schema has it.
 const REASON_CHARS_MAX: usize = 500;
@@ -54,13 +53,12 @@ pub(crate) struct ErasureView {
 
 /// Erase what is kept about somebody, by destroying its keys. Takes the operator's key. An entry says what went; the log proves as before.
 ///
-/// An institution at whose instance it is done proves itself with `Office`; it and its mandate are kept beside the order.
+/// The operator alone answers for it, at whose instance soever it is done: an `Office` statement says nothing here.
 #[utoipa::path(post, path = "/v1/erasures", operation_id = "erase", tag = "privacy", request_body = NewErasure, security(("key" = [])),
     responses((status = 201, body = ErasureView), (status = 400, body = Problem), (status = 401, body = Problem), (status = 409, body = Problem), (status = 503, body = Problem)))]
 pub(crate) async fn erase(
     State(api): State<Api>,
     _: ByOperator,
-    office: Reader,
     Json(new): Json<NewErasure>,
 ) -> Result<(StatusCode, axum::Json<ErasureView>), Problem> {
     let malformed =
@@ -74,12 +72,7 @@ pub(crate) async fn erase(
         return Err(malformed("reason", format!("it has 1 to {REASON_CHARS_MAX} characters")));
     }
     let (follower, snapshots, store) = (api.node.follower(), api.node.snapshots(), api.node.store());
-    let order = ErasureOrder {
-        about,
-        reason: &new.reason,
-        although_unpaid: new.although_unpaid,
-        office: office.office(),
-    };
+    let order = ErasureOrder { about, reason: &new.reason, although_unpaid: new.although_unpaid };
     let outcome = erase_now(follower, snapshots, store, &order).await.map_err(super::from_engine)?;
     let (erased, subjects) = match outcome {
         Erasure::Done { erased, subjects } => (erased, subjects),

@@ -58,11 +58,6 @@ impl Reader {
         self.0.is_none()
     }
 
-    /// The institution that proved itself, and the mandate it named.
-    pub(crate) fn office(&self) -> Option<(B256, B256)> {
-        self.0.as_ref().map(|office| (office.authority, office.mandate))
-    }
-
     /// What this reader may see now. To be asked under the same lock as what is shown.
     pub(crate) fn at(&self, log: &Log) -> Sight {
         let office = self.0.as_ref().filter(|office| {
