@@ -5,6 +5,9 @@
 //! It uses the tests' PostgreSQL (fsync on). Only the ratios mean anything on another machine: COPY is the most that
 //! this server takes in any way, in one transaction, without a fence, a ledger, or an answer per group.
 
+// Figures for people; no amount is a float.
+#![allow(clippy::float_arithmetic)]
+
 use std::error::Error;
 use std::path::Path;
 use std::time::{Duration, Instant};
