@@ -15,7 +15,7 @@ use crate::claims::figures::{Counts, add_comparison, latencies, millis};
 use crate::claims::offer::{Offer, Pace, Prepared, Record, prepare};
 use crate::claims::reconcile::LogSide;
 use crate::claims::run;
-use crate::claims::stats::{median, spread};
+use crate::claims::stats::{median, spread, whole};
 use crate::estimate::Needs;
 use crate::insist::Crowd;
 use crate::machine;
@@ -98,7 +98,8 @@ impl FairArgs {
 
     /// Claims to each other campaign.
     fn calm(&self) -> u32 {
-        (self.calm_rate() * self.seconds as f64 * 2.0) as u32 * self.turns + 10
+        let each = whole(self.calm_rate() * self.seconds as f64 * 2.0);
+        u32::try_from(each).unwrap_or(u32::MAX) * self.turns + 10
     }
 
     async fn measure(&self) -> anyhow::Result<()> {

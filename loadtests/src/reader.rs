@@ -22,7 +22,7 @@ use sqlx::{Connection, PgConnection};
 
 use crate::claims::ground::{Ground, Servers};
 use crate::claims::run;
-use crate::claims::stats::{median, spread};
+use crate::claims::stats::{median, spread, whole};
 use crate::estimate::Needs;
 use crate::report::{Figure, Goal, Report, Show};
 use crate::sequence::path::GroupCommit;
@@ -112,7 +112,7 @@ impl ReaderArgs {
 
     /// Claims in all.
     fn total(&self) -> u64 {
-        let trickles = self.seconds * 1_000 / TRICKLE_EVERY.as_millis() as u64 + self.probes;
+        let trickles = whole(self.seconds as f64 / TRICKLE_EVERY.as_secs_f64()) + self.probes;
         // One probe warms up.
         self.claims + self.turns * (5 * self.probes * self.claims + trickles * TRICKLE)
     }
@@ -135,7 +135,7 @@ impl ReaderArgs {
         leading.probe(self.claims).await?;
         for turn in 0..self.turns {
             self.turn(&mut leading, &mut rates).await?;
-            eprintln!("reader: turn {turn}: {}", rates.latest(self.probes as usize));
+            eprintln!("reader: turn {turn}: {}", rates.latest(usize::try_from(self.probes)?));
         }
         leading.path.stop().await?;
         self.report(&rates).print(self.show)?;
@@ -156,7 +156,7 @@ impl ReaderArgs {
             leading.trickle_until(begun + due).await?;
             rates.reader.push(leading.probe(self.claims).await?);
         }
-        let late = rates.reader.len() - self.probes.div_ceil(3) as usize;
+        let late = rates.reader.len() - usize::try_from(self.probes.div_ceil(3))?;
         rates.late.extend(&rates.reader[late..]);
         reader.close().await?;
         // On both sides of what they are compared with, for a machine that warms up or has other work.

@@ -14,6 +14,7 @@ use crate::claims::figures::Counts;
 use crate::claims::ground::eventually;
 use crate::claims::offer::{Offer, Pace, Prepared, Record, prepare};
 use crate::claims::run;
+use crate::claims::stats::whole;
 use crate::estimate::Needs;
 use crate::report::{Figure, Report, Show};
 use crate::stage::{Plan, Settles, Stage};
@@ -71,7 +72,7 @@ impl SoakArgs {
     }
 
     fn wallets(&self) -> u32 {
-        let rate = self.rate.map_or(PREPARED_FOR, |rate| rate.ceil() as u64);
+        let rate = self.rate.map_or(PREPARED_FOR, |rate| whole(rate.ceil()));
         let enough = rate.saturating_mul(self.seconds).try_into().unwrap_or(u32::MAX);
         self.wallets.unwrap_or(PRESSED_MAX.saturating_add(enough))
     }

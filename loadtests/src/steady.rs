@@ -17,6 +17,7 @@ use crate::claims::figures::{Counts, add_comparison, latencies, millis};
 use crate::claims::offer::{Offer, Outcome, Pace, Prepared, Record};
 use crate::claims::processor::family_seconds;
 use crate::claims::reconcile::{Comparison, LogSide};
+use crate::claims::stats::whole;
 use crate::claims::wallets::{self, Wallet};
 use crate::machine;
 use crate::report::{Figure, Goal, Report};
@@ -87,7 +88,7 @@ impl Listed {
 impl Steady {
     /// How many claims it takes.
     pub(crate) fn claims(&self) -> usize {
-        (self.rate * self.seconds as f64).floor() as usize
+        usize::try_from(whole(self.rate * self.seconds as f64)).unwrap_or(usize::MAX)
     }
 
     /// Offers the claims, third by third.

@@ -22,7 +22,7 @@ use crate::claims::ground::{Ground, Placed, Servers, eventually};
 use crate::claims::offer::{Offer, Pace, Prepared, Record, prepare};
 use crate::claims::reconcile::LogSide;
 use crate::claims::run;
-use crate::claims::stats::median;
+use crate::claims::stats::{median, whole};
 use crate::claims::wallets::{self, Wallet};
 use crate::estimate::Needs;
 use crate::report::{Figure, Goal, Report, Show};
@@ -165,7 +165,7 @@ impl WorkersArgs {
             let round = ground.open_round_of(placed, 1, stored.clone(), None).await?;
             let rate = f64::from(self.rate * share) / 200.0;
             // Of both stretches and both nodes.
-            let each = (rate * self.seconds as f64) as usize * 2 + 2;
+            let each = usize::try_from(whole(rate * self.seconds as f64))? * 2 + 2;
             let mine = wallets.get(..each * 2).context("wallets for everybody")?;
             let mut claims = prepare(wallets::signed(mine, &round.snapshot, 1, placed.distributor)?);
             let rest = claims.split_off(each);

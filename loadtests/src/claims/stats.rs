@@ -24,6 +24,12 @@ pub(crate) fn spread(figures: &[f64]) -> String {
     )
 }
 
+/// How many whole ones a rate comes to.
+#[allow(clippy::cast_possible_truncation, reason = "rates and times of load tests, far below 2^53")]
+pub(crate) fn whole(count: f64) -> u64 {
+    count.floor() as u64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

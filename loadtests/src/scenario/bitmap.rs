@@ -29,7 +29,7 @@ impl Bitmap {
     pub(super) fn full(count: u64) -> Self {
         let mut full = Self::new(count);
         full.0.fill(u64::MAX);
-        if let Some(last) = full.0.last_mut().filter(|_| count % 64 != 0) {
+        if let Some(last) = full.0.last_mut().filter(|_| !count.is_multiple_of(64)) {
             *last = (1 << (count % 64)) - 1;
         }
         full

@@ -54,7 +54,7 @@ mod tests {
         let campaigns = Campaign::all(generate::campaigns(1, 200, 40_000_000, 4_000_000_000));
         let shared: Vec<Vec<Campaign>> = groups(&campaigns).into_iter().map(<[Campaign]>::to_vec).collect();
         let apart = of(&campaigns, &shared);
-        let at_once = of(&campaigns, &[campaigns.clone()]);
+        let at_once = of(&campaigns, std::slice::from_ref(&campaigns));
         assert!(apart.disk < 8 << 30 && at_once.disk > apart.disk + (4 << 30), "{apart:?} {at_once:?}");
         assert!(apart.time > at_once.time && apart.time < Duration::from_secs(3_600), "{apart:?}");
     }

@@ -20,9 +20,20 @@ const DELIVERIES: usize = 16;
 const LINES: usize = 300;
 /// Single ones besides, all of which may be under way at once: what the stages behind the queue hold is far less.
 const SINGLES: usize = 1_000;
+/// How often those come: on a slow machine all of them may come after what filled the queue was given up.
+const WAVES: usize = 10;
 
 /// Hands one attestation in until it is put off; gives that answer.
 async fn put_off(client: &Client, one: &Arc<Value>) -> crate::ask::Answer {
+    for _ in 0..WAVES {
+        if let Some(answer) = put_off_among_many(client, one).await {
+            return answer;
+        }
+    }
+    panic!("the intake took everything: it is not full");
+}
+
+async fn put_off_among_many(client: &Client, one: &Arc<Value>) -> Option<crate::ask::Answer> {
     let mut asking = JoinSet::new();
     for _ in 0..SINGLES {
         let (client, one) = (client.clone(), Arc::clone(one));
@@ -32,10 +43,10 @@ async fn put_off(client: &Client, one: &Arc<Value>) -> crate::ask::Answer {
         let answer = answer.unwrap();
         // What the stage behind gives up is put off, too, under another code.
         if answer.body["code"] == "attestations_full" {
-            return answer;
+            return Some(answer);
         }
     }
-    panic!("the intake took everything: it is not full");
+    None
 }
 
 pub(crate) async fn a_full_attestation_intake_says_when_to_come_back(ground: &Ground) {
