@@ -283,6 +283,7 @@ impl Chain {
             match answer {
                 Err(error) if error.is_worth_another_attempt() && attempt < READ_ATTEMPTS as usize => {
                     tracing::debug!(%error, method, attempt, "chain read failed; trying again");
+                    // A provider that fails or limits requests says nothing when it is well again; attempts are bounded.
                     tokio::time::sleep(pause).await;
                     pause *= 2;
                 }

@@ -182,6 +182,7 @@ pub(crate) async fn wait_ready(folder: &Folder, mut ended: impl FnMut() -> Optio
         if Instant::now() > limit {
             return Err(failed(format!("not ready within {START_LIMIT:?}: {refused}")));
         }
+        // A server announces to nobody that it takes connections.
         tokio::time::sleep(POLL).await;
     }
 }

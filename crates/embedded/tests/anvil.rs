@@ -44,6 +44,7 @@ fn pay(port: u16) -> String {
 async fn await_mined(port: u16, hash: &str) {
     let mined = async {
         while call(port, "eth_getTransactionReceipt", &json!([hash])).is_null() {
+            // A receipt is asked for, never announced; the wait is bounded below.
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };

@@ -112,6 +112,7 @@ impl Feed {
             if taken == 0 {
                 tokio::select! {
                     () = self.arrivals.wait() => {}
+                    // Rows of other nodes announce themselves to nobody here.
                     () = tokio::time::sleep(POLL) => {}
                 }
             }
@@ -342,6 +343,7 @@ impl Verifying {
                     // Others are verified while this one waits for its chain.
                     late.get_or_insert_with(|| LateRow::new(&self.late, row.key.campaign));
                     drop(permit.take());
+                    // A chain or a database that failed says nothing when it is back; the end of the term ends this.
                     tokio::time::sleep(LOOKUP_AGAIN).await;
                 }
             }

@@ -5,7 +5,7 @@
 ///
 /// mimalloc asks for them. Building a snapshot touches gigabytes for the first time, in a thousand places at once, and whole
 /// huge pages are then zeroed for a little of each: half as much memory again, and in a virtual machine whose host supplies
-/// memory at the first touch four times the build's time (docs/PERFORMANCE.md). Decisions are as fast with and without.
+/// memory at the first touch three times the build's time (docs/PERFORMANCE.md). Decisions are as fast with and without.
 pub fn without_huge_pages() {
     let _ = nix::sys::prctl::set_thp_disable(true);
 }
