@@ -63,7 +63,6 @@ pub(crate) fn await_end(pid: u32) {
     };
     while running().is_some() {
         assert!(Instant::now() < end, "process {pid} still runs");
-        // It is no child of this process, so its end cannot be waited for.
         std::thread::sleep(Duration::from_millis(20));
     }
 }
