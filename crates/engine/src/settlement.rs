@@ -3,6 +3,7 @@
 
 mod attempt;
 mod calldata;
+mod doubts;
 mod epoch;
 mod node_cap;
 mod planning;
@@ -31,6 +32,7 @@ use crate::follower::Follower;
 use crate::sequencer::Observations;
 use crate::snapshots::Snapshots;
 
+use doubts::Doubts;
 use epoch::Taking;
 use node_cap::NodeCap;
 use window::Waits;
@@ -86,6 +88,8 @@ struct Lane {
     sent_at: BTreeMap<B256, u64>,
     /// Attempts whose nonce went to another transaction, or that reverted.
     lost: BTreeSet<B256>,
+    /// Sends of which nobody knows what came of them.
+    doubts: Doubts,
 }
 
 /// What is shown of a lane.
@@ -150,7 +154,12 @@ impl Settlement {
         policy: FeePolicy,
         status: Arc<std::sync::Mutex<Vec<LaneStatus>>>,
     ) -> Self {
-        let lane = |signer| Lane { signer, sent_at: BTreeMap::new(), lost: BTreeSet::new() };
+        let lane = |signer| Lane {
+            signer,
+            sent_at: BTreeMap::new(),
+            lost: BTreeSet::new(),
+            doubts: Doubts::default(),
+        };
         Self {
             chain,
             charter,
@@ -270,6 +279,7 @@ impl Settlement {
         });
         self.lanes[lane].sent_at.retain(|hash, _| open.contains(hash));
         self.lanes[lane].lost.retain(|hash| open.contains(hash));
+        self.lanes[lane].doubts.retain(&open);
         let mut facts = self.facts(lane, market, height).await?;
         let mut done = 0;
         // A batch that cannot be signed now holds up those behind it in its campaign, but nobody else's: the lane is

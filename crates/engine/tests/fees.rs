@@ -2,9 +2,10 @@
 
 mod support;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use alloy_primitives::{hex, keccak256};
+use alloy_primitives::{Address, hex, keccak256};
 use serde_json::json;
 use sluice_core::command::Action;
 use sluice_core::ids::{DemandId, EntitlementId};
@@ -12,7 +13,7 @@ use sluice_core::log::entry::{AttemptSigned, Body};
 use sluice_core::state::status::ClaimState;
 use sluice_engine::node::{Node, NodeConfig};
 use sluice_snapshot::Snapshot;
-use support::proxy::{Proxy, cost_of, refusal, transaction};
+use support::proxy::{Hold, Proxy, cost_of, refusal, transaction};
 use support::{World, decided, eventually, tokens, wallet};
 use uuid::Uuid;
 
@@ -60,7 +61,8 @@ async fn what_a_node_refuses_for_its_cost_is_signed_for_less_at_the_same_nonce()
     let world = World::new().await;
     // As geth does with `--rpc.txfeecap 0.3`.
     let cap = 3 * ETHER / 10;
-    let geth = Proxy::start(world.anvil.url(), move |request| {
+    let dear = Hold::new(true, move |request| cost_of(request).is_some_and(|cost| cost > cap));
+    let geth = Proxy::holding(world.anvil.url(), Arc::clone(&dear), move |request| {
         let cost = cost_of(request).filter(|cost| *cost > cap)?;
         let ether = |wei: u128| wei as f64 / ETHER as f64;
         let (cost, cap) = (ether(cost), ether(cap));
@@ -77,6 +79,10 @@ async fn what_a_node_refuses_for_its_cost_is_signed_for_less_at_the_same_nonce()
     // Some 2.1 million gas at twice a hundred gwei are more than the node takes, at once a hundred gwei less.
     base_fee(&world, 110 * GWEI).await;
     let index = claimed(&world, &node, &snapshot, 1).await;
+    eventually("the dear one is sent", || async { (dear.waiting() > 0).then_some(()) }).await;
+    // Until it is refused the call comes to need a little more gas: a transfer passes through another contract now.
+    world.refuse_recipient(Address::repeat_byte(0xaa)).await;
+    dear.close(false);
     eventually("a transaction waits", || async { (world.waiting_transactions().await > 0).then_some(()) })
         .await;
     let signed = attempts(&world, &node).await;
@@ -86,6 +92,33 @@ async fn what_a_node_refuses_for_its_cost_is_signed_for_less_at_the_same_nonce()
     world.mining_until(&node, index, "the claim is final", |s| *s == ClaimState::Final).await;
     assert_eq!(world.balance(wallet(1).address()).await, tokens(2).get());
     assert!(node.status().lanes.iter().all(|lane| lane.waits_for_fees.is_none()));
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bytes_of_which_nobody_knows_whether_they_were_taken_are_sent_again_without_a_block() {
+    let world = World::new().await;
+    // One that answers the first settlement with nothing a node says, and does not pass it on.
+    let (lost, lane) = (AtomicUsize::new(0), world.sequencers[0].1[0].address());
+    let flaky = Proxy::start(world.anvil.url(), move |request| {
+        let gas = transaction(request).map(|[_, _, _, gas]| gas)?;
+        let is_first = gas > 1_000_000 && lost.fetch_add(1, Ordering::SeqCst) == 0;
+        is_first
+            .then(|| json!({ "jsonrpc": "2.0", "id": request["id"], "result": "the pool is out for lunch" }))
+    })
+    .await;
+    let mut config = world.config(0);
+    for settings in config.chains.values_mut() {
+        settings.chain = world.through(&flaky).await;
+    }
+    let (node, snapshot) = opened(&world, config).await;
+    world.hold_blocks().await;
+    let index = claimed(&world, &node, &snapshot, 1).await;
+    eventually("a transaction waits", || async { (world.waiting_transactions().await > 0).then_some(()) })
+        .await;
+    let signed = attempts(&world, &node).await;
+    assert!(signed.len() == 1 && signed[0].lane == lane, "the same bytes: {signed:?}");
+    world.mining_until(&node, index, "the claim is final", |s| *s == ClaimState::Final).await;
     node.stop().await;
 }
 

@@ -19,8 +19,10 @@ use crate::error::EngineError;
 use crate::sequencer::RawAttempt;
 
 impl Settlement {
-    /// Simulates, signs, commits, sends: in this order. A replacement, with the gas limit of what it replaces, is signed
-    /// even if it would revert now: mined, it frees the nonce and shows that this content is dead.
+    /// Simulates, signs, commits, sends: in this order. A replacement keeps the gas limit of what it replaces while the call
+    /// fits in it: its fees were found for that, and where nodes take no more in all, a little more gas, of a log root with
+    /// fewer zero bytes, would have it wait for ever. It is signed even if it would revert now: mined, it frees the nonce and
+    /// shows that this content is dead.
     pub(super) async fn sign(
         &mut self,
         lane: usize,
@@ -34,6 +36,11 @@ impl Settlement {
         let Some(call) = self.call(campaign, batch).await? else { return Ok(false) };
         let data = self.chain.data_cost(call.to, &call.data).await?;
         let gas_limit = match (self.simulate(facts.account, campaign, batch, &call).await?, replaces) {
+            (Some(Simulated::Succeeds { gas_used, .. }), Some(gas_limit))
+                if gas_used + data.gas + TRANSFER_GAS_MAX <= gas_limit =>
+            {
+                gas_limit
+            }
             // What the chain counts for calldata may rise until the batch is mined.
             (Some(Simulated::Succeeds { gas_used, .. }), _) => {
                 self.gas_limit(gas_used + data.gas + data.gas / 4)
@@ -190,6 +197,10 @@ impl Settlement {
                 self.node_cap.took(cost.unwrap_or(0));
                 self.lanes[lane].sent_at.insert(hash, height);
                 Ok(true)
+            }
+            Err(error) if self.lanes[lane].doubts.again(hash, error.outcome) => {
+                tracing::warn!(tx = %hash, error = %error, "nobody knows whether a transaction was taken; it is sent again");
+                Ok(false)
             }
             Err(error) if error.outcome.may_be_accepted() => {
                 // The bytes are there already, or nobody knows: either way the next look at the nonce tells.

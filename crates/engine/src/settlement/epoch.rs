@@ -11,6 +11,7 @@ use sluice_core::sender::{Alone, alone};
 
 use super::Settlement;
 use super::attempt::is_outbid;
+use super::doubts::Doubts;
 use crate::error::EngineError;
 
 /// What was signed to take the epoch.
@@ -20,6 +21,8 @@ pub(super) struct Taking {
     signed: Vec<Offer>,
     /// The height at which the last one was sent; `None` if none is known to have left.
     sent_at: Option<u64>,
+    /// Sends of which nobody knows what came of them.
+    doubts: Doubts,
     /// Whether it was said that it waits for fees.
     told: bool,
 }
@@ -110,6 +113,9 @@ impl Settlement {
             Ok(_) => {
                 self.node_cap.took(last.cost);
                 self.taking.sent_at = Some(height);
+            }
+            Err(error) if self.taking.doubts.again(last.hash, error.outcome) => {
+                tracing::warn!(tx = %last.hash, error = %error, "nobody knows whether taking the epoch was taken; it is sent again");
             }
             Err(error) if error.outcome.may_be_accepted() => self.taking.sent_at = Some(height),
             Err(error) if error.outcome == Outcome::FeeAboveNodeCap => {
