@@ -190,6 +190,27 @@ async fn however_many_forged_rows_there_are_a_log_keys_word_is_heard() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn however_many_forged_rows_there_are_the_newest_checkpoint_is_told() {
+    let (_database, store) = log_of(200, 10).await;
+    let first = follower();
+    first.catch_up(&store).await.expect("follows");
+    let (turn, note) = first.checkpoint();
+    assert_eq!(turn.size, 100);
+    store.add_checkpoint(STREAM, turn.size, &note, &turn.state_hash.expect("one")).await.expect("stored");
+    for size in turn.size + 1..=200 {
+        store.add_checkpoint(STREAM, size, "a note", &[7; 32]).await.expect("stored");
+    }
+    // By who compared it, and by who stored it.
+    let compared = follower();
+    compared.catch_up(&store).await.expect("follows");
+    assert!(first.keep_checkpoint(&store, STREAM, &turn, &note).await.expect("it does not stop"));
+    for (who, node) in [("compared", compared), ("stored", first)] {
+        let newest = node.newest_checkpoint(&store).await.expect("read").expect(who);
+        assert_eq!((newest.size, &newest.note), (turn.size, &note), "{who}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_forged_row_hides_no_checkpoint_that_is_stored_after_it() {
     let (_database, store) = log().await;
     let before = follower();

@@ -21,6 +21,10 @@ use crate::error::EngineError;
 /// a dump never lies in memory as a whole.
 const PAGES_AHEAD: usize = 2;
 
+/// After the first checkpoint that found its place taken the next dump is due sooner, by so many halvings; after each
+/// further one by one halving less, until they are as far apart as ever.
+const TAKEN_HALVINGS: u32 = 6;
+
 /// Who waits for State at a mark at or above a position.
 #[derive(Debug)]
 pub(super) struct Freeze {
@@ -110,26 +114,27 @@ impl Follower {
         if (state.stream, mark.size) != (stream, dump.seq) {
             return Ok(Err("it is of another stream or position than its rows".into()));
         }
-        if let Err(why) = self.vouched(store, &state, mark, keys).await? {
-            return Ok(Err(why));
-        }
+        let note = match self.vouched(store, &state, mark, keys).await? {
+            Ok(note) => note,
+            Err(why) => return Ok(Err(why)),
+        };
         let mut view = self.shared.view.write().expect("no reader panics while holding State");
         (view.state, view.tree, view.marks, view.dumped) = (state, tree, Marks::of(mark), mark.size);
-        *self.shared.compared.lock().expect("no panic inside") = Compared::at(mark.size);
+        *self.shared.compared.lock().expect("no panic inside") = Compared::at(mark.size, note);
         drop(view);
         self.shared.seq.send_replace(mark.size);
         Ok(Ok(()))
     }
 
-    /// Whether a checkpoint signed by one of these keys vouches for tree and State, and the log has the row. The keys are
-    /// never the dump's own: a State that names who may vouch for it would be vouched for by whoever made it.
+    /// The note of the checkpoint, signed by one of these keys, that vouches for tree and State, if the log has the row. The
+    /// keys are never the dump's own: a State that names who may vouch for it would be vouched for by whoever made it.
     async fn vouched(
         &self,
         store: &Store,
         state: &State,
         mark: Mark,
         keys: &[LogVerifier],
-    ) -> Result<Result<(), Refused>, EngineError> {
+    ) -> Result<Result<String, Refused>, EngineError> {
         let found = store.checkpoint_from(state.stream, mark.size).await?;
         let Some(checkpoint) = found.filter(|checkpoint| checkpoint.size == mark.size) else {
             return Ok(Err("no checkpoint names it".into()));
@@ -148,7 +153,7 @@ impl Follower {
         if (entry.epoch, entry.recorded_at) != (state.epoch, state.recorded_at) {
             return Ok(Err("the entry at its position is another".into()));
         }
-        Ok(Ok(()))
+        Ok(Ok(checkpoint.note))
     }
 
     /// This node's key and the registered ones. What the Charter registers without its being a key signs nothing.
@@ -160,22 +165,27 @@ impl Follower {
 
     /// Writes a dump at the first checkpoint that lies `every` entries or more behind the last dump, again and again. Only a
     /// leader does: its checkpoints are stored, and one dump serves every node. A dump that fails is given up; the next one
-    /// is due all the same.
+    /// is due all the same. Where a checkpoint finds its place taken, nobody could start from its dump, and it is tried
+    /// again soon; but each time twice as far ahead, since every try copies and hashes State.
     ///
     /// # Errors
     /// Only one ends it: another node had another State at the checkpoint.
     pub async fn keep_dumps(&self, store: &Store, every: u64) -> EngineError {
         let mut from = self.shared.view.read().expect("no reader panics while holding State").dumped;
+        // Checkpoints in a row that found their places taken.
+        let mut taken = 0;
         loop {
-            from = from.saturating_add(every);
+            from = from.saturating_add(due_in(every, taken));
             let Ok(frozen) = self.frozen(from).await else { return EngineError::Stopping };
             let seq = frozen.mark.size;
             from = seq;
             let written = match self.vouch(store, &frozen).await {
-                Ok(true) => self.write_pages(store, frozen).await,
-                // Nobody could start from it. The next mark is tried.
+                Ok(true) => {
+                    taken = 0;
+                    self.write_pages(store, frozen).await
+                }
                 Ok(false) => {
-                    from = (seq + 1).saturating_sub(every);
+                    taken = taken.saturating_add(1);
                     continue;
                 }
                 Err(error @ EngineError::Incident(_)) => return error,
@@ -249,6 +259,15 @@ impl Follower {
     }
 }
 
+/// How many entries behind the last try a dump is due, after so many checkpoints that found their places taken.
+fn due_in(every: u64, taken: u32) -> u64 {
+    let halved = match taken {
+        0 => 0,
+        _ => TAKEN_HALVINGS.saturating_sub(taken - 1),
+    };
+    (every >> halved).max(1)
+}
+
 /// Cuts what is written into pages and hands them on.
 struct Pages {
     part: Vec<u8>,
@@ -279,5 +298,17 @@ impl Write for Pages {
 
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dump_whose_place_is_taken_is_tried_soon_and_then_ever_later() {
+        let due: Vec<_> = (0..9).map(|taken| due_in(6_400, taken)).collect();
+        assert_eq!(due, [6_400, 100, 200, 400, 800, 1_600, 3_200, 6_400, 6_400]);
+        assert_eq!((due_in(3, 1), due_in(3, u32::MAX)), (1, 3), "always further");
     }
 }

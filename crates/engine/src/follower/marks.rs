@@ -34,7 +34,7 @@ pub(super) struct Mark {
 #[derive(Debug, Default)]
 pub(super) struct Marks(VecDeque<Mark>);
 
-/// How far this node's State was compared, and since when its own checkpoints find their places taken.
+/// How far this node's State was compared, with what, and since when its own checkpoints find their places taken.
 #[derive(Debug, Default)]
 pub(super) struct Compared {
     asked: Option<Instant>,
@@ -43,6 +43,17 @@ pub(super) struct Compared {
     /// The last row that no log key signed: each is told once.
     told: Seq,
     displaced: Option<Instant>,
+    /// The newest note that a log key signed and that says what this node has: no row that is written later hides it.
+    newest: Option<Vouched>,
+}
+
+/// A checkpoint that this node compared with its own State, or signed and stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vouched {
+    /// How many entries it covers.
+    pub size: Seq,
+    /// The signed note (C2SP).
+    pub note: String,
 }
 
 impl Marks {
@@ -53,9 +64,15 @@ impl Marks {
 }
 
 impl Compared {
-    /// State was compared at this position.
-    pub(super) fn at(upto: Seq) -> Self {
-        Self { upto, ..Self::default() }
+    /// State was compared at this position, with the checkpoint of this note.
+    pub(super) fn at(upto: Seq, note: String) -> Self {
+        Self { upto, newest: Some(Vouched { size: upto, note }), ..Self::default() }
+    }
+
+    fn remember(&mut self, size: Seq, note: &str) {
+        if self.newest.as_ref().is_none_or(|newest| newest.size < size) {
+            self.newest = Some(Vouched { size, note: note.to_owned() });
+        }
     }
 }
 
@@ -136,7 +153,12 @@ impl Follower {
                 let mine = self.head(mine);
                 // A key that was revoked since, or nobody's: it says nothing else, so whose it is does not matter.
                 if says(checkpoint, &mine) || self.agree(checkpoint, &mine)? {
-                    self.shared.compared.lock().expect("no panic inside").upto = checkpoint.size;
+                    let signed = self.signed(checkpoint).is_ok();
+                    let mut compared = self.shared.compared.lock().expect("no panic inside");
+                    compared.upto = checkpoint.size;
+                    if signed {
+                        compared.remember(checkpoint.size, &checkpoint.note);
+                    }
                 }
             }
         }
@@ -178,30 +200,37 @@ impl Follower {
             None => true,
             Some(before) => self.agree(&before, head)?,
         };
+        let mut compared = self.shared.compared.lock().expect("no panic inside");
         if stands {
-            self.not_displaced();
+            compared.displaced = None;
+            compared.remember(head.size, note);
         } else {
-            let mut compared = self.shared.compared.lock().expect("no panic inside");
             compared.displaced.get_or_insert_with(Instant::now);
         }
         Ok(stands)
     }
 
-    /// The newest checkpoint up to this node's position that a log key signed, of the last [`CHECKPOINTS_READ_MAX`].
+    /// The newest checkpoint up to this node's position that a log key signed: of the last [`CHECKPOINTS_READ_MAX`] rows, or
+    /// where forged rows fill these, the newest that this node compared or stored itself.
     ///
     /// # Errors
     /// When none can be read.
-    pub async fn newest_checkpoint(&self, store: &Store) -> Result<Option<Checkpoint>, EngineError> {
+    pub async fn newest_checkpoint(&self, store: &Store) -> Result<Option<Vouched>, EngineError> {
         let (stream, upto) = self.read(|state| (state.stream, state.seq));
+        let known = self.shared.compared.lock().expect("no panic inside").newest.clone();
+        let above = known.as_ref().map_or(0, |known| known.size);
         // Nearly always the first one is.
         for limit in [1, CHECKPOINTS_READ_MAX] {
-            let found = store.checkpoints_within(stream, 0, upto, limit).await?;
-            let signed = found.into_iter().find(|row| self.signed(row).is_ok());
-            if signed.is_some() {
-                return Ok(signed);
+            let found = store.checkpoints_within(stream, above, upto, limit).await?;
+            if found.is_empty() {
+                break;
+            }
+            if let Some(row) = found.into_iter().find(|row| self.signed(row).is_ok()) {
+                return Ok(Some(Vouched { size: row.size, note: row.note }));
             }
         }
-        Ok(None)
+        // Its key may have been revoked since.
+        Ok(known.filter(|known| open(&known.note, &self.counting()).is_ok()))
     }
 
     /// What this node had at this position, if it marked it or stands there.
