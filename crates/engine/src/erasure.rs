@@ -1,7 +1,7 @@
 //! Erasing somebody: whose attestations go, and why it may have to wait. A gate-signer verifies each decided claim again from
 //! what was handed in; what is erased before its gate's word is in the log would never be paid.
 //!
-//! Any node orders, the leader carries out: keys are destroyed in the append of the entry that names what went.
+//! Any node orders, the leader carries out: rows are deleted in the append of the entry that names what went.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};

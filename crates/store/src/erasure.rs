@@ -1,6 +1,6 @@
-//! Erasures: who is to be erased and why, what that takes, and what became of it. The keys themselves are destroyed in the
-//! append of the entry that says so ([`crate::Append::destroys`]): no log says of anything that it is gone which is there,
-//! and nothing goes without the log saying so.
+//! Erasures: who is to be erased and why, what that takes, and what became of it. Facts and attestations go, each with its key,
+//! in the append of the entry that says so ([`crate::Append::destroys`]): no log says of anything that it is gone which is
+//! there, and nothing goes without the log saying so.
 
 use alloy_primitives::{Address, B256};
 use sluice_core::decide::About;
@@ -79,7 +79,7 @@ pub struct Destroys {
 /// What became of an erasure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Erased {
-    /// Keys of facts.
+    /// Facts, with their keys.
     pub facts: u64,
     /// Attestations about them, with their keys.
     pub attestations: u64,
@@ -152,7 +152,7 @@ impl Store {
     /// [`Error::Unavailable`].
     pub async fn erasable(&self, stream: StreamId, order: u64, whom: &Whom) -> Result<Destroys> {
         let most = |max: usize| i64::try_from(max).unwrap_or(i64::MAX);
-        let facts = "SELECT seq FROM fact_key WHERE about = $1 AND stream = $2 ORDER BY seq LIMIT $3";
+        let facts = "SELECT seq FROM fact WHERE about = $1 AND stream = $2 ORDER BY seq LIMIT $3";
         let query = sqlx::query_as(facts)
             .bind(whom.about.as_bytes())
             .bind(to_integer("stream", stream.0)?)
@@ -166,7 +166,7 @@ impl Store {
         let query = sqlx::query_as(sql).bind(slices(&whom.subjects)).bind(most(ERASED_ATTESTATIONS_MAX));
         let found: Vec<(Vec<u8>, bool)> = self.fetch_all("look what is kept about somebody", query).await?;
         let facts =
-            facts.into_iter().map(|(seq,)| from_bigint("fact_key.seq", seq)).collect::<Result<Vec<_>>>()?;
+            facts.into_iter().map(|(seq,)| from_bigint("fact.seq", seq)).collect::<Result<Vec<_>>>()?;
         let shared = found.iter().filter(|(_, shared)| *shared).count() as u64;
         let attestations =
             found.iter().map(|(id, _)| from_bytea("attestation", id)).collect::<Result<Vec<[u8; 32]>>>()?;

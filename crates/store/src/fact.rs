@@ -1,5 +1,5 @@
 //! What the policies of a gate saw, beside the log: written and sealed in the append of the entry that names its hash, and
-//! erased by destroying a key, without touching the log.
+//! erased by deleting its row, with ciphertext and key, without touching the log.
 
 use sluice_core::ids::{Seq, StreamId};
 
@@ -24,11 +24,10 @@ pub(crate) fn bound_to(stream: StreamId, seq: Seq, about: &[u8]) -> Vec<u8> {
     [b"fact".as_slice(), &stream.0.to_be_bytes(), &seq.to_be_bytes(), about].concat()
 }
 
-/// A row with its key; without one it was erased.
+/// Position, body, whose it is, the seal key's name, the wrapped key.
 type Row = (i64, Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>);
 
-const COLUMNS: &str = "SELECT f.seq, f.body, k.about, k.seal_key, k.wrapped
-    FROM fact f JOIN fact_key k ON k.stream = f.stream AND k.seq = f.seq";
+const COLUMNS: &str = "SELECT seq, body, about, seal_key, wrapped FROM fact";
 
 fn opened(key: Option<&SealKey>, stream: StreamId, row: Row) -> Result<(Seq, KeptFacts)> {
     let (seq, body, about, name, wrapped) = row;
@@ -50,7 +49,7 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`]; [`Error::SealedOtherwise`] when this store's seal key is not theirs.
     pub async fn facts_of(&self, stream: StreamId, seq: Seq) -> Result<Option<KeptFacts>> {
-        let sql = format!("{COLUMNS} WHERE f.stream = $1 AND f.seq = $2");
+        let sql = format!("{COLUMNS} WHERE stream = $1 AND seq = $2");
         let query = sqlx::query_as(sqlx::AssertSqlSafe(sql))
             .bind(to_integer("stream", stream.0)?)
             .bind(to_bigint("position", seq)?);
@@ -68,7 +67,7 @@ impl Store {
         above: Seq,
         upto: Seq,
     ) -> Result<Vec<(Seq, KeptFacts)>> {
-        let sql = format!("{COLUMNS} WHERE f.stream = $1 AND f.seq > $2 AND f.seq <= $3 ORDER BY f.seq");
+        let sql = format!("{COLUMNS} WHERE stream = $1 AND seq > $2 AND seq <= $3 ORDER BY seq");
         let query = sqlx::query_as(sqlx::AssertSqlSafe(sql))
             .bind(to_integer("stream", stream.0)?)
             .bind(to_bigint("position", above)?)
@@ -77,13 +76,13 @@ impl Store {
         rows.into_iter().map(|row| opened(self.seal_key(), stream, row)).collect()
     }
 
-    /// Erases the facts behind one entry by destroying their key; the entry keeps their hash. Says whether there was one. No
-    /// entry says so: `log verify` tells such facts apart.
+    /// Erases the facts behind one entry, with their key; the entry keeps their hash. Says whether there were any. No entry says
+    /// so: `log verify` tells such facts apart.
     ///
     /// # Errors
     /// [`Error::Unknown`]: call again.
     pub async fn erase_facts(&self, stream: StreamId, seq: Seq) -> Result<bool> {
-        let sql = "DELETE FROM fact_key WHERE stream = $1 AND seq = $2";
+        let sql = "DELETE FROM fact WHERE stream = $1 AND seq = $2";
         let query = sqlx::query(sql).bind(to_integer("stream", stream.0)?).bind(to_bigint("position", seq)?);
         Ok(self.execute("erase facts", query).await? == 1)
     }
@@ -97,9 +96,9 @@ impl Store {
         let what = "facts and attestations";
         let key = self.seal_key().ok_or(Error::NoSealKey { what })?;
         let sql = "
-            (SELECT seal_key FROM fact_key WHERE stream = $1 ORDER BY seq DESC LIMIT 1)
+            (SELECT seal_key FROM fact WHERE stream = $1 ORDER BY seq DESC LIMIT 1)
             UNION ALL
-            (SELECT seal_key FROM fact_key WHERE stream = $1 ORDER BY seq LIMIT 1)
+            (SELECT seal_key FROM fact WHERE stream = $1 ORDER BY seq LIMIT 1)
             UNION ALL
             (SELECT seal_key FROM attestation ORDER BY id LIMIT 1)
             UNION ALL

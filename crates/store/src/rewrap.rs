@@ -137,7 +137,7 @@ impl Store {
         to: &SealKey,
     ) -> Result<(RewrapAt, Rewrapped)> {
         let sql = "
-            SELECT stream, seq, about, seal_key, wrapped FROM fact_key
+            SELECT stream, seq, about, seal_key, wrapped FROM fact
             WHERE (stream, seq) > ($1, $2) ORDER BY stream, seq LIMIT $3";
         let query = sqlx::query_as(sql).bind(stream).bind(seq).bind(REWRAPPED_ROWS);
         let rows: Vec<FactKey> = self.fetch_all("read keys of facts", query).await?;
@@ -146,16 +146,16 @@ impl Store {
             None => RewrapAt::Attestations { id: Vec::new() },
         };
         let row = |(stream, seq, about, name, wrapped): FactKey| {
-            let of = StreamId(from_integer("fact_key.stream", stream)?);
+            let of = StreamId(from_integer("fact.stream", stream)?);
             let bound_to = fact::bound_to(of, seq.unsigned_abs(), &about);
             Ok(KeyRow { id: (stream, seq), bound_to, name, wrapped })
         };
         let rows = rows.into_iter().map(row).collect::<Result<Vec<_>>>()?;
         let changed = rewrap(rows, "keys of facts", from, to)?;
         let sql = "
-            UPDATE fact_key k SET seal_key = $5, wrapped = r.wrapped
+            UPDATE fact f SET seal_key = $5, wrapped = r.wrapped
             FROM unnest($1::int[], $2::bigint[], $3::bytea[], $4::bytea[]) AS r(stream, seq, was, wrapped)
-            WHERE k.stream = r.stream AND k.seq = r.seq AND k.seal_key = r.was";
+            WHERE f.stream = r.stream AND f.seq = r.seq AND f.seal_key = r.was";
         let query = sqlx::query(sql)
             .bind(changed.ids.iter().map(|(stream, _)| *stream).collect::<Vec<_>>())
             .bind(changed.ids.iter().map(|(_, seq)| *seq).collect::<Vec<_>>())

@@ -1,6 +1,6 @@
 //! Sealing: what is personal lies in the database under a key of its own, and that key under the nodes' seal key. Whoever
-//! reads tables, log files or backups without the seal key reads nothing; whoever destroys a key has erased what it sealed,
-//! wherever copies of that lie.
+//! reads tables, log files or backups without the seal key reads nothing; whoever deletes a row has destroyed the only key to
+//! what it sealed, and that with it.
 //!
 //! XChaCha20-Poly1305 on both levels (draft-irtf-cfrg-xchacha-03). A data key seals one body only, so its nonce is zero; the
 //! seal key's nonces are 24 random bytes, which may be drawn at random without counting. Both levels are bound to the row.

@@ -55,7 +55,7 @@ pub struct Verified {
     pub sealed: u64,
     /// Entries whose facts were erased.
     pub erased: u64,
-    /// How many of these no entry says so of: somebody destroyed their keys past the log.
+    /// How many of these no entry says so of: somebody deleted them past the log.
     pub unrecorded: u64,
     /// Facts that are there, though an entry says that they were erased: an export made meanwhile, or a backup brought back.
     pub unerased: u64,

@@ -105,7 +105,7 @@ async fn a_key_destroyed_past_the_log_and_one_that_came_back_are_told_apart() {
     let (_, _, found) = exported(&ground.store).await;
     assert_eq!((found.erased, found.unrecorded, found.unerased), (1, 1, 0));
 
-    ground.as_superuser("CREATE TABLE backup AS SELECT * FROM fact_key").await;
+    ground.as_superuser("CREATE TABLE backup AS SELECT * FROM fact").await;
     let about = About::Recipient(recipient(2));
     let order = ground.store.order_erasure(STREAM, &ErasureOrder::new(about, "a test")).await.unwrap();
     let destroys = ground.store.erasable(STREAM, order, &Whom::alone(about)).await.unwrap();
@@ -113,7 +113,7 @@ async fn a_key_destroyed_past_the_log_and_one_that_came_back_are_told_apart() {
     ground.destroy(&mut story, destroys).await;
     let (_, _, found) = exported(&ground.store).await;
     assert_eq!((found.erased, found.unrecorded, found.unerased), (2, 1, 0));
-    ground.as_superuser(&format!("INSERT INTO fact_key SELECT * FROM backup WHERE seq = {second}")).await;
+    ground.as_superuser(&format!("INSERT INTO fact SELECT * FROM backup WHERE seq = {second}")).await;
     let (_, _, found) = exported(&ground.store).await;
     assert_eq!((found.erased, found.unrecorded, found.unerased), (1, 1, 1));
 }

@@ -181,9 +181,8 @@ async fn changed_facts_and_forged_checkpoints_are_caught_and_erasure_is_not_a_ch
     let ground = story.stored().await;
     ground
         .as_superuser(
-            "INSERT INTO fact (stream, seq, body) SELECT stream, 1, body FROM fact LIMIT 1;
-             INSERT INTO fact_key (stream, seq, about, seal_key, wrapped)
-             SELECT stream, 1, about, seal_key, wrapped FROM fact_key LIMIT 1",
+            "INSERT INTO fact (stream, seq, about, body, seal_key, wrapped)
+             SELECT stream, 1, about, body, seal_key, wrapped FROM fact LIMIT 1",
         )
         .await;
     assert_eq!(caught(&ground).await, Place::at(1));

@@ -1,4 +1,4 @@
-//! `sluice erase`: destroys the keys under which data about somebody lies.
+//! `sluice erase`: deletes data about somebody, with the keys under which it lies.
 
 use std::process::ExitCode;
 
@@ -9,7 +9,7 @@ use serde_json::json;
 use super::block_on;
 use super::reach::{NodeArgs, answer};
 
-/// Erase what is kept about somebody. The log stays, and proves the same; what the keys opened is gone in every copy of the database, not in exports that were made with the seal key, and what offices wrote as a reason was never sealed.
+/// Erase what is kept about somebody. The log stays, and proves the same; what is erased is gone with its keys from the database and its replicas, not from backups made before, nor from exports that were made with the seal key, and what offices wrote as a reason was never sealed.
 #[derive(Debug, Args)]
 pub struct Erase {
     #[command(subcommand)]
@@ -64,7 +64,7 @@ impl Erase {
         let erased = block_on(async { Ok(how.node.client()?.erase(&whom).await?) })?;
         let count = |name: &str| erased[name].to_string();
         let lines = [
-            ("facts", format!("{} keys destroyed", count("facts"))),
+            ("facts", format!("{} deleted with their keys", count("facts"))),
             (
                 "attestations",
                 format!(

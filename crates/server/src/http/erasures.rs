@@ -37,7 +37,7 @@ pub(crate) struct NewErasure {
 /// What was destroyed.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ErasureView {
-    /// Keys of facts that policies saw. The entries keep their hashes.
+    /// Facts that policies saw, with their keys. The entries keep their hashes.
     facts: u64,
     /// Attestations about them.
     attestations: u64,
@@ -51,7 +51,7 @@ pub(crate) struct ErasureView {
     at: u64,
 }
 
-/// Erase what is kept about somebody, by destroying its keys. Takes the operator's key. An entry says what went; the log proves as before.
+/// Erase what is kept about somebody, with its keys. Takes the operator's key. An entry says what went; the log proves as before.
 ///
 /// The operator alone answers for it, at whose instance soever it is done: an `Office` statement says nothing here.
 #[utoipa::path(post, path = "/v1/erasures", operation_id = "erase", tag = "privacy", request_body = NewErasure, security(("key" = [])),

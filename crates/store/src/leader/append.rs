@@ -81,14 +81,9 @@ pub(super) const APPEND: &str = "
         FROM tail, unnest($22::smallint[], $23::bigint[], $24::bytea[]) AS r(level, n, hashes)
         WHERE tail.joins),
     facts AS (
-        INSERT INTO fact (stream, seq, body)
-        SELECT $1, r.seq, r.body
-        FROM tail, unnest($26::bigint[], $27::bytea[]) AS r(seq, body)
-        WHERE tail.joins),
-    fact_keys AS (
-        INSERT INTO fact_key (stream, seq, about, seal_key, wrapped)
-        SELECT $1, r.seq, r.about, $30, r.wrapped
-        FROM tail, unnest($26::bigint[], $28::bytea[], $29::bytea[]) AS r(seq, about, wrapped)
+        INSERT INTO fact (stream, seq, about, body, seal_key, wrapped)
+        SELECT $1, r.seq, r.about, r.body, $30, r.wrapped
+        FROM tail, unnest($26::bigint[], $27::bytea[], $28::bytea[], $29::bytea[]) AS r(seq, body, about, wrapped)
         WHERE tail.joins),
     renewed AS (
         UPDATE head SET lease_until = clock_millis() + $25 * interval '1 millisecond'
@@ -96,21 +91,21 @@ pub(super) const APPEND: &str = "
     SELECT joins, millis(clock_timestamp()) FROM tail";
 
 /// The same with what `Erased` entries destroy: a statement of its own, because few appends have any. Somebody else may have
-/// destroyed a key meanwhile, so how many go is not asked.
+/// deleted facts meanwhile, so how many go is not asked.
 ///
 /// An entry is its order's last only if no fact about them is left before it. Whoever looked for them did not see what was
 /// on its way to the log; this statement does: earlier groups are committed before it begins, and its own stand in its
 /// parameters.
 fn appending_and_destroying() -> String {
     let destroying = "
-    keys AS (
-        DELETE FROM fact_key k USING tail WHERE tail.joins AND k.stream = $1 AND k.seq = ANY($31::bigint[])),
+    erased_facts AS (
+        DELETE FROM fact f USING tail WHERE tail.joins AND f.stream = $1 AND f.seq = ANY($31::bigint[])),
     attestations AS (
         DELETE FROM attestation a USING tail WHERE tail.joins AND a.id = ANY($32::bytea[])),
     parts AS MATERIALIZED (
         SELECT r.seq, r.erasure, r.facts, r.attestations, r.shared, r.last
             AND NOT EXISTS (
-                SELECT FROM fact_key k WHERE k.about = e.about AND k.stream = $1 AND k.seq < r.seq
+                SELECT FROM fact k WHERE k.about = e.about AND k.stream = $1 AND k.seq < r.seq
                 AND k.seq NOT IN (SELECT unnest($31::bigint[])))
             AND NOT EXISTS (
                 SELECT FROM unnest($26::bigint[], $28::bytea[]) AS f(seq, about)

@@ -117,7 +117,7 @@ async fn what_is_erased_meanwhile_stays_erased_and_what_was_changed_stays_unread
     assert!(db.store.erase_facts(STREAM, 2).await.unwrap());
     let mut raw = db.raw().await;
     let spoil = "SET session_replication_role = replica;
-        UPDATE fact_key SET wrapped = (SELECT wrapped FROM fact_key WHERE seq = 1) WHERE seq = 4";
+        UPDATE fact SET wrapped = (SELECT wrapped FROM fact WHERE seq = 1) WHERE seq = 4";
     sqlx::raw_sql(spoil).execute(&mut raw).await.unwrap();
     let (found, done) = go_on(&db, 9).await;
     assert_eq!((found, done), (Rewrapped { rewrapped: 6, already: 0, broken: 1 }, true));
@@ -147,11 +147,12 @@ async fn the_schema_lets_nothing_but_the_seal_key_change() {
     kept(&db, 2).await;
     let mut raw = db.raw().await;
     for change in [
-        "UPDATE fact_key SET wrapped = wrapped",
-        "UPDATE fact_key SET seal_key = seal_key",
-        "UPDATE fact_key SET about = about, seal_key = '\\x0000000000000000'",
-        "UPDATE fact_key SET seq = 9, seal_key = '\\x0000000000000000' WHERE seq = 1",
-        "UPDATE fact_key SET stream = 9, seal_key = '\\x0000000000000000'",
+        "UPDATE fact SET wrapped = wrapped",
+        "UPDATE fact SET seal_key = seal_key",
+        "UPDATE fact SET body = body, seal_key = '\\x0000000000000000'",
+        "UPDATE fact SET about = about, seal_key = '\\x0000000000000000'",
+        "UPDATE fact SET seq = 9, seal_key = '\\x0000000000000000' WHERE seq = 1",
+        "UPDATE fact SET stream = 9, seal_key = '\\x0000000000000000'",
         "UPDATE attestation SET wrapped = wrapped",
         "UPDATE attestation SET body = body, seal_key = '\\x0000000000000000'",
         "UPDATE attestation SET signed_by_key = signed_by_key, seal_key = '\\x0000000000000000'",

@@ -159,6 +159,31 @@ const TABLES: &[Table] = &[
         unique: &[&["stream", "size"]],
     },
     Table {
+        name: "fact",
+        row: &[
+            ("stream", "0"),
+            ("seq", "1"),
+            ("about", HASH),
+            ("body", "repeat('b', 17)::bytea"),
+            ("seal_key", "'8 bytes.'"),
+            ("wrapped", "repeat('w', 72)::bytea"),
+        ],
+        refused: &[
+            ("stream", "-1"),
+            ("seq", "0"),
+            ("about", "substr(sha256('x'), 1, 21)"),
+            ("about", MISSING),
+            ("body", "repeat('b', 16)::bytea"),
+            ("body", "repeat('b', 65553)::bytea"),
+            ("body", MISSING),
+            ("seal_key", HASH),
+            ("seal_key", MISSING),
+            ("wrapped", HASH),
+            ("wrapped", MISSING),
+        ],
+        unique: &[&["stream", "seq"]],
+    },
+    Table {
         name: "state_page",
         row: &[("stream", "0"), ("seq", "1"), ("page", "0"), ("pages", "1"), ("bytes", "'b'")],
         refused: &[

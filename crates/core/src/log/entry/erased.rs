@@ -5,7 +5,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use crate::ids::Seq;
 use crate::limits::ERASED_FACTS_MAX;
 
-/// Keys of facts, and attestations, that were destroyed in the append of this very entry: either both happened or neither.
+/// Facts and attestations that were deleted, with their keys, in the append of this very entry: either both happened or neither.
 /// It names no person. Whom it is about is as good as known from the entries it names; where there are none, nobody's.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Erased {
