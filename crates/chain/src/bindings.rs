@@ -71,6 +71,8 @@ sol! {
     interface IEAS {
         function getAttestation(bytes32 uid) external view returns (EasAttestationData memory);
         function getRevokeOffchain(address revoker, bytes32 data) external view returns (uint64);
+        event RevokedOffchain(address indexed revoker, bytes32 indexed data, uint64 indexed timestamp);
+        event Revoked(address indexed recipient, address indexed attester, bytes32 uid, bytes32 indexed schemaUID);
     }
 
     /// What chains of Optimism's kind charge for calldata, as far as it is asked.

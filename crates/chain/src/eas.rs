@@ -1,8 +1,9 @@
 //! What a registry of the Ethereum Attestation Service says (eas-contracts, `EAS.sol`). Callers ask only registries that
 //! an allow-list names; a log's emitter is never believed.
 
-use alloy_primitives::{Address, B256, Bytes, U256, hex};
-use alloy_sol_types::SolCall;
+use alloy::rpc::types::Log;
+use alloy_primitives::{Address, B256, Bytes, U64, U256, hex};
+use alloy_sol_types::{SolCall, SolEvent};
 use serde_json::json;
 use sluice_core::ids::BlockRef;
 
@@ -116,7 +117,32 @@ impl Chain {
         Ok((asked.iter().map(|(_, uids)| uids.as_slice()).map(first).collect(), block))
     }
 
-    /// The same, one question after the other, each put to the registry itself.
+    /// What registries were told to revoke in these blocks, both included: registry and uid. Anybody may say of any uid that
+    /// they revoke it; what that means only the registry's answer tells.
+    ///
+    /// # Errors
+    /// No answer, or more logs than a node gives at once.
+    pub async fn eas_revocations(
+        &self,
+        registries: &[Address],
+        from: u64,
+        to: u64,
+    ) -> Result<Vec<(Address, B256)>, ChainError> {
+        let filter = json!({
+            "address": registries,
+            "fromBlock": U64::from(from),
+            "toBlock": U64::from(to),
+            "topics": [[IEAS::RevokedOffchain::SIGNATURE_HASH, IEAS::Revoked::SIGNATURE_HASH]],
+        });
+        let logs: Vec<Log> = self.read("eth_getLogs", json!([filter])).await?;
+        let uid = |log: &Log| match log.topic0() {
+            Some(&IEAS::RevokedOffchain::SIGNATURE_HASH) => log.topics().get(2).copied(),
+            _ => log.data().data.get(..32).map(B256::from_slice),
+        };
+        Ok(logs.iter().filter_map(|log| Some((log.address(), uid(log)?))).collect())
+    }
+
+    /// [`Self::revocation_times`], one question after the other, each put to the registry itself.
     async fn revocation_times_plainly(
         &self,
         registry: Address,

@@ -19,7 +19,8 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use crate::clock::DatabaseClock;
 use crate::error::EngineError;
 use crate::follower::Follower;
-use crate::verify::attested::{AsSigned, Asker, Attested, is_no_registry};
+use crate::recent::{AsSigned, Held};
+use crate::verify::attested::{Asker, Attested, REVOCATIONS_TOGETHER, is_no_registry};
 use crate::verify::gates::{Asked, Gates, schema_key};
 
 /// Attestations waiting to be checked; more are answered 503 before any work.
@@ -31,6 +32,7 @@ const COME_BACK: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub struct Attestations {
     queue: mpsc::Sender<Waiting>,
+    attested: Arc<Attested>,
 }
 
 /// What became of an attestation.
@@ -75,11 +77,20 @@ struct Stage {
     clock: Arc<DatabaseClock>,
     gates: Arc<Gates>,
     attested: Arc<Attested>,
-    kept: mpsc::Sender<(NewAttestation, Waiting, Kept)>,
+    kept: mpsc::Sender<Checked>,
+}
+
+/// A checked attestation on its way to the database.
+#[derive(Debug)]
+struct Checked {
+    row: NewAttestation,
+    held: Held,
+    item: Waiting,
+    kept: Kept,
 }
 
 impl Attestations {
-    /// The stage, with its worker and its writer; each runs until nobody can hand in any more. `store` has connections of
+    /// The stage, with its worker, its writer and who looks ahead; each runs until nobody can hand in any more. `store` has connections of
     /// its own, so that a flood of attestations holds none that claims need.
     pub(crate) fn new(
         follower: Follower,
@@ -87,11 +98,20 @@ impl Attestations {
         chains: Arc<BTreeMap<ChainId, Chain>>,
         clock: Arc<DatabaseClock>,
         (gates, attested): (Arc<Gates>, Arc<Attested>),
-    ) -> (Self, impl Future<Output = ()>, impl Future<Output = ()>) {
+    ) -> (Self, impl Future<Output = ()>, impl Future<Output = ()>, impl Future<Output = ()>) {
         let (queue, waiting) = mpsc::channel(ATTESTATIONS_WAITING_MAX);
         let (kept, to_write) = mpsc::channel(ATTESTATIONS_GROUP_MAX);
+        let (ahead, to_ask) = mpsc::channel(ATTESTATIONS_WAITING_MAX);
+        let answers = Arc::clone(&attested);
+        let writing = write_all(store, follower.clone(), to_write, ahead);
+        let asking = ask_ahead(Arc::clone(&attested), Arc::clone(&chains), Arc::clone(&clock), to_ask);
         let stage = Stage { follower, chains, clock, gates, attested, kept };
-        (Self { queue }, stage.check_all(waiting), write_all(store, to_write))
+        (Self { queue, attested: answers }, stage.check_all(waiting), writing, asking)
+    }
+
+    /// How many look-ups' answers are remembered.
+    pub fn answers_remembered(&self) -> usize {
+        self.attested.remembered()
     }
 
     /// Hands in an attestation and waits until it is kept. The same again is no error.
@@ -119,11 +139,11 @@ impl Stage {
                 let checked = tokio::task::spawn_blocking(move || (stage.pure(&item.text), item)).await;
                 let Ok((checked, item)) = checked else { continue };
                 match checked {
-                    Ok(Checked::Good(attestation)) => {
+                    Ok(Pure::Good(attestation)) => {
                         let signed_by_key = attestation.digest().is_some();
-                        self.keep(&attestation, signed_by_key, item).await;
+                        self.keep(*attestation, signed_by_key, item).await;
                     }
-                    Ok(Checked::LookUp(submission)) => {
+                    Ok(Pure::LookUp(submission)) => {
                         if let Err(full) = to_look_up.try_send((submission, item)) {
                             let (_, item) = full.into_inner();
                             answer(item, Err(AttestationError::Busy { retry_after: COME_BACK }));
@@ -145,7 +165,7 @@ impl Stage {
             tokio::spawn(async move {
                 match stage.look_up(*submission).await {
                     // A contract may say otherwise tomorrow, and a registry signs nothing.
-                    Ok(attestation) => stage.keep(&attestation, false, item).await,
+                    Ok(attestation) => stage.keep(attestation, false, item).await,
                     Err(error) => answer(item, Err(error)),
                 }
                 drop(slot);
@@ -154,14 +174,14 @@ impl Stage {
     }
 
     /// Everything that can be said without asking anybody.
-    fn pure(&self, text: &str) -> Result<Checked, Refused> {
+    fn pure(&self, text: &str) -> Result<Pure, Refused> {
         let submission = read(text)?;
         let Submission::Signed(attestation) = &submission else {
-            return Ok(Checked::LookUp(Box::new(submission)));
+            return Ok(Pure::LookUp(Box::new(submission)));
         };
         match self.by_some_gate(attestation, &Default::default())? {
-            Verdict::Passed(_) => Ok(Checked::Good(attestation.clone())),
-            Verdict::Needs(..) => Ok(Checked::LookUp(Box::new(submission))),
+            Verdict::Passed(_) => Ok(Pure::Good(attestation.clone())),
+            Verdict::Needs(..) => Ok(Pure::LookUp(Box::new(submission))),
         }
     }
 
@@ -246,20 +266,20 @@ impl Stage {
         }
     }
 
-    async fn keep(&self, attestation: &Attestation, signed_by_key: bool, item: Waiting) {
+    async fn keep(&self, attestation: Attestation, signed_by_key: bool, item: Waiting) {
         let kept = Kept { id: attestation.id(), uid: attestation.uid(), known: false };
-        let new = NewAttestation {
+        let row = NewAttestation {
             id: kept.id.0,
             uid: kept.uid.0,
             issuer: attestation.issuer.into(),
             schema: schema_key(&attestation.schema()),
-            subjects: self.subjects(attestation),
+            subjects: self.subjects(&attestation),
             signed_by_key,
             body: attestation.encode(),
         };
-        if let Err(gone) = self.kept.send((new, item, kept)).await {
-            let (_, item, _) = gone.0;
-            answer(item, Err(AttestationError::Unavailable(Arc::new(EngineError::Stopping))));
+        let held = Held::new(kept.id, attestation, signed_by_key);
+        if let Err(gone) = self.kept.send(Checked { row, held, item, kept }).await {
+            answer(gone.0.item, Err(AttestationError::Unavailable(Arc::new(EngineError::Stopping))));
         }
     }
 
@@ -287,7 +307,7 @@ impl Stage {
 }
 
 /// What was found out without asking anybody.
-enum Checked {
+enum Pure {
     Good(Box<Attestation>),
     LookUp(Box<Submission>),
 }
@@ -325,24 +345,67 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
 }
 
 /// Keeps what was checked, in groups: whatever waits when the last group is written makes the next.
-async fn write_all(store: Store, mut to_write: mpsc::Receiver<(NewAttestation, Waiting, Kept)>) {
+async fn write_all(
+    store: Store,
+    follower: Follower,
+    mut to_write: mpsc::Receiver<Checked>,
+    ahead: mpsc::Sender<Arc<Held>>,
+) {
     let mut group = Vec::with_capacity(ATTESTATIONS_GROUP_MAX);
     while to_write.recv_many(&mut group, ATTESTATIONS_GROUP_MAX).await > 0 {
-        let rows: Vec<NewAttestation> = group.iter().map(|(new, ..)| new.clone()).collect();
+        let rows: Vec<NewAttestation> = group.iter().map(|checked| checked.row.clone()).collect();
         match store.add_attestations(&rows).await {
             Ok(added) => {
-                for (new, item, kept) in group.drain(..) {
-                    answer(item, Ok(Kept { known: !added.contains(&new.id), ..kept }));
+                for Checked { row, held, item, kept } in group.drain(..) {
+                    let known = !added.contains(&row.id);
+                    if !known {
+                        let held = Arc::new(held);
+                        follower.recent().hold(Arc::clone(&held), row.body.len());
+                        // Where many come at once, the registry is asked when their claims come.
+                        let _ = ahead.try_send(held);
+                    }
+                    answer(item, Ok(Kept { known, ..kept }));
                 }
             }
             Err(error) => {
                 let error = Arc::new(EngineError::from(error));
                 tracing::warn!(%error, attestations = group.len(), "attestations could not be kept now");
-                for (_, item, _) in group.drain(..) {
+                for Checked { item, .. } in group.drain(..) {
                     answer(item, Err(AttestationError::Unavailable(Arc::clone(&error))));
                 }
             }
         }
+    }
+}
+
+/// Asks registries about what was just kept, one request at a time, so that a claim which soon rests on it need not wait for
+/// a chain; and follows registries, so that what they revoke is not believed. Whatever is not found here the claim asks.
+async fn ask_ahead(
+    attested: Arc<Attested>,
+    chains: Arc<BTreeMap<ChainId, Chain>>,
+    clock: Arc<DatabaseClock>,
+    mut to_ask: mpsc::Receiver<Arc<Held>>,
+) {
+    let following = futures::future::join_all(chains.values().map(|chain| attested.follow(chain, &clock)));
+    let asking = async {
+        let mut group = Vec::with_capacity(REVOCATIONS_TOGETHER);
+        while to_ask.recv_many(&mut group, REVOCATIONS_TOGETHER).await > 0 {
+            let asked = group.drain(..).filter(|held| held.signed_by_key).filter_map(|held| {
+                let (attested, chains, now) = (&attested, &chains, clock.now());
+                let needs = [held.attestation.revocation()?];
+                Some(
+                    async move { attested.look_up(Asker::Intake, chains, held.as_signed, &needs, now).await },
+                )
+            });
+            if let Some(Err(error)) = futures::future::join_all(asked).await.into_iter().find(Result::is_err)
+            {
+                tracing::debug!(%error, "a registry could not be asked ahead of claims");
+            }
+        }
+    };
+    tokio::select! {
+        () = asking => {}
+        _ = following => {}
     }
 }
 

@@ -13,7 +13,7 @@ use alloy_primitives::B256;
 use alloy_primitives::bytes::Bytes;
 use sluice_core::ids::{Epoch, IntakeKey, Seq, StreamId};
 use sluice_core::limits::FOLLOW_ROWS_MAX;
-use sluice_core::log::entry::Entry;
+use sluice_core::log::entry::{Body, Entry};
 use sluice_core::log::merkle::{Appended, Frontier, Hash, leaf_hash};
 use sluice_core::log::note::{LogKey, TreeHead};
 use sluice_core::log::receipt::Receipt;
@@ -23,6 +23,7 @@ use sluice_store::Store;
 use tokio::sync::{oneshot, watch};
 
 use crate::error::EngineError;
+use crate::recent::Recent;
 use crate::waiting_room::WaitingRoom;
 use dumps::Freeze;
 use marks::{Compared, Marks};
@@ -49,6 +50,7 @@ struct Shared {
     /// Requests that wait for the decision of a row.
     waiting: Mutex<Waiting>,
     room: Arc<WaitingRoom>,
+    recent: Recent,
     log_key: LogKey,
     /// The log keys that the chain named when this node started.
     registered: Vec<B256>,
@@ -136,6 +138,7 @@ impl Follower {
             seq: watch::Sender::new(0),
             waiting: Mutex::new(HashMap::new()),
             room: Arc::default(),
+            recent: Recent::default(),
             log_key,
             registered,
             compared: Mutex::default(),
@@ -185,6 +188,11 @@ impl Follower {
     /// Demands this node accepted that are not decided.
     pub fn room(&self) -> &Arc<WaitingRoom> {
         &self.shared.room
+    }
+
+    /// Attestations handed in here lately, which every erasure in the log forgets.
+    pub(crate) fn recent(&self) -> &Recent {
+        &self.shared.recent
     }
 
     /// The key this node signs heads with.
@@ -313,6 +321,9 @@ impl Follower {
     fn apply_to_state(&self, view: &mut View, rows: &[Row]) -> Result<(), EngineError> {
         for row in rows {
             view.state.apply(&row.entry)?;
+        }
+        if rows.iter().any(|row| matches!(row.entry.body, Body::Erased(_))) {
+            self.shared.recent.forget();
         }
         self.shared.room.leave_all(rows.iter().filter_map(|row| row.entry.body.intake()));
         view.moved = Instant::now();

@@ -14,6 +14,7 @@ pub mod follower;
 pub mod gate_signer;
 pub mod intake;
 pub mod node;
+mod recent;
 pub mod reconcile;
 pub mod recover;
 pub mod sequencer;

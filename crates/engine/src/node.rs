@@ -187,7 +187,7 @@ impl Node {
         );
         let aside = Store::connect(&config.database_url, sluice_store::Options { connections: 2 }).await?;
         let aside = aside.with_seal_key(seal_key);
-        let (attestations, checking, keeping) = Attestations::new(
+        let (attestations, checking, keeping, asking) = Attestations::new(
             follower.clone(),
             aside,
             Arc::clone(&chains),
@@ -244,6 +244,13 @@ impl Node {
                 "attestations' writer",
                 Box::pin(async {
                     keeping.await;
+                    None
+                }),
+            ),
+            (
+                "attestations' look ahead",
+                Box::pin(async {
+                    asking.await;
                     None
                 }),
             ),

@@ -5,7 +5,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use alloy_primitives::Address;
+use alloy_primitives::{Address, hex};
 use serde_json::Value;
 use sluice_core::ids::DemandId;
 use sluice_core::limits::{ATTESTATION_LOOKUPS_MAX, ATTESTATIONS_LOOKED_UP_MAX, LOOKUPS_MAX};
@@ -15,7 +15,7 @@ use sluice_engine::node::{Node, NodeConfig};
 use sluice_engine::standby::ChainSettings;
 use sluice_gate::attestation::AttestationCode;
 use sluice_snapshot::Snapshot;
-use support::institutions::{Gated, RESIDENCY, SAFE, VAULT, resident_of};
+use support::institutions::{Gated, REGISTRY, RESIDENCY, SAFE, VAULT, resident_of};
 use support::proxy::{Hold, Proxy};
 use support::{World, account, decided, eventually, wallet};
 use tokio::task::{JoinHandle, JoinSet};
@@ -103,6 +103,25 @@ async fn a_claim_is_verified_while_every_look_up_of_attestations_stands_still() 
         busy += 1;
     }
     assert!(busy >= 9 && waiting <= most + 1, "{busy} sent away, {waiting} wait");
+    hold.close(false);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_soon_after_its_attestations_waits_for_no_registry() {
+    let registry = hex::encode(REGISTRY);
+    let asks =
+        move |request: &Value| request["method"] == "eth_call" && request.to_string().contains(&registry);
+    let hold = Hold::new(false, asks);
+    let (world, _proxy, node, gated, snapshot) = behind(&hold).await;
+    world.attest_both(&node, &gated, wallet(3).address()).await;
+    eventually("the registry is asked ahead", || async {
+        (node.attestations().answers_remembered() == 2).then_some(())
+    })
+    .await;
+    hold.close(true);
+    let body = claim(&world, &node, &snapshot, 3).await;
+    assert!(matches!(body, Body::ClaimDecided(_)), "{body:?}");
     hold.close(false);
     node.stop().await;
 }

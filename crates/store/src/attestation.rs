@@ -57,14 +57,20 @@ pub struct StoredAttestation {
 }
 
 type Row = (Vec<u8>, Vec<u8>, bool, i64, Vec<u8>, Vec<u8>);
-/// The same behind the place of the question that it answers.
-type FoundRow = (i64, Vec<u8>, Vec<u8>, bool, i64, Vec<u8>, Vec<u8>);
 
 const WHAT: &str = "attestations";
 
 /// What an attestation's seal is bound to: its id, and how it was checked.
 pub(crate) fn bound_to(id: &[u8; 32], signed_by_key: bool) -> Vec<u8> {
     [b"attestation".as_slice(), &[signed_by_key.into()], id].concat()
+}
+
+/// The newest ids first, each once: one person's subjects may name the same attestation.
+fn newest(mut found: Vec<(i64, [u8; 32])>) -> Vec<[u8; 32]> {
+    found.sort_unstable_by(|one, other| other.cmp(one));
+    found.dedup();
+    found.truncate(usize::try_from(ATTESTATIONS_ABOUT_MAX).unwrap_or(usize::MAX));
+    found.into_iter().map(|(_, id)| id).collect()
 }
 
 impl Store {
@@ -151,35 +157,22 @@ impl Store {
         Ok(rows.into_iter().map(|(subject,)| subject).collect())
     }
 
-    /// For each of these, attestations of its schemas about any of its subjects, newest first, at most
+    /// For each of these, the ids of attestations of its schemas about any of its subjects, newest first, at most
     /// [`ATTESTATIONS_ABOUT_MAX`]: whoever floods a subject with attestations of an accepted issuer hides older ones, and
-    /// delays nobody. One that does not open is left out, and told of once.
+    /// delays nobody.
     ///
     /// # Errors
-    /// [`Error::Unavailable`]; for one of them, [`Error::NoSealKey`].
-    pub async fn attestations_about(
-        &self,
-        asked: &[AboutWhom],
-    ) -> Result<Vec<Result<Vec<StoredAttestation>>>> {
-        // Each subject's newest of each schema come from the end of an index, however many there are. A row is fetched by
-        // its key and nothing else, also while the tables are small or the planner knows little of them: LIMIT 1 says so.
+    /// [`Error::Unavailable`].
+    pub async fn attestations_about(&self, asked: &[AboutWhom]) -> Result<Vec<Vec<[u8; 32]>>> {
+        // Each subject's newest of each schema come from the end of an index, however many there are.
         let sql = "
-            WITH newest AS (
-                SELECT DISTINCT q.ord, n.attestation, n.received_at
-                FROM unnest($1::bigint[], $2::bytea[], $3::bytea[], $4::bigint[]) AS q(ord, subject, schema, until)
-                CROSS JOIN LATERAL (
-                    SELECT x.attestation, x.received_at FROM attestation_subject x
-                    WHERE x.subject = q.subject AND x.schema = q.schema
-                      AND x.received_at <= coalesce('epoch'::timestamptz + q.until * interval '1 millisecond', 'infinity')
-                    ORDER BY x.received_at DESC, x.attestation DESC LIMIT $5) n),
-            placed AS (
-                SELECT ord, attestation, row_number() OVER (PARTITION BY ord ORDER BY received_at DESC, attestation DESC) AS place
-                FROM newest)
-            SELECT p.ord, a.id, a.body, a.signed_by_key, millis(a.received_at), a.seal_key, a.wrapped
-            FROM placed p
-            CROSS JOIN LATERAL (SELECT * FROM attestation WHERE id = p.attestation LIMIT 1) a
-            WHERE p.place <= $5
-            ORDER BY p.ord, p.place";
+            SELECT q.ord, n.attestation, millis(n.received_at)
+            FROM unnest($1::bigint[], $2::bytea[], $3::bytea[], $4::bigint[]) AS q(ord, subject, schema, until)
+            CROSS JOIN LATERAL (
+                SELECT x.attestation, x.received_at FROM attestation_subject x
+                WHERE x.subject = q.subject AND x.schema = q.schema
+                  AND x.received_at <= coalesce('epoch'::timestamptz + q.until * interval '1 millisecond', 'infinity')
+                ORDER BY x.received_at DESC, x.attestation DESC LIMIT $5) n";
         let (mut ords, mut subjects, mut schemas, mut untils) =
             (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for (ord, whom) in (0_i64..).zip(asked) {
@@ -193,24 +186,31 @@ impl Store {
                 untils.push(until);
             }
         }
-        let query = sqlx::query_as(sql)
-            .bind(ords)
-            .bind(subjects)
-            .bind(schemas)
-            .bind(untils)
-            .bind(ATTESTATIONS_ABOUT_MAX);
-        let rows: Vec<FoundRow> = self.fetch_all("find attestations", query).await?;
-        let mut found: Vec<_> = asked.iter().map(|_| Ok(Vec::new())).collect();
-        for (ord, id, body, by_key, received_at, name, wrapped) in rows {
+        let query = sqlx::query_as(sql).bind(ords).bind(subjects).bind(schemas).bind(untils);
+        let rows: Vec<(i64, Vec<u8>, i64)> =
+            self.fetch_all("find attestations", query.bind(ATTESTATIONS_ABOUT_MAX)).await?;
+        let mut found = vec![Vec::new(); asked.len()];
+        for (ord, id, received_at) in rows {
             let place = usize::try_from(ord).ok().and_then(|ord| found.get_mut(ord));
             let place = place.expect("the statement numbers what it was asked");
-            match (place, self.readable((id, body, by_key, received_at, name, wrapped))) {
-                (Ok(found), Ok(attestation)) => found.extend(attestation),
-                (place @ Ok(_), Err(error)) => *place = Err(error),
-                (Err(_), _) => {}
-            }
+            place.push((received_at, from_bytea("attestation_subject.attestation", &id)?));
         }
-        Ok(found)
+        Ok(found.into_iter().map(newest).collect())
+    }
+
+    /// These attestations, in any order. One that does not open is left out, and told of once.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`]; [`Error::NoSealKey`].
+    pub async fn attestations(&self, ids: &[[u8; 32]]) -> Result<Vec<StoredAttestation>> {
+        // A row is fetched by its key and nothing else, also while the table is small or the planner knows little of it:
+        // LIMIT 1 says so.
+        let sql = "
+            SELECT a.id, a.body, a.signed_by_key, millis(a.received_at), a.seal_key, a.wrapped
+            FROM unnest($1::bytea[]) AS q(id)
+            CROSS JOIN LATERAL (SELECT * FROM attestation WHERE id = q.id LIMIT 1) a";
+        let ids: Vec<&[u8]> = ids.iter().map(<[u8; 32]>::as_slice).collect();
+        self.readable_of(self.fetch_all("read attestations", sqlx::query_as(sql).bind(ids)).await?)
     }
 
     /// Of these attestations, those of some schemas about some subjects, newest first, however many others there are.
@@ -232,12 +232,11 @@ impl Store {
             .bind(ids.iter().map(<[u8; 32]>::as_slice).collect::<Vec<_>>())
             .bind(whom.subjects.iter().map(Vec::as_slice).collect::<Vec<_>>())
             .bind(whom.schemas.iter().map(<[u8; 32]>::as_slice).collect::<Vec<_>>());
-        let rows = self.fetch_all("find attestations by name", query).await?;
-        let mut found = Vec::with_capacity(rows.len());
-        for row in rows {
-            found.extend(self.readable(row)?);
-        }
-        Ok(found)
+        self.readable_of(self.fetch_all("find attestations by name", query).await?)
+    }
+
+    fn readable_of(&self, rows: Vec<Row>) -> Result<Vec<StoredAttestation>> {
+        rows.into_iter().filter_map(|row| self.readable(row).transpose()).collect()
     }
 
     /// A row's attestation; `None` where it does not open, which never changes: who waited for it would wait for ever.

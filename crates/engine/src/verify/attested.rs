@@ -1,59 +1,51 @@
 //! Look-ups about attestations: what an issuer's contract and the registries said, remembered for a while, because a
 //! person's attestation serves many claims and a registry answers slowly.
 
+mod remembered;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
+use std::time::Duration;
 
-use alloy_primitives::{Address, B256, keccak256};
+use alloy_primitives::{Address, B256};
 use sluice_chain::{Chain, ChainError};
 use sluice_core::ids::{BlockRef, ChainId, ContractRef, Millis};
 use sluice_core::limits::{ATTESTATION_LOOKUPS_MAX, LOOKUP_VALID, LOOKUPS_MAX};
-use sluice_gate::attestation::{Answers, Attestation, Need, Registry};
+use sluice_gate::attestation::{Answers, Need, Registry};
 use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::MissedTickBehavior;
 
+use crate::clock::DatabaseClock;
 use crate::error::EngineError;
+use crate::recent::AsSigned;
 use crate::together::Together;
+use remembered::Remembered;
 
 /// Attestations whose revocation one request asks about; each has a few spellings of its uid.
-const REVOCATIONS_TOGETHER: usize = 128;
-/// Answers remembered; above it all are forgotten and looked up again as they are needed.
-const ANSWERS_KEPT_MAX: usize = 100_000;
+pub(crate) const REVOCATIONS_TOGETHER: usize = 128;
+/// How often registries are looked at for revocations: a fourth of Ethereum's time between blocks.
+const FOLLOW_EVERY: Duration = Duration::from_secs(3);
+/// Blocks of one such look; further behind, all is asked anew. Providers take ranges of a thousand.
+const FOLLOWED_BLOCKS_MAX: u64 = 1_000;
+/// Blocks that are looked at again with the next: what stood in them may stand elsewhere after a reorganisation.
+const FOLLOWED_AGAIN: u64 = 16;
 
 /// Look-ups with bounds of their own: attestations' look-ups delay no contract wallet, and those of attestations that come
 /// in delay none that a claim needs, nor the reverse.
 #[derive(Debug)]
 pub(crate) struct Attested {
-    known: Mutex<HashMap<AsSigned, Answered>>,
+    known: Mutex<Remembered>,
     for_claims: Semaphore,
     for_intake: Semaphore,
-    /// Revocations that are asked about together, by registry. Allow-lists name the registries, so there are few.
-    revocations: Mutex<HashMap<ContractRef, Revocations>>,
-}
-
-/// An attestation as it was handed in. Its id leaves the signature out, and what was found about one signature says nothing
-/// about another under the same content.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct AsSigned {
-    id: B256,
-    signature: B256,
-}
-
-impl AsSigned {
-    pub(crate) fn new(attestation: &Attestation) -> Self {
-        Self::of(attestation.id(), attestation)
-    }
-
-    /// The same where the id is known.
-    pub(crate) fn of(id: B256, attestation: &Attestation) -> Self {
-        Self { id, signature: keccak256(&attestation.signature) }
-    }
+    /// Revocations that are asked about together, by asker and registry. Allow-lists name the registries, so there are few.
+    revocations: Mutex<HashMap<(Asker, ContractRef), Revocations>>,
 }
 
 /// Issuer and spellings of a uid; when it was revoked, and the block that was looked at.
 type Revocations = Together<(Address, Vec<B256>), (Option<u64>, BlockRef)>;
 
 /// For whom something is looked up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Asker {
     /// A claim before its gate.
     Claim,
@@ -95,9 +87,12 @@ impl Default for Attested {
 impl Attested {
     /// What was looked up lately.
     pub(crate) fn known(&self, id: AsSigned, now: Millis) -> Answered {
-        let known = self.known.lock().expect("no panic inside");
-        let found = known.get(&id).copied().unwrap_or_default();
-        if found.valid_until.is_some_and(|until| until <= now) { Answered::default() } else { found }
+        self.known.lock().expect("no panic inside").known(id, now)
+    }
+
+    /// How many answers are remembered.
+    pub(crate) fn remembered(&self) -> usize {
+        self.known.lock().expect("no panic inside").len()
     }
 
     /// Looks up what is missing and remembers it. What was known before keeps its age.
@@ -128,12 +123,43 @@ impl Attested {
         if answered.answers.signature == Some(false) {
             return Ok(answered);
         }
-        let mut known = self.known.lock().expect("no panic inside");
-        if known.len() >= ANSWERS_KEPT_MAX {
-            known.clear();
-        }
-        known.insert(id, answered);
+        self.known.lock().expect("no panic inside").remember(id, answered, needs);
         Ok(answered)
+    }
+
+    /// Follows a chain's registries while answers of theirs are remembered, and forgets what they revoke.
+    pub(crate) async fn follow(&self, chain: &Chain, clock: &DatabaseClock) {
+        let mut looks = tokio::time::interval(FOLLOW_EVERY);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut failing = false;
+        loop {
+            looks.tick().await;
+            let looked = self.follow_on(chain, clock.now()).await;
+            if let Err(error) = &looked
+                && !failing
+            {
+                tracing::warn!(chain = chain.id(), %error, "revocations cannot be followed; answers are believed for ten minutes");
+            }
+            failing = looked.is_err();
+        }
+    }
+
+    async fn follow_on(&self, chain: &Chain, now: Millis) -> Result<(), EngineError> {
+        let known = || self.known.lock().expect("no panic inside");
+        let Some(followed) = known().followed(chain.id(), now) else { return Ok(()) };
+        let block = chain.latest().await?.number;
+        if block <= followed.block {
+            return Ok(());
+        }
+        if block - followed.block > FOLLOWED_BLOCKS_MAX {
+            known().forget(chain.id());
+            return Ok(());
+        }
+        let registries: Vec<Address> = followed.registries.iter().copied().collect();
+        let from = (followed.block + 1).saturating_sub(FOLLOWED_AGAIN);
+        let revoked = chain.eas_revocations(&registries, from, block).await?;
+        known().take_back(chain.id(), &followed, &revoked, block);
+        Ok(())
     }
 
     /// Asks, and takes the answer in; yields the block that was looked at, where there is one.
@@ -165,7 +191,7 @@ impl Attested {
             }
             Need::Revocation { contract, issuer, uids } => {
                 let chain = chain(&contract.chain_id)?.clone();
-                let asked = self.revoked(chain, *contract, (*issuer, uids.clone())).await;
+                let asked = self.revoked(asker, chain, *contract, (*issuer, uids.clone())).await;
                 asked.map(|(revoked, block)| (revoked.map_or(Registry::Standing, Registry::Revoked), block))
             }
         };
@@ -195,16 +221,17 @@ impl Attested {
         self.permits(asker).acquire().await.map_err(|_| EngineError::Stopping)
     }
 
-    /// Asks a registry together with everybody else who does.
+    /// Asks a registry together with everybody else who does for the same asker.
     async fn revoked(
         &self,
+        asker: Asker,
         chain: Chain,
         registry: ContractRef,
         asked: (Address, Vec<B256>),
     ) -> Result<(Option<u64>, BlockRef), EngineError> {
         let together = {
             let mut revocations = self.revocations.lock().expect("no panic inside");
-            revocations.entry(registry).or_default().clone()
+            revocations.entry((asker, registry)).or_default().clone()
         };
         let request = move |asked: Vec<(Address, Vec<B256>)>| {
             let chain = chain.clone();

@@ -16,15 +16,17 @@ use sluice_core::ids::{BlockRef, CampaignId, Millis, Seq};
 use sluice_core::limits::CLAIM_FACTS_BYTES_MAX;
 use sluice_core::refusal::Code;
 use sluice_core::state::State;
-use sluice_gate::attestation::{AllowList, Attestation, ForClaim, Passed, Verdict, check};
+use sluice_gate::attestation::{ForClaim, Passed, Verdict, check};
 use sluice_gate::rules::{ClaimFacts, Compiled, RefusedClaim, Verdict as Said, evaluate};
-use sluice_store::{AboutWhom, Store, StoredAttestation};
+use sluice_store::{AboutWhom, Store};
 use tokio::task::JoinSet;
 
 use super::Verifier;
-use super::attested::{Answered, AsSigned, Asker};
+use super::attested::{Answered, Asker};
 use crate::error::EngineError;
 use crate::facts::salted;
+use crate::follower::Follower;
+use crate::recent::Held;
 
 pub(crate) use asked::{Asked, Gates, schema_key};
 use found::Found;
@@ -148,44 +150,22 @@ impl Verifier {
         let mut subjects: Vec<Vec<u8>> = vec![recipient.to_vec()];
         subjects.extend(known.addresses.iter().map(|address| address.to_vec()));
         subjects.extend(person.map(|person| person.to_vec()));
-        let rows = match asked.schemas.is_empty() {
+        let kept = match asked.schemas.is_empty() {
             true => Vec::new(),
             false => self.kept_about(subjects, asked.schemas.clone()).await?,
         };
         // All at once, so that what has to be looked up about them goes into one request.
-        let judged = rows.iter().map(|row| self.judge_row(row, known, recipient, person));
+        let judged = kept.iter().map(|held| self.judge(held, known, recipient, person));
         let mut found = Found::default();
-        for judged in futures::future::try_join_all(judged).await?.into_iter().flatten() {
+        for (held, judged) in kept.iter().zip(futures::future::try_join_all(judged).await?) {
             match judged {
-                (id, attestation, Ok((passed, answered))) => {
-                    found.take(asked, id, &attestation, passed, &answered);
+                Ok((passed, answered)) => {
+                    found.take(asked, held.id, &held.attestation, passed, &answered);
                 }
-                (_, _, Err(_)) => found.refused = true,
+                Err(_) => found.refused = true,
             }
         }
         Ok(found)
-    }
-
-    /// Judges an attestation as it is kept; `None` for what cannot be read, which was not written by this program.
-    async fn judge_row(
-        &self,
-        row: &StoredAttestation,
-        known: &Known,
-        recipient: Address,
-        person: Option<B256>,
-    ) -> Result<Option<(B256, Attestation, Judged)>, EngineError> {
-        let id = B256::from(row.id);
-        let Ok(attestation) = Attestation::decode(&row.body) else { return Ok(None) };
-        let claim = ForClaim {
-            recipient,
-            person,
-            addresses: &known.addresses,
-            now: self.clock.now() / 1_000,
-            revoked: self.follower.read(|state| state.revoked.contains_key(&id)),
-        };
-        let trusted = row.signed_by_key && !self.doubts;
-        let judged = self.judge(known.asked.allowed(), (id, &attestation), trusted, &claim).await?;
-        Ok(Some((id, attestation, judged)))
     }
 
     /// Attestations kept that are admitted here, asked for together with everybody else's.
@@ -193,41 +173,49 @@ impl Verifier {
         &self,
         subjects: Vec<Vec<u8>>,
         schemas: Vec<[u8; 32]>,
-    ) -> Result<Vec<StoredAttestation>, EngineError> {
+    ) -> Result<Vec<Arc<Held>>, EngineError> {
         let until = match &self.admitted {
             Admitted::All => None,
             Admitted::Until(time) => Some(*time),
             Admitted::Named(ids) => {
                 let ids: Vec<[u8; 32]> = ids.iter().map(|id| id.0).collect();
                 let whom = AboutWhom { subjects, schemas, until: None };
-                return Ok(self.store.attestations_named(&ids, &whom).await?);
+                let rows = self.store.attestations_named(&ids, &whom).await?;
+                return Ok(rows.iter().filter_map(Held::read).map(Arc::new).collect());
             }
         };
-        let store = self.store.clone();
+        let (store, follower) = (self.store.clone(), self.follower.clone());
         let request = move |asked: Vec<AboutWhom>| {
-            let store = store.clone();
-            async move { one_by_one_at_worst(&store, asked).await }
+            let (store, follower) = (store.clone(), follower.clone());
+            async move { one_by_one_at_worst(&store, &follower, asked).await }
         };
         let whom = AboutWhom { subjects, schemas, until };
         Ok(self.gates.kept.ask(whom, ASKED_TOGETHER, request).await??)
     }
 
-    /// Judges an attestation for a claim, looking up what is missing. `trusted`: its signature is a key's, and was found
-    /// good by the node that sealed it; a contract's is asked about again with its registry.
+    /// Judges an attestation for a claim, looking up what is missing. The word of the node that sealed it is taken for a
+    /// key's signature; a contract's is asked about again with its registry.
     async fn judge(
         &self,
-        allowed: &AllowList,
-        (id, attestation): (B256, &Attestation),
-        trusted: bool,
-        claim: &ForClaim<'_>,
+        held: &Held,
+        known: &Known,
+        recipient: Address,
+        person: Option<B256>,
     ) -> Result<Judged, EngineError> {
-        let id = AsSigned::of(id, attestation);
+        let claim = ForClaim {
+            recipient,
+            person,
+            addresses: &known.addresses,
+            now: self.clock.now() / 1_000,
+            revoked: self.follower.read(|state| state.revoked.contains_key(&held.id)),
+        };
+        let id = held.as_signed;
         let mut answered = self.attested.known(id, self.clock.now());
-        if trusted {
+        if held.signed_by_key && !self.doubts {
             answered.trust_signature();
         }
         loop {
-            match check(attestation, allowed, Some(claim), &answered.answers) {
+            match check(&held.attestation, known.asked.allowed(), Some(&claim), &answered.answers) {
                 Err(refused) => return Ok(Err(refused)),
                 Ok(Verdict::Passed(passed)) => return Ok(Ok((passed, answered))),
                 Ok(Verdict::Needs(needs, passed)) => {
@@ -247,25 +235,45 @@ impl Verifier {
 /// Asks for a group, and where that fails for each of its members alone: one that cannot be answered stops no other.
 async fn one_by_one_at_worst(
     store: &Store,
+    follower: &Follower,
     asked: Vec<AboutWhom>,
-) -> Result<Vec<Result<Vec<StoredAttestation>, sluice_store::Error>>, EngineError> {
-    let error = match store.attestations_about(&asked).await {
-        Ok(found) => return Ok(found),
+) -> Result<Vec<Result<Vec<Arc<Held>>, sluice_store::Error>>, EngineError> {
+    let error = match kept_about(store, follower, &asked).await {
+        Ok(found) => return Ok(found.into_iter().map(Ok).collect()),
         Err(error) if asked.len() == 1 => return Err(error.into()),
         Err(error) => error,
     };
     tracing::warn!(%error, claims = asked.len(), "attestations of many claims are asked for one by one");
     let mut alone = JoinSet::new();
     for (place, whom) in asked.iter().cloned().enumerate() {
-        let store = store.clone();
-        alone.spawn(async move { (place, store.attestations_about(&[whom]).await) });
+        let (store, follower) = (store.clone(), follower.clone());
+        alone.spawn(async move { (place, kept_about(&store, &follower, &[whom]).await) });
     }
     let mut found: Vec<_> = asked.iter().map(|_| Ok(Vec::new())).collect();
     while let Some(done) = alone.join_next().await {
         let (place, answer) = done.map_err(|_| EngineError::Stopping)?;
-        found[place] = answer.and_then(|mut answers| answers.pop().unwrap_or_else(|| Ok(Vec::new())));
+        found[place] = answer.map(|mut answers| answers.pop().unwrap_or_default());
     }
     Ok(found)
+}
+
+/// For each of these what is kept, newest first: its ids as the database has them now, and what they name from what came
+/// lately or else from there.
+async fn kept_about(
+    store: &Store,
+    follower: &Follower,
+    asked: &[AboutWhom],
+) -> Result<Vec<Vec<Arc<Held>>>, sluice_store::Error> {
+    let ids = store.attestations_about(asked).await?;
+    let mut held = follower.recent().of(ids.iter().flatten());
+    let missing: Vec<[u8; 32]> =
+        ids.iter().flatten().filter(|id| !held.contains_key(<&B256>::from(*id))).copied().collect();
+    if !missing.is_empty() {
+        let rows = store.attestations(&missing).await?;
+        held.extend(rows.iter().filter_map(Held::read).map(|read| (read.id, Arc::new(read))));
+    }
+    let of = |ids: &Vec<[u8; 32]>| ids.iter().filter_map(|id| held.get(<&B256>::from(id)).cloned()).collect();
+    Ok(ids.iter().map(of).collect())
 }
 
 /// The facts' canonical bytes, if they can be kept with whatever a refusal adds.

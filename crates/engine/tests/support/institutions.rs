@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
+use alloy_primitives::{Address, B256, Bytes, U256, hex, keccak256};
 use serde_json::json;
 use sluice_chain::actions::{ChainAction, gate_digest};
 use sluice_chain::calls::{self, GateContent};
@@ -236,16 +236,19 @@ impl World {
         self.mine(1).await;
     }
 
-    /// A registry in EVM code: `getRevokeOffchain(revoker, uid)` answers what its storage has under the uid.
+    /// A registry in EVM code: `getRevokeOffchain(revoker, uid)`, of 68 bytes, answers what its storage has under the uid.
+    /// Called with a uid alone it notes the time under it and logs `RevokedOffchain(caller, uid, time)`, as EAS does.
     async fn set_up_registry(&self) {
-        self.anvil("anvil_setCode", json!([REGISTRY, "0x6024355460005260206000f3"])).await;
+        let code = format!(
+            "0x3660441460365742600035818155337f{}60006000a4005b6024355460005260206000f3",
+            hex::encode(keccak256("RevokedOffchain(address,bytes32,uint64)"))
+        );
+        self.anvil("anvil_setCode", json!([REGISTRY, code])).await;
     }
 
     /// The registry says that an attestation was revoked.
     pub async fn revoke_on_chain(&self, uid: B256) {
-        let time = B256::from(word(1_700_000_000));
-        self.anvil("anvil_setStorageAt", json!([REGISTRY, uid, time])).await;
-        self.mine(1).await;
+        self.operator.send("revoke", Some(REGISTRY), uid.to_vec().into(), U256::ZERO).await.expect("revoked");
     }
 
     /// Hands in an attestation of the issuer about somebody.

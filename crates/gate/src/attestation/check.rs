@@ -358,16 +358,7 @@ fn needs(
         });
     }
     if claim.is_some() && answers.registry.is_none() {
-        match &attestation.statement {
-            Statement::EasOffchain(eas) => needs.push(Need::Revocation {
-                contract: eas.contract(),
-                issuer: attestation.issuer,
-                uids: eas.revocable_uids(),
-            }),
-            Statement::EasOnchain(eas) => needs.push(Need::OnChain { contract: eas.contract, uid: eas.uid }),
-            // Its revocations stand in the service's database only, under an id that nobody signed.
-            Statement::SignOffchain(_) => {}
-        }
+        needs.extend(attestation.revocation());
     }
     needs
 }

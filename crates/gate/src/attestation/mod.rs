@@ -158,6 +158,20 @@ impl Attestation {
         }
     }
 
+    /// What has to be asked of its registry to know whether it stands; nothing of Sign Protocol's, whose revocations stand in
+    /// the service's database only, under an id that nobody signed.
+    pub fn revocation(&self) -> Option<Need> {
+        match &self.statement {
+            Statement::EasOffchain(eas) => Some(Need::Revocation {
+                contract: eas.contract(),
+                issuer: self.issuer,
+                uids: eas.revocable_uids(),
+            }),
+            Statement::EasOnchain(eas) => Some(Need::OnChain { contract: eas.contract, uid: eas.uid }),
+            Statement::SignOffchain(_) => None,
+        }
+    }
+
     /// The contract it was made for; Sign Protocol's domain names none.
     pub const fn contract(&self) -> Option<ContractRef> {
         match &self.statement {

@@ -211,6 +211,7 @@ async fn rendered(api: Api, figures: PrometheusHandle) -> Response {
     gauge("sluice_leading", u64::from(status.leading.is_some()));
     gauge("sluice_waiting_demands", status.waiting as u64);
     gauge("sluice_snapshots_missing", status.missing_snapshots as u64);
+    gauge("sluice_registry_answers_remembered", api.node.attestations().answers_remembered() as u64);
     for (id, chain) in &status.chains {
         let labels = [("chain_id", id.to_string())];
         metrics::gauge!("sluice_chain_seen_block", &labels).set(lossy(chain.seen.number.into()));

@@ -103,13 +103,8 @@ async fn who_is_erased_is_erased_whole_and_alone_and_may_come_back() {
         until: None,
     };
     let about = async |who: About| {
-        db.store
-            .attestations_about(&[whom(who, [8; 32])])
-            .await
-            .unwrap()
-            .pop()
-            .expect("an answer for each")
-            .unwrap()
+        let ids = db.store.attestations_about(&[whom(who, [8; 32])]).await.unwrap();
+        db.store.attestations(&ids[0]).await.unwrap()
     };
     assert_eq!(about(ANNA).await[0].body, b"anna lives here");
     let both = AboutWhom {
@@ -119,9 +114,7 @@ async fn who_is_erased_is_erased_whole_and_alone_and_may_come_back() {
     };
     let asked = [whom(BRUNO, [8; 32]), whom(ANNA, [9; 32]), both, whom(ANNA, [8; 32])];
     let found = db.store.attestations_about(&asked).await.unwrap();
-    let ids = |n: usize| {
-        found[n].as_ref().unwrap().iter().map(|a| a.id[0]).collect::<std::collections::BTreeSet<_>>()
-    };
+    let ids = |n: usize| found[n].iter().map(|id| id[0]).collect::<std::collections::BTreeSet<_>>();
     assert_eq!([ids(0), ids(1), ids(2), ids(3)], [[2].into(), [].into(), [1, 2].into(), [1].into()]);
 
     let erased = erase(&db, &mut session, &Whom::alone(ANNA), "asked for it on 2026-11-20").await;
@@ -289,7 +282,9 @@ async fn an_attestation_that_does_not_open_is_left_out_and_a_wrong_key_is_found_
         "UPDATE attestation SET signed_by_key = NOT signed_by_key WHERE id = decode(repeat('05', 32), 'hex')";
     sqlx::raw_sql(vouched).execute(&mut raw).await.unwrap();
     let whom = AboutWhom { subjects: vec![subject.to_vec()], schemas: vec![[8; 32]], until: None };
-    let found = db.store.attestations_about(std::slice::from_ref(&whom)).await.unwrap().remove(0).unwrap();
+    let ids = db.store.attestations_about(std::slice::from_ref(&whom)).await.unwrap().remove(0);
+    let found = db.store.attestations(&ids).await.unwrap();
+    assert_eq!(ids.len(), 3, "they are there");
     assert_eq!(found.iter().map(|a| a.id[0]).collect::<Vec<_>>(), [1]);
     let named = db.store.attestations_named(&[[3; 32], [1; 32], [2; 32], [5; 32]], &whom).await.unwrap();
     assert_eq!(named.iter().map(|a| a.id[0]).collect::<Vec<_>>(), [1]);
@@ -309,9 +304,11 @@ async fn who_is_crowded_is_found_by_time_and_by_name() {
         |until| AboutWhom { subjects: vec![crowded.to_vec(), other.to_vec()], schemas: vec![[8; 32]], until };
     let asked = [about(None), about(Some(genuine.received_at)), about(Some(genuine.received_at - 1))];
     let found = db.store.attestations_about(&asked).await.unwrap();
-    let counts: Vec<usize> = found.iter().map(|answer| answer.as_ref().unwrap().len()).collect();
+    let counts: Vec<usize> = found.iter().map(Vec::len).collect();
     assert_eq!(counts, [32, 1, 0], "the newest, and what was there by then");
-    assert_eq!(found[1].as_ref().unwrap(), std::slice::from_ref(&genuine));
+    let newest: Vec<u8> = found[0].iter().map(|id| id[0]).collect();
+    assert!(newest.is_sorted_by(|one, next| one > next), "newest first, and each once: {newest:?}");
+    assert_eq!(db.store.attestations(&found[1]).await.unwrap(), std::slice::from_ref(&genuine));
     assert_eq!(db.store.attestations_named(&[[0; 32]], &about(None)).await.unwrap(), [genuine]);
     let nobodys = AboutWhom { subjects: vec![vec![3; 20]], ..about(None) };
     assert_eq!(db.store.attestations_named(&[[0; 32]], &nobodys).await.unwrap(), []);

@@ -8,8 +8,9 @@ use sluice_core::command::GateTerms;
 use sluice_core::ids::CampaignId;
 use sluice_gate::attestation::{Accepts, AllowList};
 use sluice_gate::rules::Rulebook;
-use sluice_store::{AboutWhom, StoredAttestation};
+use sluice_store::AboutWhom;
 
+use crate::recent::Held;
 use crate::together::Together;
 use crate::verify::mandates::Mandates;
 
@@ -22,7 +23,7 @@ pub(crate) struct Gates {
     pub(in crate::verify) rules: Rulebook,
     pub(in crate::verify) mandates: Mandates,
     asked: RwLock<HashMap<(CampaignId, u16), Arc<Asked>>>,
-    pub(super) kept: Together<AboutWhom, Result<Vec<StoredAttestation>, sluice_store::Error>>,
+    pub(super) kept: Together<AboutWhom, Result<Vec<Arc<Held>>, sluice_store::Error>>,
 }
 
 /// A gate's allow-list, ready to judge by.
