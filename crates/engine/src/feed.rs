@@ -35,6 +35,9 @@ const SILENT_AFTER: Duration = Duration::from_secs(60);
 const SILENT_EVERY: Duration = Duration::from_secs(10);
 /// The least share of a campaign: with hundreds of them, a few groups still hold some of each.
 const SHARE_MIN: usize = 16;
+/// A campaign's rows are read when so large a part of its share is free, and no more of them: what is read at once is verified
+/// at once, and others' demands are beside it.
+const PARTS: usize = 8;
 /// Demands verified by one task. A task for each costs as much as what it does; many in one leave other cores idle.
 const TOGETHER: usize = 16;
 /// Before a demand whose look-up failed is verified again.
@@ -136,8 +139,8 @@ impl Feed {
         let mut taken = 0;
         for (queue, low, rows) in handed {
             let own = under_way.get(&queue.0).copied().unwrap_or(0);
-            let room = share(under_way.len()).saturating_sub(own);
-            let next = self.next_of(queue, low, room, rows);
+            let share = share(under_way.len());
+            let next = self.next_of(queue, low, (share.saturating_sub(own), part(share)), rows);
             if !next.is_empty() {
                 *under_way.entry(queue.0).or_default() += next.len();
             }
@@ -147,12 +150,13 @@ impl Feed {
         Ok(taken)
     }
 
-    /// The rows that follow what was read of a queue and are not answered, as many as there is room for.
+    /// The rows that follow what was read of a queue and are not answered, as many as there is room for. Of a campaign that has
+    /// its share, the others are read when some of it is free again.
     fn next_of(
         &mut self,
         queue: (CampaignId, NodeId),
         low: u64,
-        room: usize,
+        (room, part): (usize, usize),
         rows: Vec<(bool, Accepted)>,
     ) -> Vec<Accepted> {
         let read = self.read.entry(queue).or_default();
@@ -162,10 +166,14 @@ impl Feed {
             if row.key.n <= *read {
                 continue;
             }
-            let full = *read - low >= CURSOR_WINDOW_MAX as u64 || next.len() >= room;
-            if row.key.n > *read + 1 || full {
-                // The rows between, or these when their turn comes, are read.
-                self.looked = None;
+            if *read - low >= CURSOR_WINDOW_MAX as u64 || next.len() >= room {
+                break;
+            }
+            if row.key.n > *read + 1 {
+                // The rows between are read, now if there is room for them.
+                if room >= part {
+                    self.looked = None;
+                }
                 break;
             }
             *read = row.key.n;
@@ -246,7 +254,8 @@ impl Feed {
         self.follower.read(|state| {
             let under_way = self.under_way_by_campaign(state);
             let share = share(under_way.len());
-            let has_room = |campaign| under_way.get(&campaign).is_none_or(|count| *count < share);
+            let part = part(share);
+            let has_room = |campaign| under_way.get(&campaign).is_none_or(|count| count + part <= share);
             let living = campaigns(state).flat_map(|c| self.nodes.iter().map(move |node| (c, *node)));
             let silent = self.silent.iter().copied().filter(|(_, node)| !self.nodes.contains(node));
             let cursor = |(campaign, node)| {
@@ -256,7 +265,7 @@ impl Feed {
                 (ahead < CURSOR_WINDOW_MAX).then_some(Cursor { campaign, node, after: read })
             };
             let queues = living.chain(silent).filter(|(campaign, _)| has_room(*campaign));
-            let each = i64::try_from(share).unwrap_or(INTAKE_READ_MAX).min(INTAKE_READ_MAX);
+            let each = i64::try_from(part).unwrap_or(INTAKE_READ_MAX).min(INTAKE_READ_MAX);
             (queues.filter_map(cursor).collect(), each)
         })
     }
@@ -267,13 +276,15 @@ impl Feed {
 
     /// Verifies demands in the pool and hands them on.
     async fn take_up(&mut self, rows: Vec<Accepted>) -> Result<(), EngineError> {
-        let mut rows = rows.into_iter();
-        loop {
-            let some: Vec<_> = rows.by_ref().take(TOGETHER).collect();
-            let Ok(count) = u32::try_from(some.len()) else { unreachable!("at most {TOGETHER}") };
-            if count == 0 {
-                return Ok(());
+        let mut rows = rows.into_iter().peekable();
+        while let Some(campaign) = rows.peek().map(|row| row.key.campaign) {
+            let mut some = Vec::with_capacity(TOGETHER);
+            while some.len() < TOGETHER
+                && let Some(row) = rows.next_if(|row| row.key.campaign == campaign)
+            {
+                some.push(row);
             }
+            let Ok(count) = u32::try_from(some.len()) else { unreachable!("at most {TOGETHER}") };
             let permits = Arc::clone(&self.under_way).acquire_many_owned(count).await;
             let mut permits = permits.map_err(|_| EngineError::Stopping)?;
             let verifying = Verifying {
@@ -285,9 +296,11 @@ impl Feed {
             self.verifying.spawn(async move {
                 // Whoever waits for a chain does not hold up the others of its task.
                 let each = some.into_iter().map(|row| verifying.hand_on(row, permits.split(1)));
-                verifying.verifier.workers().run(join_all(each.collect::<Vec<_>>())).await;
+                let all = join_all(each.collect::<Vec<_>>());
+                verifying.verifier.workers().run(campaign, all).await;
             });
         }
+        Ok(())
     }
 }
 
@@ -383,6 +396,11 @@ fn under_way(
 /// crowd of one neither takes all verifications nor stands before others in the queues behind them.
 fn share(campaigns: usize) -> usize {
     (VERIFY_QUEUE_MAX / (campaigns + 1)).max(SHARE_MIN)
+}
+
+/// How much of a share must be free before more of its campaign's rows are read, and how many of a queue are read then.
+fn part(share: usize) -> usize {
+    (share / PARTS).max(1)
 }
 
 /// Up to where every row of a queue is answered.

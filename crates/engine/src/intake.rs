@@ -13,8 +13,9 @@ use sluice_core::limits::{
 };
 use sluice_core::log::receipt::{Promise, Ticket};
 use sluice_core::refusal::Code;
+use sluice_core::sequencer::fair::Fair;
 use sluice_store::{IntakeOutcome, IntakeRow, IntakeWriter, NewIntake};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::arrivals::Arrivals;
 use crate::clock::DatabaseClock;
@@ -71,6 +72,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(1);
 #[derive(Clone, Debug)]
 pub struct Intake {
     queue: mpsc::Sender<Arriving>,
+    places: Arc<Semaphore>,
     follower: Follower,
     verifier: Verifier,
     room: Arc<WaitingRoom>,
@@ -85,6 +87,8 @@ struct Arriving {
     /// When it came.
     since: Instant,
     answer: Answer,
+    /// Its place among those on their way.
+    _place: OwnedSemaphorePermit,
 }
 
 type Answer = oneshot::Sender<Result<Written, SubmitError>>;
@@ -102,14 +106,17 @@ impl Intake {
         arrivals: Arc<Arrivals>,
     ) -> (Self, Writer) {
         let (queue, arriving) = mpsc::channel(INTAKE_QUEUE_MAX);
+        let places = Arc::new(Semaphore::new(INTAKE_QUEUE_MAX));
         let room = Arc::clone(follower.room());
-        let intake = Self { queue, follower: follower.clone(), verifier, room: Arc::clone(&room), clock };
-        (intake, Writer { arriving, writer, room, follower, arrivals, begun: None })
+        let intake =
+            Self { queue, places, follower: follower.clone(), verifier, room: Arc::clone(&room), clock };
+        let turns = Fair::default();
+        (intake, Writer { arriving, turns, writer, room, follower, arrivals, begun: None })
     }
 
     /// Whether no demand is on its way to a row.
     pub fn is_quiet(&self) -> bool {
-        self.queue.capacity() == self.queue.max_capacity()
+        self.places.available_permits() == INTAKE_QUEUE_MAX
     }
 
     /// Who waits at this node.
@@ -179,11 +186,12 @@ impl Intake {
     }
 
     async fn enqueue(&self, row: NewIntake, demand: Demand) -> Result<Written, SubmitError> {
+        let full = || SubmitError::Unavailable { retry_after: COME_BACK };
+        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| full())?;
         let (answer, answered) = oneshot::channel();
-        self.queue
-            .try_send(Arriving { row, demand, since: Instant::now(), answer })
-            .map_err(|_| SubmitError::Unavailable { retry_after: COME_BACK })?;
-        answered.await.map_err(|_| SubmitError::Unavailable { retry_after: COME_BACK })?
+        let arriving = Arriving { row, demand, since: Instant::now(), answer, _place: place };
+        self.queue.try_send(arriving).map_err(|_| full())?;
+        answered.await.map_err(|_| full())?
     }
 
     /// Waits a short time; afterwards the ticket is the answer.
@@ -304,6 +312,8 @@ fn unavailable(error: sluice_store::Error) -> SubmitError {
 #[derive(Debug)]
 pub struct Writer {
     arriving: mpsc::Receiver<Arriving>,
+    /// Those that arrived: when more do than fit a group, campaigns take turns.
+    turns: Fair<Arriving>,
     writer: IntakeWriter,
     room: Arc<WaitingRoom>,
     follower: Follower,
@@ -322,7 +332,7 @@ impl Writer {
     pub async fn tick(&mut self) -> bool {
         let Some(group) = self.gather().await else { return false };
         let (mut rows, mut askers) = (Vec::with_capacity(group.len()), Vec::with_capacity(group.len()));
-        for Arriving { row, demand, since, answer } in group {
+        for Arriving { row, demand, since, answer, .. } in group {
             if since.elapsed() > INTAKE_QUEUE_WAIT {
                 let _ = answer.send(Err(SubmitError::Unavailable { retry_after: COME_BACK }));
                 continue;
@@ -345,24 +355,22 @@ impl Writer {
 
     /// The next group: full, or some time after the one before. `None` when none can come any more.
     async fn gather(&mut self) -> Option<Vec<Arriving>> {
-        let mut group = Vec::with_capacity(INTAKE_GROUP_MAX);
-        if self.arriving.recv_many(&mut group, INTAKE_GROUP_MAX).await == 0 {
-            return None;
+        if self.turns.is_empty() {
+            let first = self.arriving.recv().await?;
+            self.turns.push(first.row.campaign, first);
         }
         let until = self.begun.map(|begun| begun + GROUP_EVERY);
         while until.is_some_and(|until| Instant::now() < until)
-            && group.len() + self.arriving.len() < INTAKE_GROUP_MAX
+            && self.turns.len() + self.arriving.len() < INTAKE_GROUP_MAX
         {
             // Being woken for each that arrives would cost more than writing it.
             tokio::time::sleep(LOOK_EVERY).await;
         }
-        while group.len() < INTAKE_GROUP_MAX
-            && let Ok(more) = self.arriving.try_recv()
-        {
-            group.push(more);
+        while let Ok(more) = self.arriving.try_recv() {
+            self.turns.push(more.row.campaign, more);
         }
         self.begun = Some(Instant::now());
-        Some(group)
+        Some(std::iter::from_fn(|| self.turns.pop()).take(INTAKE_GROUP_MAX).collect())
     }
 
     /// Lets durable demands wait for their decisions, hands them to the feed, and answers.

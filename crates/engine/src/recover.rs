@@ -39,8 +39,8 @@ pub fn signer_of(digest: B256, signature: &[u8]) -> Option<Address> {
 }
 
 /// Signatures in one of the two generations of [`Signers`]: those of a node's waiting claims at its full rate, for some
-/// seconds.
-const GENERATION: usize = 16_384;
+/// seconds, or at a thousand a second for as long as any may wait. Some four MB.
+const GENERATION: usize = 32_768;
 
 /// Who made signatures that were looked at lately. A node's door recovers the signer of every claim, and its leader asks
 /// again a moment later, when the row is read: the second time costs a hash instead of a recovery.

@@ -209,7 +209,7 @@ impl Verifier {
         campaign: CampaignId,
         claim: &ClaimDemand,
     ) -> Result<Option<ClaimCheck>, EngineError> {
-        self.workers.run(self.checked_at_door(campaign, claim)).await
+        self.workers.run(campaign, self.checked_at_door(campaign, claim)).await
     }
 
     async fn checked_at_door(

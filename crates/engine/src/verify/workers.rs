@@ -1,16 +1,29 @@
 //! Verify workers: how many demands a node may be computing about at once, at its door and, while it leads, behind it. A
 //! worker is held only while something is computed: whoever waits for a chain or the database holds none, so a slow look-up
 //! takes nobody else's turn. There may be more or fewer of them at any moment; what is under way just goes on.
+//!
+//! Campaigns take turns: whoever comes to a campaign of which nobody waits stands behind one of each other campaign, however
+//! many of those wait (start-time fair queueing, Goyal, Vin and Cheng 1996, every turn of length one).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::num::NonZeroUsize;
 use std::pin::pin;
 use std::sync::Mutex;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use sluice_core::ids::CampaignId;
+
 /// More than any machine has cores.
 const WORKERS_MAX: usize = 1_024;
+/// The door and those behind it compute on threads of their own. Were there one worker for both, each would wait, on one core,
+/// until the system lets the other's thread go on.
+const WORKERS_LEAST: usize = 2;
+/// How many may be quicker at a free worker than somebody who was woken for it. To keep each worker for whoever was woken would
+/// leave it idle until the system lets his thread go on, and all the more the busier the machine is; never to keep one would
+/// let him be overtaken for ever.
+const OVERTAKES_MAX: u32 = 16;
 
 /// The verify workers of a node.
 #[derive(Debug)]
@@ -18,31 +31,50 @@ pub struct Workers {
     inner: Mutex<Inner>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Inner {
     wanted: usize,
     /// Who has nothing to do; the one that rested longest works next, so that all work alike.
     free: VecDeque<u64>,
     /// What each has computed for so far.
     busy: BTreeMap<u64, Duration>,
-    /// Who waits for a worker, in the order in which they came.
-    waiting: BTreeMap<u64, Waker>,
+    /// Who waits for a worker, in the order of their turns.
+    waiting: BTreeMap<Turn, Waker>,
+    /// Who was woken and has not looked yet.
+    woken: BTreeSet<Turn>,
+    /// How many were quicker at a worker than those since one of them got his.
+    overtakes: u32,
+    /// Campaigns of which anybody waits.
+    lines: HashMap<CampaignId, Line>,
+    /// The latest turn that anybody got who had to wait.
+    turn: u64,
     named: u64,
     came: u64,
 }
 
+/// Whose turn it is: the number of the turn and, of those who share it, the order in which they came.
+type Turn = (u64, u64);
+
+/// Those of one campaign who wait.
+#[derive(Debug, Default)]
+struct Line {
+    /// The turn of the last of them.
+    last: u64,
+    count: usize,
+}
+
 impl Default for Workers {
-    /// As many as there are cores.
+    /// As many as there are cores, and two on one core.
     fn default() -> Self {
-        Self::new(std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN))
+        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        Self::new(NonZeroUsize::new(cores.max(WORKERS_LEAST)).unwrap_or(NonZeroUsize::MIN))
     }
 }
 
 impl Workers {
     /// So many.
     pub fn new(count: NonZeroUsize) -> Self {
-        let (free, busy, waiting) = Default::default();
-        let workers = Self { inner: Mutex::new(Inner { wanted: 0, free, busy, waiting, named: 0, came: 0 }) };
+        let workers = Self { inner: Mutex::default() };
         workers.set(count);
         workers
     }
@@ -70,10 +102,10 @@ impl Workers {
         self.inner.lock().expect("no panic inside").busy.clone()
     }
 
-    /// Runs what verifies, each step of it by a worker.
-    pub(crate) async fn run<F: Future>(&self, work: F) -> F::Output {
+    /// Runs what verifies for a campaign, each step of it by a worker.
+    pub(crate) async fn run<F: Future>(&self, campaign: CampaignId, work: F) -> F::Output {
         let mut work = pin!(work);
-        let mut place = Place { workers: self, number: None };
+        let mut place = Place { workers: self, campaign, turn: None };
         std::future::poll_fn(|context| match place.worker(context) {
             Some(_worker) => work.as_mut().poll(context),
             None => Poll::Pending,
@@ -84,8 +116,28 @@ impl Workers {
 
 impl Inner {
     fn wake_one(&mut self) {
-        if let Some((_, waker)) = self.waiting.pop_first() {
+        if let Some((turn, waker)) = self.waiting.pop_first() {
+            self.woken.insert(turn);
             waker.wake();
+        }
+    }
+
+    /// The turn of one more of a campaign.
+    fn line_up(&mut self, campaign: CampaignId) -> Turn {
+        let line = self.lines.entry(campaign).or_default();
+        line.last = line.last.max(self.turn) + 1;
+        line.count += 1;
+        self.came += 1;
+        (line.last, self.came)
+    }
+
+    /// One of a campaign waits no more.
+    fn step_out(&mut self, campaign: CampaignId) {
+        if let Entry::Occupied(mut line) = self.lines.entry(campaign) {
+            line.get_mut().count -= 1;
+            if line.get().count == 0 {
+                line.remove();
+            }
         }
     }
 }
@@ -96,23 +148,28 @@ impl Inner {
 /// another was quicker and waits on in his old place, or goes away and wakes the next.
 struct Place<'a> {
     workers: &'a Workers,
+    campaign: CampaignId,
     /// His place in the queue, from when he found no worker until he gets one.
-    number: Option<u64>,
+    turn: Option<Turn>,
 }
 
 impl<'a> Place<'a> {
     fn worker(&mut self, context: &Context<'_>) -> Option<Working<'a>> {
         let mut inner = self.workers.inner.lock().expect("no panic inside");
-        let Some(name) = inner.free.pop_front() else {
-            let number = *self.number.get_or_insert_with(|| {
-                inner.came += 1;
-                inner.came
-            });
-            inner.waiting.insert(number, context.waker().clone());
+        let was_woken = self.turn.is_some_and(|turn| inner.woken.remove(&turn));
+        let overtakes = !was_woken && !inner.woken.is_empty();
+        let kept = if overtakes && inner.overtakes >= OVERTAKES_MAX { inner.woken.len() } else { 0 };
+        let name = if inner.free.len() > kept { inner.free.pop_front() } else { None };
+        let Some(name) = name else {
+            let turn = *self.turn.get_or_insert_with(|| inner.line_up(self.campaign));
+            inner.waiting.insert(turn, context.waker().clone());
             return None;
         };
-        if let Some(number) = self.number.take() {
-            inner.waiting.remove(&number);
+        inner.overtakes = if was_woken { 0 } else { inner.overtakes + u32::from(overtakes) };
+        if let Some(turn) = self.turn.take() {
+            inner.waiting.remove(&turn);
+            inner.turn = inner.turn.max(turn.0);
+            inner.step_out(self.campaign);
         }
         Some(Working { workers: self.workers, name, begun: Instant::now() })
     }
@@ -120,10 +177,12 @@ impl<'a> Place<'a> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        let Some(number) = self.number else { return };
+        let Some(turn) = self.turn else { return };
         let mut inner = self.workers.inner.lock().expect("no panic inside");
+        inner.step_out(self.campaign);
         // Whoever was woken and goes away gives his turn to the next.
-        if inner.waiting.remove(&number).is_none() {
+        inner.waiting.remove(&turn);
+        if inner.woken.remove(&turn) {
             inner.wake_one();
         }
     }
@@ -160,6 +219,10 @@ mod tests {
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
     use std::task::Wake;
     use tokio::sync::Semaphore;
+    use uuid::Uuid;
+
+    const ONE: CampaignId = CampaignId(Uuid::from_u128(1));
+    const OTHER: CampaignId = CampaignId(Uuid::from_u128(2));
 
     fn count(n: usize) -> NonZeroUsize {
         NonZeroUsize::new(n).unwrap()
@@ -183,7 +246,7 @@ mod tests {
         let tasks: Vec<_> = (0..40)
             .map(|_| {
                 let (workers, now, most) = (Arc::clone(&workers), Arc::clone(&now), Arc::clone(&most));
-                tokio::spawn(async move { workers.run(compute(now, most)).await })
+                tokio::spawn(async move { workers.run(ONE, compute(now, most)).await })
             })
             .collect();
         for task in tasks {
@@ -201,7 +264,7 @@ mod tests {
         let tasks: Vec<_> = (0..100)
             .map(|_| {
                 let (workers, now, most) = (Arc::clone(&workers), Arc::clone(&now), Arc::clone(&most));
-                tokio::spawn(async move { workers.run(compute(now, most)).await })
+                tokio::spawn(async move { workers.run(ONE, compute(now, most)).await })
             })
             .collect();
         for n in (1..=8).chain((1..8).rev()) {
@@ -232,7 +295,11 @@ mod tests {
 
     impl<'a> Waiter<'a> {
         fn new(workers: &'a Workers) -> Self {
-            Self { work: Box::pin(workers.run(async {})), woken: Arc::default() }
+            Self::of(workers, ONE)
+        }
+
+        fn of(workers: &'a Workers, campaign: CampaignId) -> Self {
+            Self { work: Box::pin(workers.run(campaign, async {})), woken: Arc::default() }
         }
 
         fn poll(&mut self) -> Poll<()> {
@@ -247,7 +314,7 @@ mod tests {
 
     /// A worker that is out until this is dropped.
     fn taken(workers: &Workers) -> Working<'_> {
-        Place { workers, number: None }.worker(&Context::from_waker(Waker::noop())).unwrap()
+        Place { workers, campaign: ONE, turn: None }.worker(&Context::from_waker(Waker::noop())).unwrap()
     }
 
     #[tokio::test]
@@ -299,22 +366,56 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn nobody_is_overtaken_for_ever() {
+        let workers = Workers::new(count(1));
+        let out = taken(&workers);
+        let mut first = Waiter::new(&workers);
+        assert!(first.poll().is_pending());
+        drop(out);
+        let quicker = (0..100).take_while(|_| Waiter::new(&workers).poll().is_ready()).count();
+        assert_eq!(quicker, OVERTAKES_MAX as usize);
+        assert!(first.is_woken() && first.poll().is_ready());
+        assert!(Waiter::new(&workers).poll().is_ready());
+        let inner = workers.inner.lock().unwrap();
+        assert!(inner.waiting.is_empty() && inner.woken.is_empty() && inner.lines.is_empty());
+    }
+
+    #[tokio::test]
+    async fn who_comes_to_another_campaign_stands_behind_one_of_the_crowd() {
+        let workers = Workers::new(count(1));
+        let out = taken(&workers);
+        let mut waiting: Vec<_> = (0..20).map(|_| Waiter::new(&workers)).collect();
+        waiting.extend((0..2).map(|_| Waiter::of(&workers, OTHER)));
+        assert!(waiting.iter_mut().all(|place| place.poll().is_pending()));
+        drop(out);
+        let mut order = Vec::new();
+        while let Some(at) = waiting.iter().position(Waiter::is_woken) {
+            assert!(waiting[at].poll().is_ready());
+            order.push(at);
+        }
+        assert_eq!(order[..6], [0, 20, 1, 21, 2, 3]);
+        assert_eq!(order.len(), 22);
+        drop(waiting);
+        assert!(workers.inner.lock().unwrap().lines.is_empty());
+    }
+
+    #[tokio::test]
     async fn whoever_waits_for_something_else_holds_no_worker_and_whoever_leaves_takes_no_turn() {
         let workers = Arc::new(Workers::new(count(1)));
         let gate = Arc::new(Semaphore::new(0));
         let slow = tokio::spawn({
             let (workers, gate) = (Arc::clone(&workers), Arc::clone(&gate));
-            async move { workers.run(async { gate.acquire().await.map(|_| ()).is_ok() }).await }
+            async move { workers.run(ONE, async { gate.acquire().await.map(|_| ()).is_ok() }).await }
         });
         tokio::task::yield_now().await;
-        assert_eq!(workers.run(async { 7 }).await, 7, "beside the slow one");
+        assert_eq!(workers.run(ONE, async { 7 }).await, 7, "beside the slow one");
         // Two wait while the worker is out; the first is woken and gone before it looks.
         let out = taken(&workers);
-        let mut first = Box::pin(workers.run(async { 1 }));
+        let mut first = Box::pin(workers.run(ONE, async { 1 }));
         assert!(futures::poll!(&mut first).is_pending());
         let second = tokio::spawn({
             let workers = Arc::clone(&workers);
-            async move { workers.run(async { 2 }).await }
+            async move { workers.run(ONE, async { 2 }).await }
         });
         tokio::task::yield_now().await;
         drop(out);

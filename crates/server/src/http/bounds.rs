@@ -28,8 +28,11 @@ pub(crate) const TURNS_WINDOW: Duration = Duration::from_millis(100);
 /// Requests of operators and projects about projects, keys and erasures at once. They are few, and apart from what everybody
 /// reads: an erasure waits for its leader, and bodies come as slowly as their senders like.
 pub(crate) const MANAGING_MAX: usize = 16;
-/// Claims and commands at once; each waits for its decision, and the waiting room bounds them again.
-pub(crate) const DEMANDS_MAX: usize = 4_096;
+/// Claims at once; each waits for its decision, and the waiting room bounds them again. One campaign has half of them at most:
+/// at the thousand and more a second that it then gets in while each waits as long as it may, it fills its queue soon enough.
+pub(crate) const CLAIMS_MAX: usize = 4_096;
+/// Commands and masks at once, apart from claims: no crowd stands before a hold.
+pub(crate) const ORDERS_MAX: usize = 1_024;
 /// How long a request waits for its turn before it is sent away.
 pub(crate) const TURN_WAIT: Duration = Duration::from_secs(1);
 /// How long a request with `Min-Seq` waits for this node to get there. A follower polls several times a second.

@@ -36,6 +36,7 @@ use super::bounds;
 use super::claimant::CLAIMANT;
 use super::client::{self, Network, Peer};
 use super::limits::{Charged, Limits};
+use super::places::Places;
 use super::problem::{self, Problem};
 use super::reading::OFFICE;
 use super::turns::Turns;
@@ -140,12 +141,7 @@ pub(crate) async fn wrong_method() -> Problem {
 
 /// Bounds how many requests of a kind are under way; the others wait a moment and are then sent away.
 pub(crate) fn in_turn(routes: Router, at_once: usize) -> Router {
-    taking_turns(routes, &Arc::new(Semaphore::new(at_once)), BODY_BYTES_MAX)
-}
-
-/// The same among routes that share the turns, and that take bodies of so many bytes.
-pub(crate) fn taking_turns(routes: Router, turns: &Arc<Semaphore>, body_max: usize) -> Router {
-    routes.layer((from_fn_with_state(Arc::clone(turns), turn), DefaultBodyLimit::max(body_max)))
+    routes.layer(from_fn_with_state(Arc::new(Semaphore::new(at_once)), turn))
 }
 
 /// The same for what the database answers to requests without bodies: as many at once as it answers without getting slow.
@@ -168,24 +164,27 @@ async fn quick_turn(State(turns): State<Arc<Turns>>, request: Request, next: Nex
     response
 }
 
-/// The same as [`taking_turns`] for claims, of which those that could not be decided in time are sent away before anything of
-/// them is read.
-pub(crate) fn claims_in_turn(routes: Router, node: Node, turns: &Arc<Semaphore>, body_max: usize) -> Router {
-    let turns = Arc::clone(turns);
-    routes.layer((from_fn_with_state((node, turns), claim_turn), DefaultBodyLimit::max(body_max)))
+/// Bounds how many claims are under way. Those that could not be decided in time, and those of a campaign that has its share
+/// of the places, are sent away before anything of them is read.
+pub(crate) fn claims_in_place(routes: Router, node: Node, most: usize, body_max: usize) -> Router {
+    let places = Places::new(most);
+    routes.layer((from_fn_with_state((node, places), claim_place), DefaultBodyLimit::max(body_max)))
 }
 
-async fn claim_turn(
-    State((node, turns)): State<(Node, Arc<Semaphore>)>,
+async fn claim_place(
+    State((node, places)): State<(Node, Arc<Places>)>,
     request: Request,
     next: Next,
 ) -> Response {
-    // /v1/campaigns/CAMPAIGN/claims; another path is the handler's to refuse.
-    let campaign = request.uri().path().split('/').nth(3).and_then(|name| name.parse().ok());
-    if campaign.is_some_and(|campaign| !node.has_room(campaign)) {
+    // /v1/campaigns/CAMPAIGN/claims; another path is the handler's to refuse, and names of no campaign share their places.
+    let named = request.uri().path().split('/').nth(3).and_then(|name| name.parse().ok());
+    let campaign = named.filter(|name| node.follower().read(|state| state.campaign(*name).is_some()));
+    let has_room = campaign.is_none_or(|campaign| node.has_room(campaign));
+    let place = has_room.then(|| places.take(campaign.unwrap_or_default())).flatten();
+    let Some(_place) = place else {
         return Problem::from(problem::WAITING_ROOM_FULL).retry_after(bounds::COME_BACK).into_response();
-    }
-    turn(State(turns), request, next).await
+    };
+    next.run(request).await
 }
 
 async fn turn(State(turns): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {

@@ -31,6 +31,7 @@ mod offices;
 mod openapi;
 mod outcome;
 mod page;
+mod places;
 mod problem;
 mod projects;
 mod read;

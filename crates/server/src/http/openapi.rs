@@ -1,12 +1,8 @@
 //! The routes, written once: for axum, and as OpenAPI 3.1.
 
-use std::sync::Arc;
-
 use axum::Router;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
-use sluice_core::limits::BODY_BYTES_MAX;
-use tokio::sync::Semaphore;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder};
 use utoipa_axum::router::OpenApiRouter;
@@ -64,12 +60,11 @@ pub(super) fn routes(api: &Api) -> (Router, OpenApi) {
     };
     let (reads, rows, orders, claims) = (split(reads), split(rows), split(orders), split(claims));
     let (attestations, feed, managing) = (split(attestations), split(feed), split(managing));
-    let demands = Arc::new(Semaphore::new(bounds::DEMANDS_MAX));
     let router = reads
         .merge(front::in_quick_turn(rows, bounds::DATABASE_REQUESTS_MAX))
         .merge(front::in_turn(managing, bounds::MANAGING_MAX))
-        .merge(front::taking_turns(orders, &demands, BODY_BYTES_MAX))
-        .merge(front::claims_in_turn(claims, api.node.clone(), &demands, bounds::CLAIM_BYTES_MAX))
+        .merge(front::in_turn(orders, bounds::ORDERS_MAX))
+        .merge(front::claims_in_place(claims, api.node.clone(), bounds::CLAIMS_MAX, bounds::CLAIM_BYTES_MAX))
         .merge(front::in_turn(attestations, bounds::ATTESTATIONS_MAX))
         .merge(front::in_turn(feed, bounds::FEEDS_MAX));
     let router = router.merge(front::in_turn(split(stories), bounds::STORIES_MAX));
