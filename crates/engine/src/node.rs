@@ -36,7 +36,7 @@ use crate::standby::{ChainSettings, Standby};
 use crate::verify::Verifier;
 use crate::verify::workers::Workers;
 use heartbeat::heartbeats;
-use tasks::{Part, Tasks};
+use tasks::{Part, Tasks, endless};
 
 /// How long a start waits for the home chain to name the log's keys. A chain that answers does so in a fraction of it;
 /// without an answer the node starts from dumps of its own or replays the log, which it can do without any chain.
@@ -226,42 +226,12 @@ impl Node {
         standby.check_charters().await?;
         let heartbeats = heartbeats(store.clone(), id, Arc::clone(&clock), Arc::clone(&leading));
         let tasks = Tasks::start([
-            (
-                "intake writer",
-                Box::pin(async {
-                    writer.run().await;
-                    None
-                }) as Part,
-            ),
-            (
-                "attestations' checks",
-                Box::pin(async {
-                    checking.await;
-                    None
-                }),
-            ),
-            (
-                "attestations' writer",
-                Box::pin(async {
-                    keeping.await;
-                    None
-                }),
-            ),
-            (
-                "attestations' look ahead",
-                Box::pin(async {
-                    asking.await;
-                    None
-                }),
-            ),
-            ("standby", Box::pin(async { Some(standby.run().await) })),
-            (
-                "heartbeat",
-                Box::pin(async {
-                    heartbeats.await;
-                    None
-                }),
-            ),
+            ("intake writer", endless(writer.run())),
+            ("attestations' checks", endless(checking)),
+            ("attestations' writer", endless(keeping)),
+            ("attestations' look ahead", endless(asking)),
+            ("standby", Box::pin(async { Some(standby.run().await) }) as Part),
+            ("heartbeat", endless(heartbeats)),
         ]);
         let failed = tasks.failed();
         let tasks = tokio::sync::Mutex::new(Some(tasks));

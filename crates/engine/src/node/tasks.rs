@@ -13,6 +13,14 @@ use crate::error::EngineError;
 /// A part: it ends with the error that ended it, or without one, which is as wrong.
 pub(super) type Part = Pin<Box<dyn Future<Output = Option<EngineError>> + Send>>;
 
+/// A part that has no error of its own to end with.
+pub(super) fn endless(part: impl Future<Output = ()> + Send + 'static) -> Part {
+    Box::pin(async {
+        part.await;
+        None
+    })
+}
+
 /// The running parts.
 #[derive(Debug)]
 pub(super) struct Tasks {
