@@ -17,7 +17,9 @@ pub struct DatabaseClock {
 struct Known {
     /// What the database said last.
     said: Millis,
-    /// When it said so here.
+    /// When it was asked.
+    asked: Instant,
+    /// When the answer was here.
     at: Instant,
     /// What this clock must not go below, whatever the database says.
     floor: Millis,
@@ -39,7 +41,8 @@ pub struct Drifted {
 impl DatabaseClock {
     /// A clock set to what the database just said.
     pub fn new(said: Millis) -> Self {
-        Self { last: Mutex::new(Known { said, at: Instant::now(), floor: said }) }
+        let now = Instant::now();
+        Self { last: Mutex::new(Known { said, asked: now, at: now, floor: said }) }
     }
 
     /// Now.
@@ -49,22 +52,23 @@ impl DatabaseClock {
 
     /// Takes what the database just said as it is, at the beginning of a term: another database may have another
     /// clock. What it lies behind is waited out.
-    pub fn reset(&self, said: Millis) {
+    pub fn reset(&self, said: Millis, asked: Instant) {
         let mut last = self.last.lock().expect("no panic inside");
-        *last = Known { said, at: Instant::now(), floor: last.now() };
+        *last = Known { said, asked, at: Instant::now(), floor: last.now() };
     }
 
-    /// Takes what the database just said.
+    /// Takes what the database just said, and when it was asked.
     ///
     /// # Errors
     /// When the two clocks went apart by more than [`CLOCK_DRIFT_MAX`] since the database last spoke: a leader must
     /// resign.
-    pub fn set(&self, said: Millis) -> Result<(), Drifted> {
+    pub fn set(&self, said: Millis, asked: Instant) -> Result<(), Drifted> {
         let last = *self.last.lock().expect("no panic inside");
-        // What the database said may have been under way for a while: only a clock that runs ahead of this one, or
-        // went back, is wrong.
-        let by = said.saturating_sub(last.said + elapsed(last.at)).max(last.said.saturating_sub(said));
-        self.reset(said);
+        // What the database says may be under way for a while, both now and the last time: it reads its clock, and then a
+        // slow disk keeps the commit. It read it after it was asked, though; so only a clock that is further than since
+        // then, or went back, is wrong.
+        let by = said.saturating_sub(last.said + elapsed(last.asked)).max(last.said.saturating_sub(said));
+        self.reset(said, asked);
         if u128::from(by) > CLOCK_DRIFT_MAX.as_millis() { Err(Drifted { by }) } else { Ok(()) }
     }
 }
@@ -75,19 +79,34 @@ fn elapsed(since: Instant) -> Millis {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
     fn a_clock_that_jumps_is_noticed_and_time_never_runs_backwards() {
         let clock = DatabaseClock::new(1_000_000);
-        assert!(clock.set(1_000_500).is_ok());
+        assert!(clock.set(1_000_500, Instant::now()).is_ok());
         let before = clock.now();
-        assert!(clock.set(1_000_400).is_ok(), "an answer that was slow is no drift");
+        assert!(clock.set(1_000_400, Instant::now()).is_ok(), "an answer that was slow is no drift");
         assert!(clock.now() >= before);
-        assert!(clock.set(1_010_000).is_err());
-        assert!(clock.set(900_000).is_err());
+        assert!(clock.set(1_010_000, Instant::now()).is_err());
+        assert!(clock.set(900_000, Instant::now()).is_err());
         let after = clock.now();
         assert!(after >= before);
-        assert!(clock.set(900_100).is_ok(), "a database that is behind, and stays so, is only behind once");
+        assert!(
+            clock.set(900_100, Instant::now()).is_ok(),
+            "a database that is behind, and stays so, is only behind once"
+        );
+    }
+
+    #[test]
+    fn a_slow_answer_followed_by_a_quick_one_is_no_drift() {
+        let clock = DatabaseClock::new(1_000_000);
+        // It was said at once, and took five seconds to come.
+        let asked = Instant::now().checked_sub(Duration::from_secs(5)).expect("this machine is up");
+        assert!(clock.set(1_000_100, asked).is_ok());
+        assert!(clock.set(1_005_100, Instant::now()).is_ok());
+        assert_eq!(clock.set(1_020_100, Instant::now()).map_err(|drift| drift.by > 14_000), Err(true));
     }
 }

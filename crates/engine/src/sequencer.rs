@@ -115,8 +115,8 @@ enum Log {
     Lost,
 }
 
-/// A session that sent a group, and what became of it.
-type Sent = (Box<LeaderSession>, Result<Appended, AppendError>);
+/// A session that sent a group, what became of it, and when it was sent.
+type Sent = (Box<LeaderSession>, Result<Appended, AppendError>, Instant);
 
 /// A group with the submissions that are in it.
 #[derive(Debug)]
@@ -225,12 +225,12 @@ impl Sequencer {
 
     /// A session that appended; every other end of an append is the end of the term.
     fn certain(&mut self, sent: Result<Sent, JoinError>) -> Result<Box<LeaderSession>, EngineError> {
-        let (session, appended) =
+        let (session, appended, asked) =
             sent.map_err(|panic| EngineError::Incident(format!("an append panicked: {panic}")))?;
         let appended = appended.map_err(|e| self.ended(e))?;
         // The append renews the lease along the way.
         self.renewed = Instant::now();
-        self.set_clock(appended.now)?;
+        self.set_clock(appended.now, asked)?;
         Ok(session)
     }
 
@@ -292,16 +292,17 @@ impl Sequencer {
 
     async fn renew(&mut self, mut session: Box<LeaderSession>) -> Result<(), EngineError> {
         if self.renewed.elapsed() >= LEASE_RENEW_EVERY {
+            let asked = Instant::now();
             let now = session.renew().await.map_err(|e| self.ended(e))?;
             self.renewed = Instant::now();
-            self.set_clock(now)?;
+            self.set_clock(now, asked)?;
         }
         self.log = Log::Free(session);
         Ok(())
     }
 
-    fn set_clock(&self, now: u64) -> Result<(), EngineError> {
-        self.clock.set(now).map_err(|drift| {
+    fn set_clock(&self, now: u64, asked: Instant) -> Result<(), EngineError> {
+        self.clock.set(now, asked).map_err(|drift| {
             EngineError::Config(format!(
                 "the database's clock and this machine's went apart by {} ms",
                 drift.by
@@ -361,8 +362,9 @@ fn append(mut session: Box<LeaderSession>, decided: Box<Decided>) -> Log {
     };
     let mut task = JoinSet::new();
     task.spawn(async move {
+        let asked = Instant::now();
         let appended = session.append(&append).await;
-        (session, appended)
+        (session, appended, asked)
     });
     Log::Appending(task, decided)
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sluice_chain::signer::Account;
 use sluice_chain::{At, Chain};
@@ -202,9 +202,10 @@ impl Standby {
             *session = Some(LeaderSession::open(&self.store, self.stream).await?);
         }
         let Some(open) = session.as_mut() else { return Ok(None) };
+        let asked = Instant::now();
         let Some(taken) = open.take_epoch(&self.holder, LEASE, at_least).await? else { return Ok(None) };
         // The drift that counts is the one during a term.
-        self.clock.reset(taken.now);
+        self.clock.reset(taken.now, asked);
         tracing::info!(node = self.node, epoch = taken.epoch, seq = taken.seq, "this node leads");
         Ok(Some(taken.epoch))
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sluice_core::ids::NodeId;
 use sluice_store::Store;
@@ -20,9 +20,10 @@ pub(super) async fn heartbeats(
     leading: Arc<AtomicU64>,
 ) {
     loop {
+        let asked = Instant::now();
         match store.heartbeat(node).await {
             // A leader hears the database's clock with every append, and resigns when it drifts.
-            Ok(now) if leading.load(Ordering::SeqCst) == 0 => clock.reset(now),
+            Ok(now) if leading.load(Ordering::SeqCst) == 0 => clock.reset(now, asked),
             Ok(_) => {}
             Err(error) => tracing::debug!(error = %error, "no heartbeat"),
         }

@@ -2,10 +2,12 @@
 
 use alloy_primitives::{Address, Bytes, hex};
 use serde_json::{Value, json};
+use sluice_chain::At;
 use sluice_core::amount::Total;
 use sluice_engine::node::Node;
+use sqlx::{Connection, PgConnection};
 
-use super::{World, eventually};
+use super::{STREAM, World, eventually};
 
 impl World {
     /// Asks the chain's node directly.
@@ -27,10 +29,26 @@ impl World {
         number("pending") + number("queued")
     }
 
-    /// From here on blocks come only when asked for.
+    /// From here on blocks come only when asked for. The epoch of whoever leads is on chain before: taking it needs a
+    /// block, and waits in the mempool like what a test looks for there.
     pub async fn hold_blocks(&self) {
+        eventually("the epoch is on chain", || async {
+            let Some(epoch) = self.epoch_of_head().await else { return Some(()) };
+            let known = self.chain.epoch(self.charter, At::Latest).await.ok()?;
+            (epoch == known).then_some(())
+        })
+        .await;
         self.anvil("evm_setAutomine", json!([false])).await;
         self.anvil("evm_setIntervalMining", json!([0])).await;
+    }
+
+    /// The epoch of the last leader; `None` if there was none.
+    async fn epoch_of_head(&self) -> Option<u64> {
+        let mut raw = PgConnection::connect(self.database.url()).await.expect("a connection");
+        let sql = "SELECT epoch FROM head WHERE stream = $1";
+        let query = sqlx::query_as(sql).bind(i32::try_from(STREAM.0).expect("small"));
+        let found: Option<(i64,)> = query.fetch_optional(&mut raw).await.expect("read");
+        found.map(|(epoch,)| epoch.unsigned_abs())
     }
 
     pub async fn mine(&self, blocks: u64) {
