@@ -122,7 +122,7 @@ impl std::fmt::Display for RowError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Reason {
     /// More or fewer fields than the header.
-    #[error("has {found} fields, the header has {expected}")]
+    #[error("has {found} field{}, the header has {expected}", if *found == 1 { "" } else { "s" })]
     ColumnCount {
         /// Fields in the row.
         found: usize,

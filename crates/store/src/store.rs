@@ -38,6 +38,24 @@ pub struct Store {
     seal: Option<Arc<SealKey>>,
 }
 
+/// A pool tries until its time is over and then says only that; one connection by itself says why there is none.
+async fn why_none(connect: &PgConnectOptions, error: sqlx::Error) -> sqlx::Error {
+    if !matches!(error, sqlx::Error::PoolTimedOut) {
+        return error;
+    }
+    let alone = tokio::time::timeout(CONNECT_TIMEOUT, sqlx::ConnectOptions::connect(connect)).await;
+    let at = |why: String| {
+        let host = format!("{}:{}", connect.get_host(), connect.get_port());
+        std::io::Error::other(format!("PostgreSQL at {host}: {why}"))
+    };
+    match alone {
+        Ok(Err(sqlx::Error::Io(why))) => sqlx::Error::Io(at(why.to_string())),
+        Ok(Err(why)) => why,
+        Ok(Ok(_)) => error,
+        Err(_) => sqlx::Error::Io(at(format!("no answer within {CONNECT_TIMEOUT:?}"))),
+    }
+}
+
 impl Store {
     /// Connects a pool to `postgres://…`.
     ///
@@ -54,8 +72,11 @@ impl Store {
             .max_connections(options.connections)
             .acquire_timeout(CONNECT_TIMEOUT)
             .connect_with(connect.clone().options([("statement_timeout", milliseconds(STATEMENT_TIMEOUT))]))
-            .await
-            .map_err(Error::reading(action))?;
+            .await;
+        let pool = match pool {
+            Ok(pool) => pool,
+            Err(timed_out) => return Err(Error::reading(action)(why_none(&connect, timed_out).await)),
+        };
         Ok(Self { pool, options: Arc::new(connect), seal: None })
     }
 

@@ -137,7 +137,7 @@ impl Wanted {
         let need = |wanted: &str| {
             find(wanted)?.ok_or_else(|| {
                 let found: Vec<String> = names.iter().map(|name| shown(name.as_bytes())).collect();
-                HeaderError::Missing { wanted: wanted.to_owned(), found: found.join(", ") }
+                HeaderError::Missing { wanted: wanted.to_owned(), found: found.join(", "), separated: false }
             })
         };
         let asked = &options.columns;

@@ -18,13 +18,16 @@ pub enum HeaderError {
     NotCsv(super::Reason),
     /// A column that is needed is not there.
     #[error(
-        "the header has no column {wanted:?}; it has {found}. Name columns with --columns address=…,amount=…"
+        "the header has no column {wanted:?}; it has {found}. {}",
+        if *separated { "Fields are separated by commas here" } else { "Name columns with --columns address=…,amount=…" }
     )]
     Missing {
         /// The column looked for.
         wanted: String,
         /// The columns there are.
         found: String,
+        /// Whether there is one only, with a semicolon or tab in it: the separators of other programs.
+        separated: bool,
     },
     /// A column that is needed is there twice.
     #[error("the header names the column {0:?} twice")]
@@ -74,7 +77,8 @@ impl Header {
         let need = |wanted: &str| {
             find(wanted)?.ok_or_else(|| {
                 let found: Vec<String> = names.iter().map(|name| shown(name)).collect();
-                HeaderError::Missing { wanted: wanted.to_owned(), found: found.join(", ") }
+                let separated = matches!(&names[..], [only] if only.iter().any(|byte| b";\t".contains(byte)));
+                HeaderError::Missing { wanted: wanted.to_owned(), found: found.join(", "), separated }
             })
         };
         let person = match &columns.person {

@@ -110,7 +110,11 @@ fn headers_that_name_no_columns() {
         matches!(header(&format!("{A},1\n{B},2\n")), HeaderError::Missing { wanted, .. } if wanted == "address")
     );
     assert!(matches!(header("Address,amount\n"), HeaderError::Missing { .. }));
-    assert!(matches!(header("address;amount\n"), HeaderError::Missing { .. }));
+    for other in ["address;amount\n", "address\tamount\n"] {
+        let said = header(other).to_string();
+        assert!(said.contains("separated by commas") && !said.contains("--columns"), "{said}");
+    }
+    assert!(header("wallet,amount\n").to_string().contains("--columns address=…"));
     assert_eq!(header("address,amount,amount\n"), HeaderError::Twice("amount".to_owned()));
     assert_eq!(header(""), HeaderError::Empty);
     assert_eq!(header("\n"), HeaderError::Empty);

@@ -192,3 +192,13 @@ async fn reads_fail_as_worth_another_try() {
     assert_eq!(error.class(), Class::Retry, "{error}");
     store.database_now().await.unwrap();
 }
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_named_with_the_reason() {
+    // Nothing listens where a listener just was.
+    let gone = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let error = Store::connect(&format!("postgres://nobody@{gone}/x"), Options::default()).await.unwrap_err();
+    let said = error.to_string();
+    assert!(said.contains(&format!("PostgreSQL at {gone}: Connection refused")), "{said}");
+    assert_eq!(error.class(), Class::Retry);
+}
