@@ -33,6 +33,8 @@ const REQUEST_WITHIN: Duration = Duration::from_secs(30);
 /// Attempts of a request whose answer was lost or that the node put off: with the waits below about a minute, longer
 /// than a failover.
 const ATTEMPTS: u32 = 30;
+/// Before this attempt it is said that nobody answers: who waits knows why.
+const SAID_AT: u32 = 4;
 /// The wait before the second attempt; doubled up to [`WAIT_MAX`].
 const WAIT_FIRST: Duration = Duration::from_millis(100);
 /// The longest wait between two attempts, whatever `Retry-After` says.
@@ -164,12 +166,12 @@ impl ApiClient {
         &self.node
     }
 
-    /// What the node says of itself.
+    /// What the node says of itself; once, since a node that is not there has nothing to say.
     ///
     /// # Errors
     /// See [`ApiError`].
     pub async fn status(&self) -> Result<StatusInfo, ApiError> {
-        self.get("/v1/status").await
+        self.once(&Method::GET, "/v1/status", None).await.map_err(|(error, _)| error)
     }
 
     /// Whether the node serves; once, without waiting for it.
@@ -414,6 +416,9 @@ impl ApiClient {
             };
             let Some(after) = after.filter(|_| attempt < ATTEMPTS) else { return Err(error) };
             attempt += 1;
+            if attempt == SAID_AT && matches!(error, ApiError::Unreachable { .. }) {
+                tracing::warn!(%error, "it is asked again for about a minute");
+            }
             tokio::time::sleep(after.max(wait).min(WAIT_MAX)).await;
             wait *= 2;
         }

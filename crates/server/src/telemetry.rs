@@ -15,10 +15,17 @@ use tracing_subscriber::EnvFilter;
 #[derive(Debug, Args)]
 pub struct LogOptions {
     /// What to log, e.g. `info` or `warn,sluice_engine=debug`.
-    #[arg(long = "log", global = true, env = "SLUICE_LOG", value_name = "FILTER")]
+    #[arg(long = "log", global = true, help_heading = "Log", env = "SLUICE_LOG", value_name = "FILTER")]
     filter: Option<String>,
     /// In which form.
-    #[arg(long = "log-format", global = true, env = "SLUICE_LOG_FORMAT", value_enum, default_value_t = Form::Auto)]
+    #[arg(
+        long = "log-format",
+        global = true,
+        help_heading = "Log",
+        env = "SLUICE_LOG_FORMAT",
+        value_enum,
+        default_value_t = Form::Auto
+    )]
     form: Form,
 }
 

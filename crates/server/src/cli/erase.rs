@@ -9,7 +9,9 @@ use serde_json::json;
 use super::block_on;
 use super::reach::{NodeArgs, answer};
 
-/// Erase what is kept about somebody. The log stays, and proves the same; what is erased is gone with its keys from the database and its replicas, not from backups made before, nor from exports that were made with the seal key, and what offices wrote as a reason was never sealed.
+/// Erase what is kept about somebody.
+///
+/// The log stays, and proves the same; what is erased is gone with its keys from the database and its replicas, not from backups made before, nor from exports that were made with the seal key, and what offices wrote as a reason was never sealed.
 #[derive(Debug, Args)]
 pub struct Erase {
     #[command(subcommand)]

@@ -44,7 +44,7 @@ pub mod words;
 
 /// Token distribution with one ordered, provable sequence of decisions.
 #[derive(Debug, Parser)]
-#[command(name = "sluice", version, about, max_term_width = 110)]
+#[command(name = "sluice", version, max_term_width = 110)]
 struct Cli {
     #[command(flatten)]
     log: LogOptions,
@@ -157,10 +157,23 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = telemetry::start(&cli.log, cli.command.default_log()).and_then(|()| cli.command.run());
     done.unwrap_or_else(|error| {
-        // The whole chain of causes on one line: what was tried, then why it failed.
-        eprintln!("sluice: {error:#}");
+        eprintln!("sluice: {}", told(&error));
         ExitCode::FAILURE
     })
+}
+
+/// The whole chain of causes on one line: what was tried, then why it failed. Some errors say their cause themselves; it is
+/// told once.
+fn told(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if line.is_empty() {
+            line = cause;
+        } else if !line.ends_with(&cause) {
+            line = format!("{line}: {cause}");
+        }
+    }
+    line
 }
 
 /// Runs a command that waits for others, on as many threads as the machine has cores.
@@ -178,6 +191,26 @@ pub fn block_on<T>(command: impl Future<Output = anyhow::Result<T>>) -> anyhow::
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let refused = std::io::Error::other("connection refused");
+        let error = anyhow::Error::new(refused).context("cannot connect: connection refused");
+        assert_eq!(
+            super::told(&error.context("the node cannot start")),
+            "the node cannot start: cannot connect: connection refused"
+        );
+        assert_eq!(
+            super::told(&anyhow::anyhow!("disk full").context("cannot write")),
+            "cannot write: disk full"
+        );
+    }
+
+    #[test]
+    fn the_program_says_what_it_is_for() {
+        let about = super::Cli::command().get_about().map(ToString::to_string);
+        assert!(about.is_some_and(|about| about.starts_with("Token distribution")));
+    }
 
     #[test]
     fn the_command_line_contradicts_itself_nowhere() {

@@ -11,8 +11,10 @@ use sluice_core::ids::{CampaignId, RoundNo};
 use super::block_on;
 use super::order::{Order, OrderArgs};
 
-/// Pay a range of a round, or all of it, without being asked. What is decided already is left out. One institution of the
-/// Charter signs, or another with --mandate, or a vendor with --delegation.
+/// Pay a range of a round, or all of it, without being asked.
+///
+/// What is decided already is left out. One institution of the Charter signs, or another with --mandate, or a vendor with
+/// --delegation.
 #[derive(Debug, Args)]
 pub struct Push {
     /// The campaign.

@@ -17,6 +17,7 @@ use crate::{config, dev, http, telemetry};
 
 /// Run a node: the API, the follower and, when it is its turn, the leader.
 #[derive(Debug, Args)]
+#[command(override_usage = "sluice serve --config <FILE> [OPTIONS]\n       sluice serve --dev [OPTIONS]")]
 pub struct Serve {
     /// The configuration; deploy/sluice.example.toml describes it.
     #[arg(long, value_name = "FILE", required_unless_present = "dev", conflicts_with = "dev")]

@@ -19,7 +19,9 @@ const WAIT: u64 = 20;
 /// The exit code of a reading that was stopped, as shells have it of Ctrl-C.
 const STOPPED: u8 = 130;
 
-/// Look something up at a node. With --authority, --mandate and --key it is told what the mandate lets the institution read;
+/// Look something up at a node.
+///
+/// With --authority, --mandate and --key it is told what the mandate lets the institution read;
 /// what others are told instead stands there as a hash, or is left out.
 #[derive(Debug, Args)]
 pub struct Show {
