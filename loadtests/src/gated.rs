@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use clap::Args;
 use rayon::prelude::*;
 use sluice_core::command::ClaimDemand;
@@ -37,6 +38,10 @@ pub(crate) struct GatedArgs {
     /// Rule sets in force on the crowded node.
     #[arg(long, default_value_t = 1_000)]
     rule_sets: usize,
+    /// Start the nodes anew when everything is handed in: then nothing is known of any attestation, each is read from the
+    /// database and its registry is asked. Without it, claims come within ten minutes of what they rest on.
+    #[arg(long)]
+    restarted: bool,
     #[command(flatten)]
     show: Show,
 }
@@ -129,7 +134,7 @@ impl GatedArgs {
         wallets: &[Wallet],
         crowd: Option<(usize, usize)>,
     ) -> anyhow::Result<Side> {
-        let ground = Arc::new(Ground::start(servers, name).await?);
+        let mut ground = Arc::new(Ground::start(servers, name).await?);
         let [both, first] = offices::set_up(servers, &ground).await?;
         let list = ground.prepared.dir.join("list.csv");
         wallets::write_list(wallets, &list)?;
@@ -152,6 +157,10 @@ impl GatedArgs {
                 start.elapsed()
             );
         }
+        if self.restarted {
+            let alone = Arc::into_inner(ground).context("something of the set-up still runs")?;
+            ground = Arc::new(alone.restarted(name).await?);
+        }
         let claims = |round: &Round| -> anyhow::Result<Vec<Vec<ClaimDemand>>> {
             let signed = wallets::signed(wallets, &round.snapshot, round.number, ground.distributor)?;
             Ok(signed.chunks(self.claims as usize).map(<[_]>::to_vec).collect())
@@ -162,6 +171,11 @@ impl GatedArgs {
 
     fn report(&self, seen: &Seen) -> Report {
         let mut report = Report::new("gated");
+        if self.restarted {
+            eprintln!(
+                "gated: nodes were started anew: every attestation came from the database, and its registry was asked"
+            );
+        }
         let off = rates(&seen.off);
         report.add(Figure::new("gates off", median(&off), "decided/s").note(spread(&off)));
         for (asked, on) in [("1 rule set, 1 attestation", &seen.first), ("2 and 2", &seen.both)] {

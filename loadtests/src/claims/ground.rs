@@ -17,6 +17,7 @@ use sluice_core::log::entry::{Body, CharterRead, Entry};
 use sluice_core::refusal::Code;
 use sluice_core::signing::command_digest;
 use sluice_embedded::{Anvil, AnvilOptions, Mining, Postgres, PostgresOptions};
+use sluice_engine::error::EngineError;
 use sluice_engine::intake::{SubmitError, Submitted};
 use sluice_engine::node::{DemandStatus, Node};
 use sluice_engine::snapshots::{Snapshots, file_hash};
@@ -31,6 +32,8 @@ pub(crate) const FAR: u64 = 40_000_000_000;
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Between two looks at something that nobody announces.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// Before a database that had no connection free is asked again; the pool had waited before it said so.
+const ASK_AGAIN: Duration = Duration::from_millis(500);
 /// Between blocks: about what a fast chain has; an idle chain then costs next to nothing.
 const BLOCK_EVERY: Duration = Duration::from_secs(1);
 /// A quarter of the time between blocks.
@@ -107,6 +110,14 @@ pub(crate) struct Ground {
     pub(crate) distributor: ContractRef,
 }
 
+async fn start_node(prepared: &Prepared, name: &str) -> anyhow::Result<Node> {
+    let mut config = prepared.node(1, &format!("load {name} {}", Uuid::now_v7()))?;
+    for chain in config.chains.values_mut() {
+        chain.every = CHAIN_EVERY;
+    }
+    Ok(Node::start(config).await?)
+}
+
 /// A campaign on its ground.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Placed {
@@ -134,16 +145,20 @@ impl Ground {
         };
         let prepared = dev::prepare(&options).await?;
         servers.anvil("anvil_setBalance", json!([dev::lane(1, 0)?.address(), "0x0"])).await?;
-        let mut config = prepared.node(1, &format!("load {name} {}", Uuid::now_v7()))?;
-        for chain in config.chains.values_mut() {
-            chain.every = CHAIN_EVERY;
-        }
-        let node = Node::start(config).await?;
+        let node = start_node(&prepared, name).await?;
         let nowhere = ContractRef { chain_id: dev::CHAIN_ID, address: Address::ZERO };
         let mut ground = Self { prepared, node, campaign: CampaignId::default(), distributor: nowhere };
         let placed = ground.create_campaign(name).await?;
         (ground.campaign, ground.distributor) = (placed.campaign, placed.distributor);
         Ok(ground)
+    }
+
+    /// The same after its node stopped and another began: with nothing in memory but what the log says.
+    pub(crate) async fn restarted(self, name: &str) -> anyhow::Result<Self> {
+        self.node.stop().await;
+        let node = start_node(&self.prepared, name).await?;
+        eventually("the node leads", async || Ok(node.status().leading)).await?;
+        Ok(Self { node, ..self })
     }
 
     /// Creates a campaign, beside the one that the ground began with.
@@ -358,22 +373,95 @@ impl Ground {
     }
 }
 
-/// Asks until there is an answer.
+/// Asks until there is an answer. A database that has no connection free at the moment, or is not reached, is asked again as
+/// long as anything is waited for; the first time it is said, and how often in the end.
 ///
 /// # Errors
-/// What asking failed with, or what was waited for in vain.
+/// What asking failed with otherwise, or what was waited for in vain.
 pub(crate) async fn eventually<T, Answer>(what: &str, ask: impl Fn() -> Answer) -> anyhow::Result<T>
 where
     Answer: Future<Output = anyhow::Result<Option<T>>>,
 {
+    within(PATIENCE, what, ask).await
+}
+
+async fn within<T, Answer>(patience: Duration, what: &str, ask: impl Fn() -> Answer) -> anyhow::Result<T>
+where
+    Answer: Future<Output = anyhow::Result<Option<T>>>,
+{
     let start = tokio::time::Instant::now();
+    let mut failed = 0;
     loop {
-        if let Some(answer) = ask().await? {
-            return Ok(answer);
+        let asked = match ask().await {
+            Err(error) if passes(&error) => Err(error),
+            answer => Ok(answer?),
+        };
+        match asked {
+            Ok(Some(answer)) => {
+                if failed > 0 {
+                    eprintln!("{what}: asked again {failed} times in {:.1?}", start.elapsed());
+                }
+                return Ok(answer);
+            }
+            Err(error) if start.elapsed() > patience => {
+                return Err(error.context(format!("asked again {failed} times for {patience:?}: {what}")));
+            }
+            Ok(None) if start.elapsed() > patience => bail!("waited {patience:?} in vain: {what}"),
+            Err(error) => {
+                if failed == 0 {
+                    eprintln!("{what}: {error:#}; it is asked again");
+                }
+                failed += 1;
+                tokio::time::sleep(ASK_AGAIN).await;
+            }
+            Ok(None) => tokio::time::sleep(LOOK_EVERY).await,
         }
-        if start.elapsed() > PATIENCE {
-            bail!("waited {PATIENCE:?} in vain: {what}");
-        }
-        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Whether a failure says that the database is busy or away, and nothing about what was asked for.
+fn passes(error: &anyhow::Error) -> bool {
+    let engine = error.downcast_ref::<EngineError>().is_some_and(
+        |error| matches!(error, EngineError::Store(store) if store.class() == sluice_store::Class::Retry),
+    );
+    let store = error.downcast_ref::<sluice_store::Error>();
+    engine || store.is_some_and(|store| store.class() == sluice_store::Class::Retry)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    fn away() -> sluice_store::Error {
+        let source = sqlx::Error::PoolTimedOut;
+        sluice_store::Error::Unavailable { action: "find a demand", source }
+    }
+
+    #[tokio::test]
+    async fn a_database_that_is_busy_for_a_moment_is_asked_again() {
+        let asked = AtomicU32::new(0);
+        let answer = eventually("a demand is decided", async || match asked.fetch_add(1, Ordering::SeqCst) {
+            0 => Err(EngineError::Store(away()).into()),
+            1 => Err(away().into()),
+            2 => Ok(None),
+            _ => Ok(Some("yes")),
+        });
+        assert_eq!(answer.await.unwrap(), "yes");
+        let always = async || Err::<Option<()>, _>(away().into());
+        let error = within(Duration::ZERO, "a demand is decided", always).await.unwrap_err();
+        assert!(format!("{error:#}").contains("times for 0ns: a demand is decided"), "{error:#}");
+    }
+
+    #[tokio::test]
+    async fn what_does_not_pass_is_told_at_once() {
+        let asked = AtomicU32::new(0);
+        let wrong = eventually("a demand is decided", async || {
+            asked.fetch_add(1, Ordering::SeqCst);
+            Err::<Option<()>, _>(EngineError::Incident("a row is gone".into()).into())
+        });
+        assert!(format!("{:#}", wrong.await.unwrap_err()).contains("a row is gone"));
+        assert_eq!(asked.into_inner(), 1);
     }
 }

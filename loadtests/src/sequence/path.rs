@@ -93,13 +93,14 @@ impl GroupCommit {
         let holder = format!("sluice-load {}", Uuid::now_v7());
         let mut session = LeaderSession::open(&store, stream).await?;
         // The node before has let go of it, or its lease lapses within seconds.
-        let taken = loop {
+        let (taken, asked) = loop {
+            let asked = Instant::now();
             match session.take_epoch(&holder, LEASE, 1).await? {
-                Some(taken) => break taken,
+                Some(taken) => break (taken, asked),
                 None => tokio::time::sleep(LOOK_EVERY).await,
             }
         };
-        clock.reset(taken.now);
+        clock.reset(taken.now, asked);
         while follower.catch_up(&store).await? {}
         let (observations, submissions) = Observations::channel();
         let (verified, inputs) = mpsc::channel(GROUP_INPUTS_MAX * 4);
