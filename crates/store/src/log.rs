@@ -113,6 +113,19 @@ impl Store {
         self.fetch_all("read the log", query).await?.into_iter().map(stored).collect()
     }
 
+    /// The entries at these positions, ascending. For entries that are known to be small, and a page of them: their lengths
+    /// are not looked at before they are read.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn entries_at(&self, stream: StreamId, positions: &[Seq]) -> Result<Vec<StoredEntry>> {
+        let positions =
+            positions.iter().map(|seq| to_bigint("position", *seq)).collect::<Result<Vec<_>>>()?;
+        let sql = "SELECT seq, epoch, entry, leaf FROM log WHERE stream = $1 AND seq = ANY($2) ORDER BY seq";
+        let query = sqlx::query_as(sql).bind(to_integer("stream", stream.0)?).bind(positions);
+        self.fetch_all("read entries of the log", query).await?.into_iter().map(stored).collect()
+    }
+
     /// Who may append, and how far the log goes; `None` before the first epoch.
     ///
     /// # Errors

@@ -84,23 +84,25 @@ pub(crate) async fn appeals(
             sees_appeal(log, caller, appeal).then(|| AppealView::new(log, &sight, at, appeal))
         })
     });
-    // Each text is an entry to be read. Nobody but an office may see one; whether an office filed an appeal that is none of
-    // its affairs, only the entry tells.
+    // Each text stands in an entry. Nobody but an office may see one; whether an office filed an appeal that is none of its
+    // affairs, only the entry tells.
     if asked.text && !reader.is_nobody() {
-        for appeal in &mut page.value.items {
-            appeal.text = text(&api, appeal).await?;
-        }
+        add_texts(&api, &mut page.value.items).await?;
     }
     Ok(page.answer())
 }
 
-/// What an appeal says, from the entry that filed it.
-async fn text(api: &Api, appeal: &AppealView) -> Result<Option<Hidden<String>>, Problem> {
+/// Adds what appeals say, from the entries that filed them: one query for a page.
+async fn add_texts(api: &Api, appeals: &mut [AppealView]) -> Result<(), Problem> {
     let stream = api.node.follower().read(|log| log.stream);
-    let row = api.node.store().read_log(stream, appeal.appeal - 1, 1).await.map_err(from_store)?.pop();
-    let entry = row.map(|row| Entry::decode(&row.entry)).transpose().map_err(Problem::internal)?;
-    let filed = entry.as_ref().and_then(|entry| about::command(&entry.body));
-    Ok(filed.map(|command| about::said(&appeal.about, command)))
+    let positions: Vec<Seq> = appeals.iter().map(|appeal| appeal.appeal).collect();
+    for row in api.node.store().entries_at(stream, &positions).await.map_err(from_store)? {
+        let entry = Entry::decode(&row.entry).map_err(Problem::internal)?;
+        if let Some(appeal) = appeals.iter_mut().find(|appeal| appeal.appeal == row.seq) {
+            appeal.text = about::command(&entry.body).map(|command| about::said(&appeal.about, command));
+        }
+    }
+    Ok(())
 }
 
 fn sees_appeal(log: &Log, caller: Caller, appeal: &Appeal) -> bool {

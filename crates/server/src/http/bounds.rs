@@ -86,7 +86,7 @@ pub(crate) const STALE_LOOK_BACK: u64 = 1_000;
 /// Changes told with a stale command, the latest ones.
 pub(crate) const STALE_CHANGES_MAX: usize = 20;
 
-/// Appeals of one page with their texts: each is an entry that is read.
+/// Appeals of one page with their texts: each is an entry that is read, all by one query.
 pub(crate) const APPEAL_TEXTS_MAX: usize = 100;
 
 /// Payments traced at once: each reads the whole log, for seconds when it is long.

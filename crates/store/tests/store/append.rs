@@ -45,6 +45,9 @@ async fn entries_come_back_as_they_were_written() {
     let rows = entries.iter().map(row_of).collect();
     let appended = session.append(&Append { first: 1, rows, ..Append::default() }).await.unwrap();
     assert!(appended.now >= taken.now);
+    let found = db.store.entries_at(STREAM, &[5, 2, 99]).await.unwrap();
+    assert_eq!(found.iter().map(|row| row.seq).collect::<Vec<_>>(), [2, 5]);
+    assert_eq!(found[1], db.store.read_log(STREAM, 4, 1).await.unwrap()[0]);
     let read = db.store.read_log(STREAM, 4, 3).await.unwrap();
     let decoded: Vec<_> = read.iter().map(|row| row.decode().unwrap()).collect();
     assert_eq!(decoded, entries[4..7]);
