@@ -97,7 +97,8 @@ impl Command {
     /// What the log shows when nobody asked for anything else: a node tells its story, a command only what is wrong.
     const fn default_log(&self) -> &'static str {
         match self {
-            Self::Serve(_) | Self::GateSigner(_) => "info",
+            // Postgres notes at each start that what the migrations want to create is there.
+            Self::Serve(_) | Self::GateSigner(_) => "info,sqlx::postgres::notice=warn",
             Self::Keys(_) | Self::Snapshot(_) | Self::Receipt(_) => "warn",
             Self::Log(_) | Self::Trace(_) | Self::Audit(_) | Self::Witness(_) => "warn",
             Self::Demo(_) | Self::Campaign(_) | Self::Sign(_) | Self::Claim(_) | Self::Push(_) => "warn",

@@ -92,6 +92,7 @@ impl KeyArgs {
     /// # Errors
     /// When `--key` is not given exactly once.
     pub fn open_one(&self) -> anyhow::Result<Account> {
+        ensure!(!self.key.is_empty(), "--key is missing: the file of the key that signs");
         ensure!(self.key.len() == 1, "--key is given {} times; give it once", self.key.len());
         self.open()?.pop().context("--key names no key")
     }

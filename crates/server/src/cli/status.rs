@@ -38,7 +38,8 @@ impl Status {
             for lane in &status.lanes {
                 let needs =
                     lane["needs_funds"].as_str().map(|wei| format!(", NEEDS {wei} wei")).unwrap_or_default();
-                facts.push(("lane", format!("{} holds {} wei{needs}", lane["account"], lane["balance"])));
+                let [account, balance] = ["account", "balance"].map(|of| lane[of].as_str().unwrap_or("?"));
+                facts.push(("lane", format!("{account} holds {balance} wei{needs}")));
             }
             for why in &status.not_ready {
                 facts.push(("not ready", why.clone()));
