@@ -284,7 +284,7 @@ async fn an_attestation_that_does_not_open_is_left_out_and_a_wrong_key_is_found_
     let whom = AboutWhom { subjects: vec![subject.to_vec()], schemas: vec![[8; 32]], until: None };
     let ids = db.store.attestations_about(std::slice::from_ref(&whom)).await.unwrap().remove(0);
     let found = db.store.attestations(&ids).await.unwrap();
-    assert_eq!(ids.len(), 3, "they are there");
+    assert_eq!(ids.len(), 4, "they are there");
     assert_eq!(found.iter().map(|a| a.id[0]).collect::<Vec<_>>(), [1]);
     let named = db.store.attestations_named(&[[3; 32], [1; 32], [2; 32], [5; 32]], &whom).await.unwrap();
     assert_eq!(named.iter().map(|a| a.id[0]).collect::<Vec<_>>(), [1]);
