@@ -46,8 +46,8 @@ pub(crate) struct FairArgs {
     /// Length of each stretch, seconds.
     #[arg(long, default_value_t = 15)]
     seconds: u64,
-    /// Stretches of each kind.
-    #[arg(long, default_value_t = 2)]
+    /// Stretches of each kind; of an even number the median is of none of them.
+    #[arg(long, default_value_t = 3)]
     turns: u32,
     #[command(flatten)]
     show: Show,
@@ -99,7 +99,9 @@ impl FairArgs {
     /// Claims to each other campaign.
     fn calm(&self) -> u32 {
         let each = whole(self.calm_rate() * self.seconds as f64 * 2.0);
-        u32::try_from(each).unwrap_or(u32::MAX) * self.turns + 10
+        // In each stretch every connection takes one more than it has time to offer.
+        let untold = 2 * u32::try_from(CONNECTIONS).unwrap_or(u32::MAX);
+        (u32::try_from(each).unwrap_or(u32::MAX) + untold) * self.turns + 10
     }
 
     async fn measure(&self) -> anyhow::Result<()> {
