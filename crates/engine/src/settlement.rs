@@ -23,7 +23,7 @@ use sluice_core::ids::{CampaignId, ChainId, Epoch};
 use sluice_core::limits::UNFINAL_BLOCKS_MAX;
 use sluice_core::planner::GasModel;
 use sluice_core::sender::{LaneFacts, Step, lane_of, step};
-use sluice_core::state::batch::Batch;
+use sluice_core::state::batch::{Attempt, Batch};
 use sluice_core::state::{ChainSeen, State};
 use sluice_store::Store;
 
@@ -67,6 +67,8 @@ pub struct Settlement {
     over: BTreeMap<CampaignId, WaitsForSpend>,
     /// Transactions whose cost was noted.
     noted: BTreeSet<B256>,
+    /// Attempts of campaigns with a limit whose cost is not noted.
+    unnoted: BTreeMap<B256, (CampaignId, Attempt)>,
     /// Whether the chain was seen to know this epoch.
     has_epoch: bool,
     /// What is under way to make it know.
@@ -177,6 +179,7 @@ impl Settlement {
             waits: Waits::default(),
             over: BTreeMap::new(),
             noted: BTreeSet::new(),
+            unnoted: BTreeMap::new(),
             has_epoch: false,
             taking: Taking::default(),
             node_cap: NodeCap::default(),
@@ -311,10 +314,12 @@ impl Settlement {
                 Step::Sign { campaign, .. } => Some(*campaign),
                 _ => None,
             };
+            // What is done at every look and helps with the next block only is no reason to look again at once.
+            let is_news = !matches!(step, Step::Fill { .. } | Step::WaitsForFees { .. });
             if !self.carry_out(lane, facts, step).await? {
                 return Ok((done, signs));
             }
-            done += 1;
+            done += usize::from(is_news);
         }
         Ok((done, None))
     }
@@ -396,12 +401,14 @@ impl Settlement {
                 self.broadcast(lane, facts.height, tx_hash, raw).await
             }
             Step::Fill { nonce } => {
-                match self.store.last_attempt_at(self.chain.id(), facts.account, nonce).await? {
-                    Some(attempt) => {
-                        self.broadcast(lane, facts.height, attempt.hash, Some(attempt.raw)).await
-                    }
-                    None => Ok(true),
+                // Whatever became of it: something new behind it may be given this nonce, and if no node wants these
+                // bytes any more, nothing else fills it. They may be of a batch that is final, so no bound on sending
+                // again is remembered for them.
+                let there = self.store.last_attempt_at(self.chain.id(), facts.account, nonce).await?;
+                if let Some(attempt) = there {
+                    self.broadcast(lane, facts.height, attempt.hash, Some(attempt.raw)).await?;
                 }
+                Ok(true)
             }
             Step::AskReceipts { campaign, batch, hashes } => {
                 self.ask(lane, facts.height, campaign, batch, &hashes).await

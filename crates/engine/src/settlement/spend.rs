@@ -3,7 +3,9 @@
 //! in its place, what its transaction receipt says. Over the limit nothing new is planned or signed for the campaign;
 //! what is under way is still raised at its nonce, because other campaigns' transactions wait behind it.
 
-use alloy_primitives::Address;
+use std::collections::BTreeSet;
+
+use alloy_primitives::{Address, B256};
 use sluice_core::fees::SpendLimit;
 use sluice_core::ids::CampaignId;
 use sluice_core::limits::BATCH_BYTES_MAX;
@@ -66,25 +68,36 @@ impl Settlement {
         Ok(self.store.may_spend(spending).await?)
     }
 
-    /// Notes what mined transactions of limited campaigns cost, each once in this term.
+    /// Notes what mined transactions of limited campaigns cost, each once in this term. A batch may be mined and final, and
+    /// so gone from State, between two looks; what this term saw of it or signed for it is asked about then.
     pub(super) async fn note_costs(&mut self) -> Result<(), EngineError> {
         let here = self.chain.id();
-        let mined: Vec<_> = self.follower.read(|state| {
+        let (known, mut mined): (Vec<_>, Vec<_>) = self.follower.read(|state| {
             let campaigns = state.campaigns.values().filter(|c| c.terms.distributor.chain_id == here);
             let limited = campaigns.filter(|c| self.terms.of(c.terms.campaign).spend.is_some());
-            limited
-                .flat_map(|c| {
-                    c.batches.values().filter_map(|b| mined_attempt(b).map(|m| (c.terms.campaign, m)))
-                })
-                .collect()
+            let batches: Vec<_> =
+                limited.flat_map(|c| c.batches.values().map(|b| (c.terms.campaign, b))).collect();
+            let known = batches.iter().flat_map(|(c, b)| b.attempts.iter().map(|a| (*c, a.clone())));
+            let mined = batches.iter().filter_map(|(c, b)| mined_attempt(b).map(|m| (*c, m)));
+            (known.collect(), mined.collect())
         });
         self.noted.retain(|hash| mined.iter().any(|(_, attempt)| attempt.tx_hash == *hash));
+        let there: BTreeSet<B256> = known.iter().map(|(_, attempt)| attempt.tx_hash).collect();
+        mined.extend(self.unnoted.values().filter(|(_, a)| !there.contains(&a.tx_hash)).cloned());
+        let unnoted = known.into_iter().filter(|(_, a)| !self.noted.contains(&a.tx_hash));
+        self.unnoted.extend(unnoted.map(|(campaign, attempt)| (attempt.tx_hash, (campaign, attempt))));
         for (campaign, attempt) in mined {
             let tx = attempt.tx_hash;
             if self.noted.contains(&tx) {
                 continue;
             }
-            let Some(receipt) = self.chain.receipt(tx).await? else { continue };
+            let Some(receipt) = self.chain.receipt(tx).await? else {
+                // Of a batch that is final by another attempt, or not shown by this node yet.
+                if !there.contains(&tx) {
+                    self.unnoted.remove(&tx);
+                }
+                continue;
+            };
             let said = [receipt.gas_price.saturating_mul(receipt.gas_used.into()), receipt.data_fee];
             let wei = believable(said, &attempt);
             if wei < said[0].saturating_add(said[1]) {
@@ -93,7 +106,10 @@ impl Settlement {
             }
             let (lane, nonce) = (attempt.lane, attempt.nonce);
             self.store.has_spent(Spending { chain: here, campaign, lane, nonce, wei }).await?;
-            self.noted.insert(tx);
+            self.unnoted.remove(&tx);
+            if there.contains(&tx) {
+                self.noted.insert(tx);
+            }
         }
         Ok(())
     }
