@@ -168,7 +168,8 @@ pub const CLAIM_FACTS_BYTES_MAX: usize = 48 * 1_024;
 /// reads more.
 pub const POLICIES_NAMED_MAX: usize = 64;
 /// Facts that one entry erases. The fenced append deletes them all, and whoever cannot append for two seconds leads no
-/// more: 11 ms for so many usual ones, 64 ms for the largest, whose bodies lie in 33 pieces each (pages in memory).
+/// more: 11 ms for so many usual ones (pages in memory). Of the largest, whose bodies lie in 33 pieces each, far fewer go at
+/// once: the store bounds their bytes, too.
 pub const ERASED_FACTS_MAX: usize = 2_000;
 /// Attestations that one entry erases, in the same two seconds. Fewer, because each takes its key and its subjects along.
 pub const ERASED_ATTESTATIONS_MAX: usize = 256;

@@ -10,6 +10,7 @@ use sluice_core::limits::{ERASED_ATTESTATIONS_MAX, ERASED_FACTS_MAX};
 use crate::Store;
 use crate::columns::{from_bigint, from_bytea, to_bigint, to_integer};
 use crate::error::{Error, Result};
+use crate::limits::ERASED_BYTES_MAX;
 
 /// Whom an erasure is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -145,32 +146,43 @@ impl Store {
             .collect()
     }
 
-    /// What an order takes now, at most [`ERASED_FACTS_MAX`] facts and [`ERASED_ATTESTATIONS_MAX`] attestations at once. `seq`
-    /// is left open.
+    /// What an order takes now, at most [`ERASED_FACTS_MAX`] facts and [`ERASED_ATTESTATIONS_MAX`] attestations at once, and of
+    /// both as many as have [`ERASED_BYTES_MAX`]. Attestations go first: an entry without any says that none is left. `seq` is
+    /// left open.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn erasable(&self, stream: StreamId, order: u64, whom: &Whom) -> Result<Destroys> {
         let most = |max: usize| i64::try_from(max).unwrap_or(i64::MAX);
-        let facts = "SELECT seq FROM fact WHERE about = $1 AND stream = $2 ORDER BY seq LIMIT $3";
-        let query = sqlx::query_as(facts)
+        // The lengths of bodies stand in their rows; what lies beside these is not read.
+        let sql = "
+            SELECT t.attestation, octet_length(a.body), EXISTS (
+                SELECT FROM attestation_subject o WHERE o.attestation = t.attestation
+                AND o.subject <> ALL($1) AND o.subject <> decode(repeat('00', 20), 'hex'))
+            FROM (SELECT DISTINCT attestation FROM attestation_subject WHERE subject = ANY($1) LIMIT $2) t
+            JOIN attestation a ON a.id = t.attestation";
+        let query = sqlx::query_as(sql).bind(slices(&whom.subjects)).bind(most(ERASED_ATTESTATIONS_MAX));
+        let found: Vec<(Vec<u8>, i32, bool)> =
+            self.fetch_all("look what is kept about somebody", query).await?;
+        let sql = "
+            SELECT seq, octet_length(body) FROM fact WHERE about = $1 AND stream = $2 ORDER BY seq LIMIT $3";
+        let query = sqlx::query_as(sql)
             .bind(whom.about.as_bytes())
             .bind(to_integer("stream", stream.0)?)
             .bind(most(ERASED_FACTS_MAX));
-        let facts: Vec<(i64,)> = self.fetch_all("look what is kept about somebody", query).await?;
-        let sql = "
-            SELECT t.attestation, EXISTS (
-                SELECT FROM attestation_subject o WHERE o.attestation = t.attestation
-                AND o.subject <> ALL($1) AND o.subject <> decode(repeat('00', 20), 'hex'))
-            FROM (SELECT DISTINCT attestation FROM attestation_subject WHERE subject = ANY($1) LIMIT $2) t";
-        let query = sqlx::query_as(sql).bind(slices(&whom.subjects)).bind(most(ERASED_ATTESTATIONS_MAX));
-        let found: Vec<(Vec<u8>, bool)> = self.fetch_all("look what is kept about somebody", query).await?;
-        let facts =
-            facts.into_iter().map(|(seq,)| from_bigint("fact.seq", seq)).collect::<Result<Vec<_>>>()?;
-        let shared = found.iter().filter(|(_, shared)| *shared).count() as u64;
+        let facts: Vec<(i64, i32)> = self.fetch_all("look what is kept about somebody", query).await?;
+
+        let sizes = found.iter().map(|(_, bytes, _)| *bytes).chain(facts.iter().map(|(_, bytes)| *bytes));
+        let rows = rows_that_fit(sizes);
+        let (found_all, facts_all) = (found.len(), facts.len());
+        let found = &found[..rows.min(found_all)];
+        let facts = &facts[..rows - found.len()];
+        let is_whole = rows == found_all + facts_all;
+        let last = is_whole && facts_all < ERASED_FACTS_MAX && found_all < ERASED_ATTESTATIONS_MAX;
+        let shared = found.iter().filter(|(.., shared)| *shared).count() as u64;
+        let facts = facts.iter().map(|(seq, _)| from_bigint("fact.seq", *seq)).collect::<Result<Vec<_>>>()?;
         let attestations =
-            found.iter().map(|(id, _)| from_bytea("attestation", id)).collect::<Result<Vec<[u8; 32]>>>()?;
-        let last = facts.len() < ERASED_FACTS_MAX && attestations.len() < ERASED_ATTESTATIONS_MAX;
+            found.iter().map(|(id, ..)| from_bytea("attestation", id)).collect::<Result<Vec<[u8; 32]>>>()?;
         Ok(Destroys { seq: 0, order, facts, attestations, shared, last })
     }
 
@@ -194,6 +206,16 @@ impl Store {
             at: from_bigint("erased.at", at)?,
         }))
     }
+}
+
+/// How many of these rows one entry takes by their bytes: at least one.
+fn rows_that_fit(sizes: impl Iterator<Item = i32>) -> usize {
+    let mut bytes = 0_usize;
+    let fits = |(at, size): &(usize, i32)| {
+        bytes = bytes.saturating_add(usize::try_from(*size).unwrap_or(usize::MAX));
+        *at == 0 || bytes <= ERASED_BYTES_MAX
+    };
+    sizes.enumerate().take_while(fits).count()
 }
 
 fn slices(all: &[Vec<u8>]) -> Vec<&[u8]> {

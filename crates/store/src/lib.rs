@@ -39,7 +39,7 @@ pub use intake::{Cursor, IntakeOutcome, IntakeRow, IntakeWriter, NewIntake};
 pub use leader::{Append, Appended, LeaderSession, Taken};
 pub use limits::{
     APPEND_BYTES_MAX, APPEND_ROWS_MAX, ATTESTATIONS_GROUP_MAX, DUMP_PAGE_BYTES, DUMP_PAGES_MAX,
-    FACT_BYTES_MAX, REWRAPPED_ROWS,
+    ERASED_BYTES_MAX, FACT_BYTES_MAX, REWRAPPED_ROWS,
 };
 pub use log::{Head, LogRow, StoredEntry};
 pub use node::Node;

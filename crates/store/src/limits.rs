@@ -57,6 +57,10 @@ pub(crate) const LIST_MAX: i64 = 100_000;
 
 /// Data keys put under another seal key in one statement: some tenths of a second, and as much is done again after a cut.
 pub const REWRAPPED_ROWS: i64 = 5_000;
+/// Bytes of facts and attestations that one `Erased` entry destroys (at least one row), because the append that destroys them
+/// has [`LEADER_STATEMENT_TIMEOUT`]. Large bodies lie in pieces of 2 KB beside their rows, which nobody has read for months:
+/// some 1,000 pages for so many bytes, a third of a second from a disk that reads 3,000 pages a second.
+pub const ERASED_BYTES_MAX: usize = 8 << 20;
 /// Attestations kept in one statement: a few hundred KiB, and a commit shared by as many.
 pub const ATTESTATIONS_GROUP_MAX: usize = 256;
 /// Attestations read about one subject: a person has few of each accepted schema.

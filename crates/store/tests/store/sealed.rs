@@ -6,8 +6,8 @@ use sluice_core::ids::{Seq, StreamId};
 use sluice_core::limits::{ERASED_ATTESTATIONS_MAX, ERASED_FACTS_MAX};
 use sluice_core::sequencer::Facts;
 use sluice_store::{
-    AboutWhom, Append, AppendError, Class, Destroys, Erased, ErasureOrder, Error, FACT_BYTES_MAX, KeptFacts,
-    LeaderSession, NewAttestation, OpenErasure, Options, SealKey, Store, Whom,
+    AboutWhom, Append, AppendError, Class, Destroys, ERASED_BYTES_MAX, Erased, ErasureOrder, Error,
+    FACT_BYTES_MAX, KeptFacts, LeaderSession, NewAttestation, OpenErasure, Options, SealKey, Store, Whom,
 };
 
 use crate::support::{Db, LONG, SEAL_SECRET, STREAM, database, group};
@@ -451,4 +451,28 @@ async fn who_has_much_is_erased_in_several_entries() {
     }
     let erased = db.store.erasure(order).await.unwrap().expect("nothing is left");
     assert_eq!((erased.facts, erased.attestations, erased.seq), (rows, many as u64, rows + 3));
+}
+
+/// Large bodies lie in many pages, which are read from the disk to be deleted.
+#[tokio::test]
+async fn who_has_large_facts_is_erased_in_entries_of_so_many_bytes() {
+    let db = database().await;
+    let (mut session, _) = db.leader("leader", LONG).await;
+    let sealed = FACT_BYTES_MAX + 16;
+    let fit = ERASED_BYTES_MAX / sealed;
+    let (rows, large) = (fit as u64, vec![7; FACT_BYTES_MAX]);
+    let kept = (1..=rows).map(|seq| facts(seq, ANNA, &large)).collect();
+    session.append(&Append { facts: kept, ..group("x", 1, rows) }).await.unwrap();
+    let two = [3, 4].map(|n| attestation(n, &[ANNA.as_bytes()], &large));
+    db.store.add_attestations(&two).await.unwrap();
+    let order = db.store.order_erasure(STREAM, &ErasureOrder::new(ANNA, "asked for it")).await.unwrap();
+    for (entry, taken) in [(fit - 2, 2, false), (2, 0, true)].into_iter().enumerate() {
+        let part = db.store.erasable(STREAM, order, &Whom::alone(ANNA)).await.unwrap();
+        assert_eq!((part.facts.len(), part.attestations.len(), part.last), taken);
+        let seq = rows + 1 + entry as u64;
+        let destroys = vec![Destroys { seq, ..part }];
+        session.append(&Append { destroys, ..group("erased", seq, 1) }).await.unwrap();
+    }
+    let erased = db.store.erasure(order).await.unwrap().expect("nothing is left");
+    assert_eq!((erased.facts, erased.attestations, erased.seq), (rows, 2, rows + 2));
 }
