@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use alloy_primitives::{Address, hex, keccak256};
@@ -118,6 +118,50 @@ async fn bytes_of_which_nobody_knows_whether_they_were_taken_are_sent_again_with
         .await;
     let signed = attempts(&world, &node).await;
     assert!(signed.len() == 1 && signed[0].lane == lane, "the same bytes: {signed:?}");
+    world.mining_until(&node, index, "the claim is final", |s| *s == ClaimState::Final).await;
+    node.stop().await;
+}
+
+/// What was signed last at a nonce that a reorganisation gave back may be of a batch that is final, and so forgotten.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_no_node_takes_for_a_free_nonce_holds_up_nothing_new() {
+    let world = World::new().await;
+    let (free, sent) = (Arc::new(AtomicU64::new(u64::MAX)), Arc::new(AtomicUsize::new(0)));
+    let (refused, counted) = (Arc::clone(&free), Arc::clone(&sent));
+    let proxy = Proxy::start(world.anvil.url(), move |request| {
+        let [nonce, _, _, gas] = transaction(request)?;
+        let is_refused = gas > 1_000_000 && nonce == u128::from(refused.load(Ordering::SeqCst));
+        is_refused.then(|| {
+            counted.fetch_add(1, Ordering::SeqCst);
+            json!({ "jsonrpc": "2.0", "id": request["id"], "result": "the pool is out for lunch" })
+        })
+    })
+    .await;
+    let mut config = world.config(0);
+    for settings in config.chains.values_mut() {
+        settings.chain = world.through(&proxy).await;
+    }
+    let (node, snapshot) = opened(&world, config).await;
+    let index = claimed(&world, &node, &snapshot, 1).await;
+    world.final_at(&node, EntitlementId { round: 1, index }).await;
+    world.hold_blocks().await;
+    claimed(&world, &node, &snapshot, 2).await;
+    eventually("a transaction waits", || async { (world.waiting_transactions().await > 0).then_some(()) })
+        .await;
+    let signed = attempts(&world, &node).await;
+    let (first, lane) = (signed[0].nonce, signed[0].lane);
+    assert_eq!(signed.iter().map(|a| a.nonce).collect::<Vec<_>>(), [first, first + 1]);
+
+    free.store(first, Ordering::SeqCst);
+    world.anvil("anvil_setNonce", json!([lane, format!("{first:#x}")])).await;
+    eventually("its old bytes are sent", || async { (sent.load(Ordering::SeqCst) > 0).then_some(()) }).await;
+    let index = claimed(&world, &node, &snapshot, 3).await;
+    eventually("something new is signed", || async {
+        attempts(&world, &node).await.iter().any(|a| a.nonce == first + 2).then_some(())
+    })
+    .await;
+
+    world.anvil("anvil_setNonce", json!([lane, format!("{:#x}", first + 1)])).await;
     world.mining_until(&node, index, "the claim is final", |s| *s == ClaimState::Final).await;
     node.stop().await;
 }

@@ -20,9 +20,9 @@ use crate::sequencer::RawAttempt;
 
 impl Settlement {
     /// Simulates, signs, commits, sends: in this order. A replacement keeps the gas limit of what it replaces while the call
-    /// fits in it: its fees were found for that, and where nodes take no more in all, a little more gas, of a log root with
-    /// fewer zero bytes, would have it wait for ever. It is signed even if it would revert now: mined, it frees the nonce and
-    /// shows that this content is dead.
+    /// fits in it with its reserve: its fees were found for that, and where nodes take no more in all, a little more gas, of a
+    /// log root with fewer zero bytes, would have it wait for ever; so there it also goes without the reserve. It is signed
+    /// even if it would revert now: mined, it frees the nonce and shows that this content is dead.
     pub(super) async fn sign(
         &mut self,
         lane: usize,
@@ -36,14 +36,10 @@ impl Settlement {
         let Some(call) = self.call(campaign, batch).await? else { return Ok(false) };
         let data = self.chain.data_cost(call.to, &call.data).await?;
         let gas_limit = match (self.simulate(facts.account, campaign, batch, &call).await?, replaces) {
-            (Some(Simulated::Succeeds { gas_used, .. }), Some(gas_limit))
-                if gas_used + data.gas + TRANSFER_GAS_MAX <= gas_limit =>
-            {
-                gas_limit
-            }
-            // What the chain counts for calldata may rise until the batch is mined.
-            (Some(Simulated::Succeeds { gas_used, .. }), _) => {
-                self.gas_limit(gas_used + data.gas + data.gas / 4)
+            (Some(Simulated::Succeeds { gas_used, .. }), replaces) => {
+                let anew = self.gas_limit(gas_used + data.gas + calldata_reserve(data.gas));
+                let fits = fees.max_fee <= self.policy_now().cap(anew);
+                replaces.filter(|limit| keeps(*limit, gas_used, data.gas, fits)).unwrap_or(anew)
             }
             (_, Some(gas_limit)) => gas_limit,
             (Some(Simulated::Reverts(revert)), None) => return self.reverted(campaign, batch, revert).await,
@@ -272,7 +268,39 @@ impl Settlement {
     }
 }
 
+/// What the chain counts for calldata may rise until the batch is mined.
+fn calldata_reserve(gas: u64) -> u64 {
+    gas / 4
+}
+
+/// Whether a replacement keeps the gas limit of what it replaces: while nothing of the call's reserve is used up, and to the
+/// last transfer's gas if a limit made anew would not fit what the transaction may cost.
+fn keeps(limit: u64, gas_used: u64, data: u64, anew_fits: bool) -> bool {
+    let least = gas_used + data + TRANSFER_GAS_MAX;
+    least + calldata_reserve(data) <= limit || (least <= limit && !anew_fits)
+}
+
 /// Whether the transaction needs higher fees before any node takes it.
 pub(super) fn is_outbid(outcome: Outcome) -> bool {
     matches!(outcome, Outcome::Underpriced | Outcome::ReplacementUnderpriced | Outcome::FeeCapTooLow)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replacement_keeps_its_limit_without_a_reserve_only_where_no_other_fits() {
+        // As signed first: 5 % and a fourth of the calldata's gas more.
+        let (used, data) = (1_000_000, 400_000);
+        let limit = (used + data + 100_000) * 21 / 20 + TRANSFER_GAS_MAX;
+        assert!(keeps(limit, used, data, true) && keeps(limit, used + 12, data, true));
+        // Calldata costs more now: there is room for that, but none for it to rise again.
+        assert!(!keeps(limit, used, 500_000, true), "signed anew, with a reserve");
+        assert!(keeps(limit, used, 500_000, false), "better than to wait");
+        assert!(!keeps(limit, used, 600_000, false), "it would revert");
+        // Where calldata is no gas, all that is needed is that the call fits.
+        assert!(keeps(used + TRANSFER_GAS_MAX, used, 0, true));
+        assert!(!keeps(used + TRANSFER_GAS_MAX, used + 1, 0, false));
+    }
 }
