@@ -16,6 +16,8 @@ use sluice_core::command::{ClaimDemand, Command};
 use sluice_core::ids::{CampaignId, DemandId, ProjectId, RoundNo};
 
 mod offices;
+#[cfg(test)]
+mod tests;
 mod views;
 
 use crate::cli::reach::client_now;
@@ -166,11 +168,19 @@ impl ApiClient {
         &self.node
     }
 
-    /// What the node says of itself; once, since a node that is not there has nothing to say.
+    /// What the node says of itself.
     ///
     /// # Errors
     /// See [`ApiError`].
     pub async fn status(&self) -> Result<StatusInfo, ApiError> {
+        self.get("/v1/status").await
+    }
+
+    /// The same asked once, for whoever wants to know whether a node is there.
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn status_now(&self) -> Result<StatusInfo, ApiError> {
         self.once(&Method::GET, "/v1/status", None).await.map_err(|(error, _)| error)
     }
 

@@ -24,7 +24,7 @@ impl Status {
     /// When nobody answers.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         block_on(async {
-            let status = self.node.client()?.status().await?;
+            let status = self.node.client()?.status_now().await?;
             let mut facts = vec![
                 ("node", format!("{}, {}", status.node, status.role)),
                 ("position", format!("{} (epoch {})", status.seq, status.epoch)),
