@@ -1,15 +1,18 @@
 //! What a registry of the Ethereum Attestation Service says (eas-contracts, `EAS.sol`). Callers ask only registries that
 //! an allow-list names; a log's emitter is never believed.
 
+use std::collections::BTreeSet;
+
 use alloy::rpc::types::Log;
-use alloy_primitives::{Address, B256, Bytes, U64, U256, hex};
+use alloy_primitives::{Address, B256, Bytes, U256, hex};
 use alloy_sol_types::{SolCall, SolEvent};
-use serde_json::json;
+use serde_json::{Value, json};
 use sluice_core::ids::BlockRef;
 
 use crate::bindings::IEAS;
+use crate::endpoint::Endpoint;
 use crate::error::ChainError;
-use crate::limits::REVOCATIONS_ASKED_MAX;
+use crate::limits::{REVOCATION_LOG_REQUESTS_MAX, REVOCATIONS_ASKED_MAX};
 use crate::rpc::{At, Chain};
 
 /// Asks a registry many questions in one `eth_call`: run as creation code, it deploys nothing. Behind it stand the
@@ -58,6 +61,32 @@ pub struct EasAttestation {
     pub revocable: bool,
     /// ABI-encoded values.
     pub data: Bytes,
+}
+
+/// Registries whose revocations are wanted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Registries {
+    /// Where issuers revoke what they signed off chain.
+    pub off_chain: BTreeSet<Address>,
+    /// Those issuers. Anybody may say of any uid that they revoke it; what others say means nothing.
+    pub issuers: BTreeSet<Address>,
+    /// Where attestations stand on chain.
+    pub on_chain: BTreeSet<Address>,
+}
+
+impl Registries {
+    fn filters(&self) -> Vec<Value> {
+        let mut filters = Vec::new();
+        if !self.off_chain.is_empty() {
+            let issuers: Vec<B256> = self.issuers.iter().map(|issuer| issuer.into_word()).collect();
+            let topics = json!([[IEAS::RevokedOffchain::SIGNATURE_HASH], issuers]);
+            filters.push(json!({ "address": self.off_chain, "topics": topics }));
+        }
+        if !self.on_chain.is_empty() {
+            filters.push(json!({ "address": self.on_chain, "topics": [[IEAS::Revoked::SIGNATURE_HASH]] }));
+        }
+        filters
+    }
 }
 
 impl Chain {
@@ -117,24 +146,40 @@ impl Chain {
         Ok((asked.iter().map(|(_, uids)| uids.as_slice()).map(first).collect(), block))
     }
 
-    /// What registries were told to revoke in these blocks, both included: registry and uid. Anybody may say of any uid that
-    /// they revoke it; what that means only the registry's answer tells.
+    /// What was revoked at these registries in these blocks, both included: registry and uid.
     ///
     /// # Errors
-    /// No answer, or more logs than a node gives at once.
+    /// [`ChainError::NoBlock`] if no node is there yet; no answer, or more than a few requests bring.
     pub async fn eas_revocations(
         &self,
-        registries: &[Address],
+        asked: &Registries,
         from: u64,
         to: u64,
     ) -> Result<Vec<(Address, B256)>, ChainError> {
-        let filter = json!({
-            "address": registries,
-            "fromBlock": U64::from(from),
-            "toBlock": U64::from(to),
-            "topics": [[IEAS::RevokedOffchain::SIGNATURE_HASH, IEAS::Revoked::SIGNATURE_HASH]],
-        });
-        let logs: Vec<Log> = self.read("eth_getLogs", json!([filter])).await?;
+        let mut last = ChainError::NoBlock(to);
+        for endpoint in self.endpoints() {
+            match self.eas_revocations_on(endpoint, asked, from, to).await {
+                Err(error) if error.is_worth_another_attempt() => last = error,
+                other => return other,
+            }
+        }
+        Err(last)
+    }
+
+    async fn eas_revocations_on(
+        &self,
+        endpoint: &Endpoint,
+        asked: &Registries,
+        from: u64,
+        to: u64,
+    ) -> Result<Vec<(Address, B256)>, ChainError> {
+        // A node that is behind answers "no logs" for blocks it does not have.
+        self.block_on(endpoint, to).await?.ok_or(ChainError::NoBlock(to))?;
+        let mut logs = Vec::new();
+        let mut budget = REVOCATION_LOG_REQUESTS_MAX;
+        for filter in asked.filters() {
+            self.collect(endpoint, &filter, from, to, &mut budget, &mut logs).await?;
+        }
         let uid = |log: &Log| match log.topic0() {
             Some(&IEAS::RevokedOffchain::SIGNATURE_HASH) => log.topics().get(2).copied(),
             _ => log.data().data.get(..32).map(B256::from_slice),

@@ -336,7 +336,7 @@ impl Chain {
     }
 
     /// Reads a range, halving it where the provider refuses.
-    async fn collect(
+    pub(crate) async fn collect(
         &self,
         endpoint: &Endpoint,
         filter: &Value,

@@ -24,6 +24,8 @@ pub const READS_IN_FLIGHT: usize = 8;
 pub const REVOCATIONS_ASKED_MAX: usize = 256;
 /// `eth_getLogs` requests one read of events may take: twice the leaves of a bisected range of 500 blocks.
 pub const LOG_REQUESTS_MAX: u32 = 1_000;
+/// `eth_getLogs` requests one look for revocations may take. Where so much is revoked, claims ask the registry itself.
+pub const REVOCATION_LOG_REQUESTS_MAX: u32 = 16;
 /// Logs one request may bring; more is treated as "range too large". 50 thousand logs are some 30 MB of JSON.
 pub const LOGS_MAX: usize = 50_000;
 /// Bytes of a failed transfer's return data that are kept (the contract cuts at the same length).

@@ -1,7 +1,7 @@
 //! Attestations on their way in: a stage of its own with its own bounded queue and workers, which shares nothing with
 //! claims but the processor. What is kept passed every check that needs no claim, by the allow-list of some gate.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use sluice_chain::Chain;
 use sluice_core::ids::ChainId;
 use sluice_core::limits::{ATTESTATION_LOOKUPS_MAX, ATTESTATIONS_LOOKED_UP_MAX};
 use sluice_gate::attestation::{
-    Attestation, AttestationCode, EasRecord, Refused, Statement, SubjectIn, Submission, Value, Verdict,
+    Attestation, AttestationCode, EasRecord, Need, Refused, Statement, SubjectIn, Submission, Value, Verdict,
     check, read,
 };
 use sluice_store::{ATTESTATIONS_GROUP_MAX, NewAttestation, Store};
@@ -25,6 +25,8 @@ use crate::verify::gates::{Asked, Gates, schema_key};
 
 /// Attestations waiting to be checked; more are answered 503 before any work.
 pub const ATTESTATIONS_WAITING_MAX: usize = 4_096;
+/// How often it is looked whether what is held is too old.
+const AGE_EVERY: Duration = Duration::from_secs(60);
 /// When to come back while the queue is full.
 const COME_BACK: Duration = Duration::from_secs(1);
 
@@ -91,11 +93,12 @@ struct Checked {
 
 impl Attestations {
     /// The stage, with its worker, its writer and who looks ahead; each runs until nobody can hand in any more. `store` has connections of
-    /// its own, so that a flood of attestations holds none that claims need.
+    /// its own, so that a flood of attestations holds none that claims need. `chains` are asked about attestations, and
+    /// `followed` for what their registries revoke.
     pub(crate) fn new(
         follower: Follower,
         store: Store,
-        chains: Arc<BTreeMap<ChainId, Chain>>,
+        (chains, followed): (Arc<BTreeMap<ChainId, Chain>>, Vec<Chain>),
         clock: Arc<DatabaseClock>,
         (gates, attested): (Arc<Gates>, Arc<Attested>),
     ) -> (Self, impl Future<Output = ()>, impl Future<Output = ()>, impl Future<Output = ()>) {
@@ -104,7 +107,8 @@ impl Attestations {
         let (ahead, to_ask) = mpsc::channel(ATTESTATIONS_WAITING_MAX);
         let answers = Arc::clone(&attested);
         let writing = write_all(store, follower.clone(), to_write, ahead);
-        let asking = ask_ahead(Arc::clone(&attested), Arc::clone(&chains), Arc::clone(&clock), to_ask);
+        let all = (Arc::clone(&chains), followed);
+        let asking = ask_ahead(follower.clone(), Arc::clone(&attested), all, Arc::clone(&clock), to_ask);
         let stage = Stage { follower, chains, clock, gates, attested, kept };
         (Self { queue, attested: answers }, stage.check_all(waiting), writing, asking)
     }
@@ -349,20 +353,26 @@ async fn write_all(
     store: Store,
     follower: Follower,
     mut to_write: mpsc::Receiver<Checked>,
-    ahead: mpsc::Sender<Arc<Held>>,
+    ahead: mpsc::Sender<(AsSigned, Need)>,
 ) {
     let mut group = Vec::with_capacity(ATTESTATIONS_GROUP_MAX);
     while to_write.recv_many(&mut group, ATTESTATIONS_GROUP_MAX).await > 0 {
-        let rows: Vec<NewAttestation> = group.iter().map(|checked| checked.row.clone()).collect();
+        // One that is there twice is written as it came first.
+        let mut ids = BTreeSet::new();
+        let first = group.iter().filter(|checked| ids.insert(checked.row.id));
+        let rows: Vec<NewAttestation> = first.map(|checked| checked.row.clone()).collect();
+        let erasures = follower.recent().erasures();
         match store.add_attestations(&rows).await {
             Ok(added) => {
+                let mut added: BTreeSet<_> = added.into_iter().collect();
                 for Checked { row, held, item, kept } in group.drain(..) {
-                    let known = !added.contains(&row.id);
+                    let known = !added.remove(&row.id);
                     if !known {
-                        let held = Arc::new(held);
-                        follower.recent().hold(Arc::clone(&held), row.body.len());
-                        // Where many come at once, the registry is asked when their claims come.
-                        let _ = ahead.try_send(held);
+                        if let Some(need) = held.attestation.revocation().filter(|_| held.signed_by_key) {
+                            // Where many come at once, the registry is asked when their claims come.
+                            let _ = ahead.try_send((held.as_signed, need));
+                        }
+                        follower.recent().hold(Arc::new(held), row.body.len(), erasures);
                     }
                     answer(item, Ok(Kept { known, ..kept }));
                 }
@@ -381,24 +391,29 @@ async fn write_all(
 /// Asks registries about what was just kept, one request at a time, so that a claim which soon rests on it need not wait for
 /// a chain; and follows registries, so that what they revoke is not believed. Whatever is not found here the claim asks.
 async fn ask_ahead(
+    follower: Follower,
     attested: Arc<Attested>,
-    chains: Arc<BTreeMap<ChainId, Chain>>,
+    (chains, followed): (Arc<BTreeMap<ChainId, Chain>>, Vec<Chain>),
     clock: Arc<DatabaseClock>,
-    mut to_ask: mpsc::Receiver<Arc<Held>>,
+    mut to_ask: mpsc::Receiver<(AsSigned, Need)>,
 ) {
-    let following = futures::future::join_all(chains.values().map(|chain| attested.follow(chain, &clock)));
+    let following = futures::future::join_all(followed.iter().map(|chain| attested.follow(chain, &clock)));
+    let ageing = async {
+        let mut looks = tokio::time::interval(AGE_EVERY);
+        loop {
+            looks.tick().await;
+            follower.recent().age();
+        }
+    };
     let asking = async {
         let mut group = Vec::with_capacity(REVOCATIONS_TOGETHER);
         while to_ask.recv_many(&mut group, REVOCATIONS_TOGETHER).await > 0 {
-            let asked = group.drain(..).filter(|held| held.signed_by_key).filter_map(|held| {
+            let asked = group.drain(..).map(|(id, need)| {
                 let (attested, chains, now) = (&attested, &chains, clock.now());
-                let needs = [held.attestation.revocation()?];
-                Some(
-                    async move { attested.look_up(Asker::Intake, chains, held.as_signed, &needs, now).await },
-                )
+                async move { attested.look_up(Asker::Intake, chains, id, &[need], now).await }
             });
-            if let Some(Err(error)) = futures::future::join_all(asked).await.into_iter().find(Result::is_err)
-            {
+            let failed = futures::future::join_all(asked).await.into_iter().find_map(Result::err);
+            if let Some(error) = failed {
                 tracing::debug!(%error, "a registry could not be asked ahead of claims");
             }
         }
@@ -406,6 +421,7 @@ async fn ask_ahead(
     tokio::select! {
         () = asking => {}
         _ = following => {}
+        () = ageing => {}
     }
 }
 

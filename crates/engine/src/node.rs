@@ -190,7 +190,7 @@ impl Node {
         let (attestations, checking, keeping, asking) = Attestations::new(
             follower.clone(),
             aside,
-            Arc::clone(&chains),
+            (Arc::clone(&chains), config.chains.values().map(|c| c.chain.clone()).collect()),
             Arc::clone(&clock),
             verifier.gate_books(),
         );

@@ -71,18 +71,33 @@ struct Generations {
     bytes: usize,
     /// When the young began.
     since: Instant,
+    /// How often all was forgotten because somebody was erased.
+    erasures: u64,
 }
 
 impl Default for Recent {
     fn default() -> Self {
-        Self(Mutex::new(Generations::begun_at(Instant::now())))
+        Self(Mutex::new(Generations::begun_at(Instant::now(), 0)))
     }
 }
 
 impl Recent {
-    /// Holds what was just written, with the length of its bytes.
-    pub(crate) fn hold(&self, held: Arc<Held>, bytes: usize) {
-        self.0.lock().expect("no panic inside").hold(held, bytes, Instant::now());
+    /// How many erasures there were, to be asked before something is written that is to be held.
+    pub(crate) fn erasures(&self) -> u64 {
+        self.0.lock().expect("no panic inside").erasures
+    }
+
+    /// Holds what was just written, with the length of its bytes, unless somebody was erased since: it may be gone again.
+    pub(crate) fn hold(&self, held: Arc<Held>, bytes: usize, erasures: u64) {
+        let mut generations = self.0.lock().expect("no panic inside");
+        if generations.erasures == erasures {
+            generations.hold(held, bytes, Instant::now());
+        }
+    }
+
+    /// Lets what is too old go, also where nobody asks for anything.
+    pub(crate) fn age(&self) {
+        self.0.lock().expect("no panic inside").turn(0, Instant::now());
     }
 
     /// Of these ids, those that are held.
@@ -95,13 +110,14 @@ impl Recent {
 
     /// Forgets everything: somebody was erased, and whose these are nobody looks up.
     pub(crate) fn forget(&self) {
-        *self.0.lock().expect("no panic inside") = Generations::begun_at(Instant::now());
+        let mut generations = self.0.lock().expect("no panic inside");
+        *generations = Generations::begun_at(Instant::now(), generations.erasures + 1);
     }
 }
 
 impl Generations {
-    fn begun_at(since: Instant) -> Self {
-        Self { young: HashMap::new(), old: HashMap::new(), bytes: 0, since }
+    fn begun_at(since: Instant, erasures: u64) -> Self {
+        Self { young: HashMap::new(), old: HashMap::new(), bytes: 0, since, erasures }
     }
 
     fn get(&self, id: &B256) -> Option<Arc<Held>> {
@@ -119,9 +135,10 @@ impl Generations {
     fn turn(&mut self, more: usize, now: Instant) {
         let age = now.saturating_duration_since(self.since);
         if age >= LOOKUP_VALID {
-            *self = Self::begun_at(now);
+            *self = Self::begun_at(now, self.erasures);
         } else if age >= LOOKUP_VALID / 2 || self.bytes + more > HELD_BYTES_MAX / 2 {
-            *self = Self { old: std::mem::take(&mut self.young), ..Self::begun_at(now) };
+            let old = std::mem::take(&mut self.young);
+            *self = Self { old, ..Self::begun_at(now, self.erasures) };
         }
     }
 }

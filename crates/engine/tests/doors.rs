@@ -189,12 +189,11 @@ async fn where_no_registry_stands_a_claim_is_refused_and_waits_for_none() {
     let node = world.node(0).await;
     let (mut terms, snapshot) = world.snapshot(0..10);
     let gated = world.open_gated(&node, &mut terms).await;
-    for i in [3, 4] {
-        world.attest_both(&node, &gated, wallet(i).address()).await;
-    }
+    world.attest_both(&node, &gated, wallet(3).address()).await;
     assert_eq!(code(&claimed(&world, &node, &snapshot, 3).await), None);
     world.anvil("anvil_setCode", serde_json::json!([REGISTRY, "0x"])).await;
     world.mine(1).await;
+    world.attest_both(&node, &gated, wallet(4).address()).await;
     assert_eq!(code(&claimed(&world, &node, &snapshot, 4).await), Some(Code::AttestationRefused));
     node.stop().await;
 }

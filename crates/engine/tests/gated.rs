@@ -157,7 +157,7 @@ async fn who_lacks_an_attestation_or_fails_a_rule_is_refused_with_the_condition_
 
     // What the issuer took back on chain does not count, although it was looked up and is remembered: the registry is
     // followed.
-    world.revoke_on_chain(richer.uid()).await;
+    world.revoke_on_chain(&richer).await;
     eventually("the revocation is seen", || async {
         let code = refused(&claimed(&world, &node, &snapshot, 3, None).await).code;
         (code == Code::AttestationRefused).then_some(())

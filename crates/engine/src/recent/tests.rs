@@ -34,7 +34,7 @@ fn ids(generations: &Generations) -> Vec<u8> {
 #[test]
 fn nothing_is_held_longer_than_look_ups_are_believed() {
     let start = Instant::now();
-    let mut recent = Generations::begun_at(start);
+    let mut recent = Generations::begun_at(start, 0);
     recent.hold(held(1), 100, start);
     recent.hold(held(2), 100, start + LOOKUP_VALID / 2 - SECOND);
     recent.turn(0, start + LOOKUP_VALID / 2);
@@ -50,7 +50,7 @@ fn nothing_is_held_longer_than_look_ups_are_believed() {
 #[test]
 fn what_is_held_has_a_bound_in_bytes() {
     let start = Instant::now();
-    let mut recent = Generations::begun_at(start);
+    let mut recent = Generations::begun_at(start, 0);
     let large = HELD_BYTES_MAX / 8 - HELD_BYTES_BESIDE;
     for n in 0..200 {
         recent.hold(held(n), large, start);
@@ -63,10 +63,13 @@ fn what_is_held_has_a_bound_in_bytes() {
 fn an_erasure_that_the_log_records_forgets_all_of_it() {
     let at = ContractRef { chain_id: 1, address: Address::ZERO };
     let follower = Follower::new(StreamId(0), LogKey::new(&Origin::new(at, StreamId(0)), &[1; 32]));
-    follower.recent().hold(held(1), 100);
+    let before = follower.recent().erasures();
+    follower.recent().hold(held(1), 100, before);
     assert_eq!(follower.recent().of([[1; 32], [2; 32]].iter()).len(), 1);
     let body = Body::Erased(Erased { order: 1, facts: Vec::new(), attestations: 1 });
     let entry = Entry { stream: StreamId(0), seq: 1, epoch: 1, recorded_at: 1, body };
     follower.advance(vec![Committed { bytes: entry.encode(), entry }]).unwrap();
     assert!(follower.recent().of([[1; 32]].iter()).is_empty());
+    follower.recent().hold(held(1), 100, before);
+    assert!(follower.recent().of([[1; 32]].iter()).is_empty(), "nor is held what was written before it");
 }

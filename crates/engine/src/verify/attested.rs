@@ -27,8 +27,9 @@ pub(crate) const REVOCATIONS_TOGETHER: usize = 128;
 const FOLLOW_EVERY: Duration = Duration::from_secs(3);
 /// Blocks of one such look; further behind, all is asked anew. Providers take ranges of a thousand.
 const FOLLOWED_BLOCKS_MAX: u64 = 1_000;
-/// Blocks that are looked at again with the next: what stood in them may stand elsewhere after a reorganisation.
-const FOLLOWED_AGAIN: u64 = 16;
+/// Blocks that are looked at again with the next: what stood in them may stand elsewhere after a reorganisation, of Ethereum's
+/// two epochs at most.
+const FOLLOWED_AGAIN: u64 = 64;
 
 /// Look-ups with bounds of their own: attestations' look-ups delay no contract wallet, and those of attestations that come
 /// in delay none that a claim needs, nor the reverse.
@@ -123,7 +124,11 @@ impl Attested {
         if answered.answers.signature == Some(false) {
             return Ok(answered);
         }
-        self.known.lock().expect("no panic inside").remember(id, answered, needs);
+        // A node that stuttered when nobody claimed must not refuse who claims later.
+        if asker == Asker::Intake && answered.answers.registry == Some(Registry::Unusable) {
+            return Ok(answered);
+        }
+        self.known.lock().expect("no panic inside").remember(id, answered, needs, now);
         Ok(answered)
     }
 
@@ -134,31 +139,35 @@ impl Attested {
         let mut failing = false;
         loop {
             looks.tick().await;
-            let looked = self.follow_on(chain, clock.now()).await;
+            let looked = self.follow_on(chain, clock).await;
             if let Err(error) = &looked
                 && !failing
             {
-                tracing::warn!(chain = chain.id(), %error, "revocations cannot be followed; answers are believed for ten minutes");
+                tracing::warn!(chain = chain.id(), %error, "revocations cannot be followed; every claim asks its attestations' registry");
             }
             failing = looked.is_err();
         }
     }
 
-    async fn follow_on(&self, chain: &Chain, now: Millis) -> Result<(), EngineError> {
+    async fn follow_on(&self, chain: &Chain, clock: &DatabaseClock) -> Result<(), EngineError> {
         let known = || self.known.lock().expect("no panic inside");
+        let now = clock.now();
         let Some(followed) = known().followed(chain.id(), now) else { return Ok(()) };
         let block = chain.latest().await?.number;
-        if block <= followed.block {
-            return Ok(());
-        }
-        if block - followed.block > FOLLOWED_BLOCKS_MAX {
+        if block.saturating_sub(followed.block) > FOLLOWED_BLOCKS_MAX {
             known().forget(chain.id());
             return Ok(());
         }
-        let registries: Vec<Address> = followed.registries.iter().copied().collect();
-        let from = (followed.block + 1).saturating_sub(FOLLOWED_AGAIN);
-        let revoked = chain.eas_revocations(&registries, from, block).await?;
-        known().take_back(chain.id(), &followed, &revoked, block);
+        let revoked = match block > followed.block {
+            true => {
+                let from = (followed.block + 1).saturating_sub(FOLLOWED_AGAIN);
+                chain.eas_revocations(&followed.registries, from, block).await?
+            }
+            // No block came, or a node answers that is behind: that says nothing.
+            false if block < followed.block => return Ok(()),
+            false => Vec::new(),
+        };
+        known().take_back(chain.id(), &followed, &revoked, (block, now));
         Ok(())
     }
 

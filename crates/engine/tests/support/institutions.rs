@@ -237,18 +237,20 @@ impl World {
     }
 
     /// A registry in EVM code: `getRevokeOffchain(revoker, uid)`, of 68 bytes, answers what its storage has under the uid.
-    /// Called with a uid alone it notes the time under it and logs `RevokedOffchain(caller, uid, time)`, as EAS does.
+    /// Called with issuer and uid alone it notes the time under the uid and logs `RevokedOffchain(issuer, uid, time)`.
     async fn set_up_registry(&self) {
         let code = format!(
-            "0x3660441460365742600035818155337f{}60006000a4005b6024355460005260206000f3",
+            "0x3660441460385742602035818155600035\
+             7f{}60006000a4005b6024355460005260206000f3",
             hex::encode(keccak256("RevokedOffchain(address,bytes32,uint64)"))
         );
         self.anvil("anvil_setCode", json!([REGISTRY, code])).await;
     }
 
     /// The registry says that an attestation was revoked.
-    pub async fn revoke_on_chain(&self, uid: B256) {
-        self.operator.send("revoke", Some(REGISTRY), uid.to_vec().into(), U256::ZERO).await.expect("revoked");
+    pub async fn revoke_on_chain(&self, attestation: &Attestation) {
+        let said = [attestation.issuer.into_word(), attestation.uid()].concat();
+        self.operator.send("revoke", Some(REGISTRY), said.into(), U256::ZERO).await.expect("revoked");
     }
 
     /// Hands in an attestation of the issuer about somebody.

@@ -1,9 +1,10 @@
 //! What look-ups said, remembered for a while. Registries are followed for as long as answers of theirs are: what is revoked
-//! there meanwhile is asked about anew, so that an answer grows older than a few blocks only while nothing contradicts it.
+//! there meanwhile is asked about anew, and where they were not followed for some seconds nothing they said is believed.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use alloy_primitives::{Address, B256};
+use sluice_chain::eas::Registries;
 use sluice_core::ids::{ChainId, ContractRef, Millis};
 use sluice_gate::attestation::Need;
 
@@ -12,10 +13,13 @@ use crate::recent::AsSigned;
 
 /// Answers remembered; above it all are forgotten and looked up again as they are needed.
 const ANSWERS_KEPT_MAX: usize = 100_000;
+/// For how long a registry's answers are believed after it was last followed: a few looks may fail.
+const FOLLOWED_LATELY: Millis = 15_000;
 
 #[derive(Debug, Default)]
 pub(super) struct Remembered {
-    answers: HashMap<AsSigned, Answered>,
+    /// With the chain whose registry was asked.
+    answers: HashMap<AsSigned, (Answered, Option<ChainId>)>,
     /// By registry and uid, the attestations that a revocation there concerns.
     revocable: HashMap<(ContractRef, B256), Vec<AsSigned>>,
     followed: BTreeMap<ChainId, Followed>,
@@ -26,9 +30,17 @@ pub(super) struct Remembered {
 pub(super) struct Followed {
     /// No revocation up to this block contradicts what is remembered.
     pub(super) block: u64,
-    pub(super) registries: BTreeSet<Address>,
+    pub(super) registries: Registries,
+    /// When it was last seen that this is so.
+    seen_at: Millis,
     /// When the last of their answers is too old to be believed.
     until: Millis,
+}
+
+impl Followed {
+    fn is_current(&self, now: Millis) -> bool {
+        now <= self.seen_at.saturating_add(FOLLOWED_LATELY)
+    }
 }
 
 impl Remembered {
@@ -39,40 +51,55 @@ impl Remembered {
 
     /// What was looked up lately.
     pub(super) fn known(&self, id: AsSigned, now: Millis) -> Answered {
-        let found = self.answers.get(&id).copied().unwrap_or_default();
-        if found.valid_until.is_some_and(|until| until <= now) { Answered::default() } else { found }
+        let Some((found, chain)) = self.answers.get(&id) else { return Answered::default() };
+        let young = found.valid_until.is_none_or(|until| now < until);
+        let current = chain
+            .is_none_or(|chain| self.followed.get(&chain).is_some_and(|followed| followed.is_current(now)));
+        if young && current { *found } else { Answered::default() }
     }
 
-    /// Remembers what these look-ups said, unless the registry was followed past the block they saw: what was revoked
+    /// Remembers what these look-ups said now, unless the registry was followed past the block they saw: what was revoked
     /// between would go unseen.
-    pub(super) fn remember(&mut self, id: AsSigned, answered: Answered, needs: &[Need]) {
-        let (Some(block), Some(until)) = (answered.looked_at.map(|at| at.number), answered.valid_until)
-        else {
-            self.answers.insert(id, answered);
-            return;
-        };
+    pub(super) fn remember(&mut self, id: AsSigned, answered: Answered, needs: &[Need], now: Millis) {
         if self.answers.len() >= ANSWERS_KEPT_MAX {
             *self = Self::default();
         }
-        for (registry, uids) in needs.iter().filter_map(asked_of) {
-            let followed = self.followed.entry(registry.chain_id).or_insert_with(|| Followed {
-                block,
-                registries: BTreeSet::new(),
-                until,
-            });
-            if followed.block > block {
-                return;
+        let asked = needs.iter().find_map(asked_of).zip(answered.looked_at).zip(answered.valid_until);
+        let Some(((asked, block), until)) = asked else {
+            self.answers.insert(id, (answered, None));
+            return;
+        };
+        let (chain, block) = (asked.registry.chain_id, block.number);
+        if self.followed.get(&chain).is_some_and(|followed| !followed.is_current(now)) {
+            self.forget(chain);
+        }
+        let followed = self.followed.entry(chain).or_insert_with(|| Followed {
+            block,
+            registries: Registries::default(),
+            seen_at: now,
+            until,
+        });
+        if followed.block > block {
+            return;
+        }
+        followed.until = followed.until.max(until);
+        let registries = &mut followed.registries;
+        match asked.issuer {
+            Some(issuer) => {
+                registries.off_chain.insert(asked.registry.address);
+                registries.issuers.insert(issuer);
             }
-            followed.registries.insert(registry.address);
-            followed.until = followed.until.max(until);
-            for uid in uids {
-                let concerned = self.revocable.entry((registry, *uid)).or_default();
-                if !concerned.contains(&id) {
-                    concerned.push(id);
-                }
+            None => {
+                registries.on_chain.insert(asked.registry.address);
             }
         }
-        self.answers.insert(id, answered);
+        for uid in asked.uids {
+            let concerned = self.revocable.entry((asked.registry, *uid)).or_default();
+            if !concerned.contains(&id) {
+                concerned.push(id);
+            }
+        }
+        self.answers.insert(id, (answered, Some(chain)));
     }
 
     /// What of a chain is to be followed; nothing, and nothing of it is remembered any more, once no answer is believed.
@@ -83,13 +110,13 @@ impl Remembered {
         self.followed.get(&chain).cloned()
     }
 
-    /// Forgets what was said about these, and notes how far a chain was followed for it.
+    /// Forgets what was said about these, and notes how far a chain was followed for it, and when.
     pub(super) fn take_back(
         &mut self,
         chain: ChainId,
         followed: &Followed,
         revoked: &[(Address, B256)],
-        block: u64,
+        (block, now): (u64, Millis),
     ) {
         for (address, uid) in revoked {
             let registry = ContractRef { chain_id: chain, address: *address };
@@ -98,10 +125,11 @@ impl Remembered {
             }
         }
         // Of a registry that joined meanwhile the same blocks are yet to be read.
-        if let Some(now) = self.followed.get_mut(&chain)
-            && now.registries == followed.registries
+        if let Some(known) = self.followed.get_mut(&chain)
+            && known.registries == followed.registries
         {
-            now.block = now.block.max(block);
+            known.block = known.block.max(block);
+            known.seen_at = known.seen_at.max(now);
         }
     }
 
@@ -119,12 +147,23 @@ impl Remembered {
     }
 }
 
-/// Whom a look-up asks whether an attestation stands, and under which uids.
-fn asked_of(need: &Need) -> Option<(ContractRef, &[B256])> {
+/// Whom a look-up asks whether an attestation stands.
+struct AskedOf<'a> {
+    registry: ContractRef,
+    /// Of what was signed off chain.
+    issuer: Option<Address>,
+    uids: &'a [B256],
+}
+
+fn asked_of(need: &Need) -> Option<AskedOf<'_>> {
     match need {
         Need::Erc1271 { .. } => None,
-        Need::OnChain { contract, uid } => Some((*contract, std::slice::from_ref(uid))),
-        Need::Revocation { contract, uids, .. } => Some((*contract, uids)),
+        Need::OnChain { contract, uid } => {
+            Some(AskedOf { registry: *contract, issuer: None, uids: std::slice::from_ref(uid) })
+        }
+        Need::Revocation { contract, issuer, uids } => {
+            Some(AskedOf { registry: *contract, issuer: Some(*issuer), uids })
+        }
     }
 }
 
