@@ -12,6 +12,17 @@ pub(crate) const HEAD_WITHIN: Duration = Duration::from_secs(15);
 pub(crate) const HEAD_BYTES_MAX: usize = 16 * 1024;
 /// The longest pause inside a body.
 pub(crate) const BODY_PAUSE_MAX: Duration = Duration::from_secs(10);
+/// A demand's body that takes longer than this is a slow one: time enough for packets from afar, and for one that is lost.
+pub(crate) const BODY_SOON: Duration = Duration::from_secs(1);
+/// Slow bodies awaited at once, those of commands apart from those of claims; once as many are, bodies come soon or not at all.
+/// Each may be as large as a body may be, and take as long as a request.
+pub(crate) const SLOW_BODIES_MAX: usize = 256;
+/// Bodies of commands and masks awaited at once, with the slow ones; none of them keeps a turn. As many of the largest are
+/// 1 GiB, for [`BODY_SOON`].
+pub(crate) const ORDER_BODIES_MAX: usize = 1_024;
+/// Bodies of claims awaited at once. They are small, and a country may sit behind one carrier NAT: so many that the half that
+/// one network may have is all connections.
+pub(crate) const CLAIM_BODIES_MAX: usize = 2 * CONNECTIONS_MAX;
 /// The longest a request may take in all: the decision wait, a bounded wait for `Min-Seq` and slow look-ups.
 pub(crate) const REQUEST_MAX: Duration = Duration::from_secs(30);
 /// A claim's body: the longest signature in hexadecimal, and room for names.

@@ -54,7 +54,7 @@ fn is_json(request: &Request) -> bool {
     essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
 }
 
-fn body_problem(rejected: &BytesRejection) -> Problem {
+pub(super) fn body_problem(rejected: &BytesRejection) -> Problem {
     match rejected {
         BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => {
             problem::BODY_TOO_LARGE.into()

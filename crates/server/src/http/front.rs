@@ -14,7 +14,8 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::body::{Body, HttpBody};
-use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
+use axum::extract::rejection::RawPathParamsRejection;
+use axum::extract::{DefaultBodyLimit, MatchedPath, RawPathParams, Request, State};
 use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, VARY};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
@@ -22,7 +23,7 @@ use axum::response::{IntoResponse, Response};
 use futures::stream::poll_fn;
 use futures::{FutureExt, StreamExt};
 use ipnet::IpNet;
-use sluice_core::ids::Seq;
+use sluice_core::ids::{CampaignId, Seq};
 use sluice_core::limits::BODY_BYTES_MAX;
 use sluice_engine::follower::Follower;
 use sluice_engine::node::Node;
@@ -32,6 +33,7 @@ use tower_http::timeout::RequestBodyTimeoutLayer;
 use uuid::Uuid;
 
 use super::auth::{self, Caller, Keys};
+use super::bodies::Bodies;
 use super::bounds;
 use super::claimant::CLAIMANT;
 use super::client::{self, Network, Peer};
@@ -164,27 +166,51 @@ async fn quick_turn(State(turns): State<Arc<Turns>>, request: Request, next: Nex
     response
 }
 
+/// Awaits bodies before anything that is inside: what others wait for is kept by nobody who sends slowly.
+pub(crate) fn bodies_first(routes: Router, bodies: Bodies) -> Router {
+    routes.layer(from_fn_with_state(Arc::new(bodies), whole_body))
+}
+
+async fn whole_body(State(bodies): State<Arc<Bodies>>, request: Request, next: Next) -> Response {
+    match bodies.whole(request).await {
+        Ok(request) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    }
+}
+
 /// Bounds how many claims are under way. Those that could not be decided in time, and those of a campaign that has its share
-/// of the places, are sent away before anything of them is read.
+/// of the places, are sent away before anything of them is read; the others take their places when all of them was.
 pub(crate) fn claims_in_place(routes: Router, node: Node, most: usize, body_max: usize) -> Router {
-    let places = Places::new(most);
-    routes.layer((from_fn_with_state((node, places), claim_place), DefaultBodyLimit::max(body_max)))
+    let state = (node, Places::new(most), Arc::new(Bodies::new(bounds::CLAIM_BODIES_MAX)));
+    routes.layer((DefaultBodyLimit::max(body_max), from_fn_with_state(state, claim_place)))
 }
 
 async fn claim_place(
-    State((node, places)): State<(Node, Arc<Places>)>,
+    State((node, places, bodies)): State<(Node, Arc<Places<CampaignId>>, Arc<Bodies>)>,
+    named: Result<RawPathParams, RawPathParamsRejection>,
     request: Request,
     next: Next,
 ) -> Response {
-    // /v1/campaigns/CAMPAIGN/claims; another path is the handler's to refuse, and names of no campaign share their places.
-    let named = request.uri().path().split('/').nth(3).and_then(|name| name.parse().ok());
+    // Names of no campaign share their places.
+    let named = named.ok().and_then(|named| campaign_of(&named));
     let campaign = named.filter(|name| node.follower().read(|state| state.campaign(*name).is_some()));
     let has_room = campaign.is_none_or(|campaign| node.has_room(campaign));
-    let place = has_room.then(|| places.take(campaign.unwrap_or_default())).flatten();
-    let Some(_place) = place else {
-        return Problem::from(problem::WAITING_ROOM_FULL).retry_after(bounds::COME_BACK).into_response();
+    let place = || places.take(campaign.unwrap_or_default());
+    let full = || Problem::from(problem::WAITING_ROOM_FULL).retry_after(bounds::COME_BACK).into_response();
+    if !has_room || place().is_none() {
+        return full();
+    }
+    let request = match bodies.whole(request).await {
+        Ok(request) => request,
+        Err(problem) => return problem.into_response(),
     };
+    let Some(_place) = place() else { return full() };
     next.run(request).await
+}
+
+/// The campaign that a path names, as handlers read it: however its letters are written.
+fn campaign_of(named: &RawPathParams) -> Option<CampaignId> {
+    named.iter().find_map(|(name, value)| value.parse().ok().filter(|_| name == "campaign"))
 }
 
 async fn turn(State(turns): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {

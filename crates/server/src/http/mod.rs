@@ -8,6 +8,7 @@ mod address;
 mod appeals;
 mod attestations;
 mod auth;
+mod bodies;
 mod bounds;
 mod campaigns;
 mod changes;

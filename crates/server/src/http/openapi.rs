@@ -8,6 +8,7 @@ use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::bodies::Bodies;
 use super::{
     Api, appeals, attestations, bounds, campaigns, changes, claims, commands, entitlements, erasures, front,
     gate_words, holds, node, offices, projects, rule_sets, trace,
@@ -60,10 +61,12 @@ pub(super) fn routes(api: &Api) -> (Router, OpenApi) {
     };
     let (reads, rows, orders, claims) = (split(reads), split(rows), split(orders), split(claims));
     let (attestations, feed, managing) = (split(attestations), split(feed), split(managing));
+    let orders = front::in_turn(orders, bounds::ORDERS_MAX);
+    let orders = front::bodies_first(orders, Bodies::new(bounds::ORDER_BODIES_MAX));
     let router = reads
         .merge(front::in_quick_turn(rows, bounds::DATABASE_REQUESTS_MAX))
         .merge(front::in_turn(managing, bounds::MANAGING_MAX))
-        .merge(front::in_turn(orders, bounds::ORDERS_MAX))
+        .merge(orders)
         .merge(front::claims_in_place(claims, api.node.clone(), bounds::CLAIMS_MAX, bounds::CLAIM_BYTES_MAX))
         .merge(front::in_turn(attestations, bounds::ATTESTATIONS_MAX))
         .merge(front::in_turn(feed, bounds::FEEDS_MAX));

@@ -1,57 +1,57 @@
-//! Places for claims under way, shared by campaigns: however many come to one, those who come to another find a place.
+//! Places shared by those who come in crowds: claims under way by campaigns, bodies on their way by networks. However many
+//! come to one campaign or from one network, the others find a place.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex};
 
-use sluice_core::ids::CampaignId;
-
-/// Places for claims.
+/// Places, shared by crowds.
 #[derive(Debug)]
-pub(crate) struct Places {
+pub(crate) struct Places<K: Copy + Eq + Hash> {
     most: usize,
-    taken: Mutex<Taken>,
+    taken: Mutex<Taken<K>>,
 }
 
-#[derive(Debug, Default)]
-struct Taken {
-    all: usize,
-    /// Of each campaign of which any are.
-    of_campaigns: HashMap<CampaignId, usize>,
-}
-
-/// A claim's place; free again when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
-    places: Arc<Places>,
-    campaign: CampaignId,
+struct Taken<K> {
+    all: usize,
+    /// By each crowd that has any.
+    by: HashMap<K, usize>,
 }
 
-impl Places {
+/// A place; free again when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Place<K: Copy + Eq + Hash> {
+    places: Arc<Places<K>>,
+    by: K,
+}
+
+impl<K: Copy + Eq + Hash> Places<K> {
     /// So many.
     pub(crate) fn new(most: usize) -> Arc<Self> {
-        Arc::new(Self { most, taken: Mutex::default() })
+        Arc::new(Self { most, taken: Mutex::new(Taken { all: 0, by: HashMap::new() }) })
     }
 
-    /// A place for a campaign's claim. A campaign may take half of those that others leave; who finds none is sent away at
+    /// A place for one of a crowd. A crowd may take half of those that others leave; who finds none is sent away at
     /// once, because waiting here would be one more queue in which some stand before others.
-    pub(crate) fn take(self: &Arc<Self>, campaign: CampaignId) -> Option<Place> {
+    pub(crate) fn take(self: &Arc<Self>, by: K) -> Option<Place<K>> {
         let mut taken = self.taken.lock().expect("no panic inside");
-        let own = taken.of_campaigns.get(&campaign).copied().unwrap_or(0);
+        let own = taken.by.get(&by).copied().unwrap_or(0);
         if own >= self.most.saturating_sub(taken.all) {
             return None;
         }
         taken.all += 1;
-        taken.of_campaigns.insert(campaign, own + 1);
-        Some(Place { places: Arc::clone(self), campaign })
+        taken.by.insert(by, own + 1);
+        Some(Place { places: Arc::clone(self), by })
     }
 }
 
-impl Drop for Place {
+impl<K: Copy + Eq + Hash> Drop for Place<K> {
     fn drop(&mut self) {
         let mut taken = self.places.taken.lock().expect("no panic inside");
         taken.all -= 1;
-        if let Entry::Occupied(mut own) = taken.of_campaigns.entry(self.campaign) {
+        if let Entry::Occupied(mut own) = taken.by.entry(self.by) {
             *own.get_mut() -= 1;
             if *own.get() == 0 {
                 own.remove();
@@ -63,13 +63,14 @@ impl Drop for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sluice_core::ids::CampaignId;
     use uuid::Uuid;
 
     fn campaign(n: u128) -> CampaignId {
         CampaignId(Uuid::from_u128(n))
     }
 
-    fn take_all(places: &Arc<Places>, campaign: CampaignId) -> Vec<Place> {
+    fn take_all(places: &Arc<Places<CampaignId>>, campaign: CampaignId) -> Vec<Place<CampaignId>> {
         std::iter::from_fn(|| places.take(campaign)).collect()
     }
 
@@ -84,6 +85,6 @@ mod tests {
         assert!(places.take(campaign(1)).is_none());
         drop((crowd, second));
         let taken = places.taken.lock().unwrap();
-        assert_eq!((taken.all, taken.of_campaigns.len()), (0, 0));
+        assert_eq!((taken.all, taken.by.len()), (0, 0));
     }
 }

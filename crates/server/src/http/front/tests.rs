@@ -8,6 +8,7 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::request::Builder;
 use axum::response::Json;
 use axum::routing::{get, post};
+use futures::stream::FuturesUnordered;
 use serde::Deserialize;
 use serde_json::Value;
 use sluice_core::ids::{ContractRef, ProjectId, StreamId};
@@ -306,4 +307,65 @@ async fn what_is_not_its_turn_is_sent_away() {
     assert!(second.headers().contains_key(RETRY_AFTER));
     leave.send(()).unwrap();
     assert_eq!(first.await.unwrap().unwrap().status(), StatusCode::OK);
+}
+
+/// A request whose body does not come.
+fn unfinished(network: IpAddr) -> Request {
+    let first = futures::stream::once(async { Ok::<_, std::io::Error>("{") });
+    let body = Body::from_stream(first.chain(futures::stream::pending()));
+    let request = Request::post("/sum").header(CONTENT_TYPE, "application/json");
+    request.extension(Network::from(network)).body(body).unwrap()
+}
+
+fn finished(network: IpAddr) -> Request {
+    let request = Request::post("/sum").header(CONTENT_TYPE, "application/json");
+    request.extension(Network::from(network)).body(Body::from(r#"{"items": [{"amount": 1}]}"#)).unwrap()
+}
+
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 9));
+const THERE: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1));
+
+#[tokio::test]
+async fn a_body_that_does_not_come_keeps_no_turn() {
+    let app = in_turn(Router::new().route("/sum", post(sum)), 1);
+    let app = bodies_first(app, Bodies::new(8));
+    let mut slow: Vec<_> = (0..4).map(|_| Box::pin(app.clone().oneshot(unfinished(HERE)))).collect();
+    for slow in &mut slow {
+        assert!(futures::poll!(slow).is_pending());
+    }
+    let more = app.clone().oneshot(unfinished(HERE)).await.unwrap();
+    assert_eq!(more.status(), StatusCode::SERVICE_UNAVAILABLE, "half of the room is what one network has");
+    assert_eq!(app.clone().oneshot(finished(THERE)).await.unwrap().status(), StatusCode::OK);
+    drop(slow);
+    assert_eq!(app.oneshot(finished(HERE)).await.unwrap().status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn few_bodies_come_slowly_and_the_others_soon_or_not_at_all() {
+    let bodies = Bodies::with(1_000, 4, std::time::Duration::from_millis(1));
+    let app = bodies_first(Router::new().route("/sum", post(sum)), bodies);
+    let mut slow = FuturesUnordered::new();
+    // Of four places one network gets half, and the next half of what is left.
+    for (network, kept) in [(HERE, 2), (THERE, 1)] {
+        slow.extend((0..5).map(|_| app.clone().oneshot(unfinished(network))));
+        for _ in kept..5 {
+            let answer = slow.next().await.unwrap().unwrap();
+            assert_eq!(answer.status(), StatusCode::REQUEST_TIMEOUT);
+        }
+        assert!(futures::poll!(slow.next()).is_pending());
+    }
+    assert_eq!(app.oneshot(finished(HERE)).await.unwrap().status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_campaign_is_the_same_however_its_letters_are_written() {
+    let named = async |named: RawPathParams| campaign_of(&named).unwrap_or_default().to_string();
+    let app = Router::new().route("/v1/campaigns/{campaign}/claims", get(named));
+    let name = "0192d3c4-0000-7000-8000-000000000001";
+    let encoded: String = name.bytes().map(|letter| format!("%{letter:02x}")).collect();
+    for written in [name, &encoded, &name.to_uppercase(), &format!("%30{}", &name[1..])] {
+        let request = Request::get(format!("/v1/campaigns/{written}/claims")).body(Body::empty()).unwrap();
+        let answer = app.clone().oneshot(request).await.unwrap();
+        assert_eq!(to_bytes(answer.into_body(), 100).await.unwrap(), name, "{written}");
+    }
 }
