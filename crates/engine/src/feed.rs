@@ -140,7 +140,8 @@ impl Feed {
         for (queue, low, rows) in handed {
             let own = under_way.get(&queue.0).copied().unwrap_or(0);
             let share = share(under_way.len());
-            let next = self.next_of(queue, low, (share.saturating_sub(own), part(share)), rows);
+            let room = (room_for_own(share, own), is_read(share, own));
+            let next = self.next_of(queue, low, room, rows);
             if !next.is_empty() {
                 *under_way.entry(queue.0).or_default() += next.len();
             }
@@ -156,7 +157,7 @@ impl Feed {
         &mut self,
         queue: (CampaignId, NodeId),
         low: u64,
-        (room, part): (usize, usize),
+        (room, is_read): (usize, bool),
         rows: Vec<(bool, Accepted)>,
     ) -> Vec<Accepted> {
         let read = self.read.entry(queue).or_default();
@@ -171,7 +172,7 @@ impl Feed {
             }
             if row.key.n > *read + 1 {
                 // The rows between are read, now if there is room for them.
-                if room >= part {
+                if is_read {
                     self.looked = None;
                 }
                 break;
@@ -255,7 +256,7 @@ impl Feed {
             let under_way = self.under_way_by_campaign(state);
             let share = share(under_way.len());
             let part = part(share);
-            let has_room = |campaign| under_way.get(&campaign).is_none_or(|count| count + part <= share);
+            let has_room = |campaign| under_way.get(&campaign).is_none_or(|count| is_read(share, *count));
             let living = campaigns(state).flat_map(|c| self.nodes.iter().map(move |node| (c, *node)));
             let silent = self.silent.iter().copied().filter(|(_, node)| !self.nodes.contains(node));
             let cursor = |(campaign, node)| {
@@ -401,6 +402,18 @@ fn share(campaigns: usize) -> usize {
 /// How much of a share must be free before more of its campaign's rows are read, and how many of a queue are read then.
 fn part(share: usize) -> usize {
     (share / PARTS).max(1)
+}
+
+/// Whether queues of a campaign are read that has so many rows under way.
+fn is_read(share: usize, count: usize) -> bool {
+    count + part(share) <= share
+}
+
+/// How many rows that this node hands over are taken up of such a campaign. They leave room for a reading, and for one more
+/// after it: what lies at other nodes, holds above all, is read however many come to the door of the leader. What is not
+/// taken up is read as theirs is.
+fn room_for_own(share: usize, count: usize) -> usize {
+    share.saturating_sub(2 * part(share)).saturating_sub(count)
 }
 
 /// Up to where every row of a queue is answered.

@@ -15,3 +15,21 @@ fn rows_whose_chain_is_away_take_no_share_from_holds_and_other_claims() {
     assert_eq!(now(), HashMap::from([(one, 2_048), (other, 5)]), "the chain is back");
     assert!(late.lock().unwrap().is_empty());
 }
+
+#[test]
+fn what_the_leaders_door_hands_over_keeps_nobody_from_being_read() {
+    for campaigns in 0..2 * VERIFY_QUEUE_MAX {
+        let share = share(campaigns);
+        let own = room_for_own(share, 0);
+        assert!(own >= share / 2, "of {share} its own door is served {own}");
+        assert_eq!(room_for_own(share, own), 0);
+        // As many as one reading of a queue yields, and still there is room for another.
+        for count in [own, own + part(share)] {
+            assert!(
+                is_read(share, count),
+                "{count} of {share} under way, and a hold at another node is not read"
+            );
+        }
+        assert!(!is_read(share, share), "a campaign that has its share");
+    }
+}
