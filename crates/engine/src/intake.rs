@@ -88,6 +88,14 @@ struct Arriving {
     since: Instant,
     answer: Answer,
     /// Its place among those on their way.
+    place: OwnedSemaphorePermit,
+}
+
+/// Who is told what became of a demand's row. It is on its way until they are.
+#[derive(Debug)]
+struct Asker {
+    demand: Demand,
+    answer: Answer,
     _place: OwnedSemaphorePermit,
 }
 
@@ -189,7 +197,7 @@ impl Intake {
         let full = || SubmitError::Unavailable { retry_after: COME_BACK };
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| full())?;
         let (answer, answered) = oneshot::channel();
-        let arriving = Arriving { row, demand, since: Instant::now(), answer, _place: place };
+        let arriving = Arriving { row, demand, since: Instant::now(), answer, place };
         self.queue.try_send(arriving).map_err(|_| full())?;
         answered.await.map_err(|_| full())?
     }
@@ -332,20 +340,20 @@ impl Writer {
     pub async fn tick(&mut self) -> bool {
         let Some(group) = self.gather().await else { return false };
         let (mut rows, mut askers) = (Vec::with_capacity(group.len()), Vec::with_capacity(group.len()));
-        for Arriving { row, demand, since, answer, .. } in group {
+        for Arriving { row, demand, since, answer, place } in group {
             if since.elapsed() > INTAKE_QUEUE_WAIT {
                 let _ = answer.send(Err(SubmitError::Unavailable { retry_after: COME_BACK }));
                 continue;
             }
             rows.push(row);
-            askers.push((demand, answer));
+            askers.push(Asker { demand, answer, _place: place });
         }
         match self.writer.append(rows).await {
             Ok(outcomes) => self.accepted(askers, outcomes),
             Err(error) => {
                 // Never answered as accepted: whether the rows exist is found out by asking for their ids.
                 tracing::warn!(rows = askers.len(), error = %error, "intake rows were not certainly written");
-                for (_, answer) in askers {
+                for Asker { answer, .. } in askers {
                     let _ = answer.send(Err(SubmitError::Unavailable { retry_after: COME_BACK }));
                 }
             }
@@ -374,20 +382,20 @@ impl Writer {
     }
 
     /// Lets durable demands wait for their decisions, hands them to the feed, and answers.
-    fn accepted(&self, askers: Vec<(Demand, Answer)>, outcomes: Vec<IntakeOutcome>) {
+    fn accepted(&self, askers: Vec<Asker>, outcomes: Vec<IntakeOutcome>) {
         let key = |outcome: &IntakeOutcome| match outcome {
             IntakeOutcome::Accepted(row) | IntakeOutcome::Existing(row) => Some(row.key),
             IntakeOutcome::Conflict => None,
         };
-        for ((demand, _), outcome) in askers.iter().zip(&outcomes) {
+        for (asker, outcome) in askers.iter().zip(&outcomes) {
             if let IntakeOutcome::Accepted(row) = outcome {
-                self.room.enter(row.key, entitlement(demand));
+                self.room.enter(row.key, entitlement(&asker.demand));
             }
         }
         // Only now, so that whoever is decided later is in the room to leave it.
         let mut decisions = self.follower.expect_all(outcomes.iter().filter_map(key)).into_iter();
         let (mut handed, mut answers) = (Vec::with_capacity(askers.len()), Vec::with_capacity(askers.len()));
-        for ((demand, answer), outcome) in askers.into_iter().zip(outcomes) {
+        for (Asker { demand, answer, _place: place }, outcome) in askers.into_iter().zip(outcomes) {
             let decision = key(&outcome).and_then(|_| decisions.next().flatten());
             match &outcome {
                 IntakeOutcome::Accepted(row) if decision.is_none() => self.room.leave(row.key),
@@ -397,10 +405,10 @@ impl Writer {
                 }
                 IntakeOutcome::Existing(_) | IntakeOutcome::Conflict => {}
             }
-            answers.push((answer, (outcome, decision)));
+            answers.push((answer, (outcome, decision), place));
         }
         self.arrivals.hand_over(handed);
-        for (answer, written) in answers {
+        for (answer, written, _place) in answers {
             // A client that went away asks again by its id.
             let _ = answer.send(Ok(written));
         }

@@ -10,6 +10,7 @@ use sluice_core::decide::Input;
 use sluice_core::ids::DemandId;
 use sluice_core::limits::DECIDE_WITHIN;
 use sluice_engine::feed::Feed;
+use sluice_engine::intake::Intake;
 use sluice_engine::snapshots::Snapshots;
 use sluice_engine::verify::Verifier;
 use sluice_store::{IntakeWriter, NewIntake};
@@ -76,4 +77,47 @@ async fn dead_nodes_cost_nothing_and_what_they_accepted_is_decided() {
     let queues = feed.queues();
     assert!(queues.len() <= 4, "{} queues are read at each look", queues.len());
     assert!(queues.iter().all(|queue| queue.node < u32::try_from(ids[0].0).unwrap()), "{queues:?}");
+}
+
+/// A stop waits until nothing is on its way: also while a group is being written.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_demand_is_on_its_way_until_its_row_is_written() {
+    let world = World::new().await;
+    let node = world.node(0).await;
+    let (terms, snapshot) = world.snapshot(0..10);
+    world.open_round(&node, &terms).await;
+    node.stop().await;
+    let term = world.term().await;
+    let mut raw = PgConnection::connect(world.database.url()).await.unwrap();
+    let (own,): (i32,) = sqlx::query_as("SELECT max(id) FROM node").fetch_one(&mut raw).await.unwrap();
+    let (store, follower, clock) = (term.store.clone(), term.follower.clone(), Arc::clone(&term.clock));
+    let chains = BTreeMap::from([(31_337, world.chain.clone())]);
+    let snapshots = Snapshots::new(world.folder.path());
+    let verifier =
+        Verifier::new(follower.clone(), snapshots, store.clone(), Arc::new(chains), Arc::clone(&clock));
+    let writer = IntakeWriter::new(store, u32::try_from(own).unwrap());
+    let (intake, mut writer) = Intake::new(follower, verifier, clock, writer, Arc::default());
+    let writing = tokio::spawn(async move { writer.tick().await });
+    assert!(intake.is_quiet());
+
+    let mut lock = raw.begin().await.unwrap();
+    sqlx::query("LOCK TABLE intake IN ACCESS EXCLUSIVE MODE").execute(&mut *lock).await.unwrap();
+    let claim = world.claim(&snapshot, 1, &wallet(1), wallet(1).address());
+    let (door, campaign) = (intake.clone(), world.campaign);
+    let asked =
+        tokio::spawn(async move { door.submit_claim(campaign, DemandId(Uuid::now_v7()), claim).await });
+    let mut other = PgConnection::connect(world.database.url()).await.unwrap();
+    let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'intake'::regclass";
+    loop {
+        let (waiting,): (i64,) = sqlx::query_as(waits).fetch_one(&mut other).await.unwrap();
+        if waiting > 0 {
+            break;
+        }
+        assert!(!asked.is_finished(), "{:?}", asked.await);
+    }
+    assert!(!intake.is_quiet(), "a group is being written");
+    lock.rollback().await.unwrap();
+    assert!(writing.await.unwrap());
+    assert!(intake.is_quiet(), "all of it is written and told");
+    asked.abort();
 }
