@@ -1,7 +1,8 @@
 //! Many attestations' revocations in one request.
 
-use alloy_primitives::{Address, B256, U256};
+use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use serde_json::json;
+use sluice_chain::eas::Registries;
 use sluice_chain::{Chain, ChainError, limits::REVOCATIONS_ASKED_MAX};
 
 use crate::proxy::{Proxy, Reply};
@@ -81,4 +82,42 @@ async fn a_node_that_forbids_the_shared_call_is_asked_plainly() {
         let nobody = chain.eas_revoked_offchain(Address::repeat_byte(9), &asked).await;
         assert!(matches!(nobody, Err(ChainError::NoCode(_))), "{nobody:?}");
     }
+}
+
+/// Logs what it is called with: four topics and a word of data.
+const LOGS: &str = "0x6020608060003760603560403560203560003560206000a400";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_issuers_revoke_is_read_and_what_strangers_say_they_revoke_is_not() {
+    let world = World::new().await;
+    let (issuer, stranger) = (Address::repeat_byte(1), Address::repeat_byte(2));
+    let (off_chain, on_chain) = (REGISTRY, Address::repeat_byte(0xeb));
+    for registry in [off_chain, on_chain] {
+        ask(&world.raw, "anvil_setCode", json!([registry, LOGS])).await;
+    }
+    let from = ask(&world.raw, "eth_accounts", json!([])).await[0].clone();
+    let before = world.chain.latest().await.unwrap().number;
+    let log = async |registry: Address, words: [B256; 5]| {
+        let transaction = json!({ "from": from, "to": registry, "data": Bytes::from(words.concat()) });
+        ask(&world.raw, "eth_sendTransaction", json!([transaction])).await;
+        ask(&world.raw, "anvil_mine", json!([])).await;
+    };
+    // As eas-contracts 1.4 declares them (IEAS.sol).
+    let off = keccak256("RevokedOffchain(address,bytes32,uint64)");
+    let on = keccak256("Revoked(address,address,bytes32,bytes32)");
+    let (time, schema) = (B256::with_last_byte(9), B256::repeat_byte(9));
+    for revoker in [issuer, stranger] {
+        let said = if revoker == issuer { uid(1) } else { uid(2) };
+        log(off_chain, [off, revoker.into_word(), said, time, B256::ZERO]).await;
+    }
+    log(on_chain, [on, B256::ZERO, issuer.into_word(), schema, uid(3)]).await;
+    log(off_chain, [keccak256("Timestamped(bytes32,uint64)"), uid(4), time, time, uid(4)]).await;
+    let to = world.chain.latest().await.unwrap().number;
+    let asked =
+        Registries { off_chain: [off_chain].into(), issuers: [issuer].into(), on_chain: [on_chain].into() };
+    let read = world.chain.eas_revocations(&asked, before + 1, to).await.unwrap();
+    assert_eq!(read, [(off_chain, uid(1)), (on_chain, uid(3))]);
+    assert_eq!(world.chain.eas_revocations(&asked, to, to).await.unwrap(), []);
+    let ahead = world.chain.eas_revocations(&asked, to, to + 1).await;
+    assert!(matches!(ahead, Err(ChainError::NoBlock(_))), "a node that is behind says nothing: {ahead:?}");
 }
