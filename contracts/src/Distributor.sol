@@ -18,7 +18,7 @@ contract Distributor is Settlement {
     uint256 private immutable GAS_NEEDED;
 
     constructor(DistributorTerms memory t) {
-        TermsCheck.check(t);
+        TermsCheck.check(t, address(this));
         TOKEN = t.token;
         CHARTER = t.charter;
         REFUND = t.refund;

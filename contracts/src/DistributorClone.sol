@@ -17,12 +17,8 @@ contract DistributorClone is Settlement {
         _;
     }
 
-    /// @notice Checks a new clone's terms; the factory calls it in the deploying transaction.
-    function check() external view onlyClone {
-        TermsCheck.check(_terms());
-    }
-
-    function _terms() private view onlyClone returns (DistributorTerms memory) {
+    /// @dev As they stand, instead of one by one. The factory checked them in the transaction that deployed the clone.
+    function terms() external view override onlyClone returns (DistributorTerms memory) {
         return abi.decode(Clones.fetchCloneArgs(address(this)), (DistributorTerms));
     }
 

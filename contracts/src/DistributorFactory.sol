@@ -3,7 +3,7 @@ pragma solidity 0.8.30;
 
 import {Clones} from "@openzeppelin/contracts/proxy/Clones.sol";
 import {DistributorTerms} from "./interfaces/Types.sol";
-import {DistributorClone} from "./DistributorClone.sol";
+import {TermsCheck} from "./distributor/TermsCheck.sol";
 
 /// @title Deploys Distributors as clones at addresses known before
 /// @notice The address binds the terms, the deployer and the deployer's salt: nobody else can take it, with these terms
@@ -23,7 +23,7 @@ contract DistributorFactory {
     function deploy(DistributorTerms calldata terms, bytes32 salt) external returns (address distributor) {
         bytes memory args = abi.encode(terms);
         distributor = Clones.cloneDeterministicWithImmutableArgs(implementation, args, _salt(msg.sender, salt));
-        DistributorClone(distributor).check();
+        TermsCheck.check(terms, distributor);
         emit DistributorDeployed(distributor, msg.sender, terms);
     }
 

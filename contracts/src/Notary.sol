@@ -68,6 +68,7 @@ contract Notary is Counted {
         view
         returns (bytes32, uint256)
     {
+        _requireCalendar(closesAt);
         bytes memory fields = abi.encode(Actions.EXTEND_CLOSING, msg.sender, roundNo, closesAt);
         return _require(Quorum.PUBLISH, fields, approval);
     }
@@ -189,13 +190,18 @@ contract Notary is Counted {
             revert IDistributor.BadRound("depth is too large for count");
         }
         if (t.total == 0) revert IDistributor.BadRound("total is zero");
-        if (t.closesAt > type(uint40).max) revert IDistributor.BadRound("closing lies beyond the calendar");
+        _requireCalendar(t.closesAt);
         if (t.closesAt <= t.opensAt) revert IDistributor.BadRound("closes before it opens");
         if (t.supersedes >= roundNo) revert IDistributor.BadRound("supersedes no earlier round");
         if ((t.mode == Mode.GATED) != (t.gate != 0)) {
             revert IDistributor.BadRound("a gate belongs to GATED rounds, and only there");
         }
         if (bytes(t.listUri).length > MAX_URI) revert IDistributor.BadRound("list URI is above 512 bytes");
+    }
+
+    /// @dev A Distributor keeps closings in 40 bits.
+    function _requireCalendar(uint64 closesAt) private pure {
+        if (closesAt > type(uint40).max) revert IDistributor.BadRound("closing lies beyond the calendar");
     }
 
     function _institution(Institution calldata institution) private pure returns (bytes32) {

@@ -26,8 +26,7 @@ contract GatesTest is Gated {
         (mask, approved) = (mask & all, approved & all);
         vm.assume(mask & approved != 0);
         SparseWord memory c = chunk(t, r, 0, mask);
-        bytes memory why = abi.encodeWithSelector(IDistributor.NotApproved.selector, r, 0, mask);
-        if (mask & ~approved != 0) refusedGated(c, gateWord(GATE_KEY, r, 0, approved), why);
+        if (mask & ~approved != 0) refusedGated(c, gateWord(GATE_KEY, r, 0, approved), BAD);
         settleGated(t, r, 0, mask & approved, approved);
         eq(dist.paidWord(r, 0), mask & approved, "exactly the approved ones of those meant");
         for (uint256 i; i < count; ++i) {
@@ -52,16 +51,91 @@ contract GatesTest is Gated {
         chunks[1] = chunk(t, r, 1, 1 << 43);
         gates[0] = gateWord(GATE_KEY, r, 0, 1 << 200);
         gates[1] = gateWord(GATE_KEY, r, 1, 1 << 43);
+        bytes memory all = packed(chunks, gates);
         vm.prank(lane);
-        dist.settleGated(1, 4, 0, chunks, gates);
+        dist.settleGated(1, 4, 0, chunks, all);
         isTrue(isGot(200) && isGot(299), "two words");
         (gates[0], gates[1]) = (gates[1], gates[0]);
+        _refused(chunks, packed(chunks, gates), BAD);
+    }
+
+    function _refused(SparseWord[] memory chunks, bytes memory gates, bytes memory why) private {
+        uint64 no = dist.nextBatch();
         vm.prank(lane);
-        vm.expectPartialRevert(IDistributor.NotApproved.selector);
-        dist.settleGated(1, 5, 0, chunks, gates);
+        vm.expectRevert(why);
+        dist.settleGated(1, no, 0, chunks, gates);
+    }
+
+    /// @notice Each chunk has a gate's word of its own, and nothing is left over.
+    function test_asManyWordsAsChunks() public {
+        TestTree.Tree memory t = people(300);
+        uint256 r = opened(t, Mode.GATED);
+        SparseWord[] memory chunks = new SparseWord[](2);
+        (chunks[0], chunks[1]) = (chunk(t, r, 0, 0x3), chunk(t, r, 1, 0x3));
+        bytes memory first = packed(0x3, gateWord(GATE_KEY, r, 0, 0x3), RULES);
+        bytes memory second = packed(0x3, gateWord(GATE_KEY, r, 1, 0x3), RULES);
+        uint256 one_ = first.length;
+        // What is read behind the last word is zeros here: a word that expired in 1970.
+        _refused(chunks, first, abi.encodeWithSelector(IDistributor.GateExpired.selector, 0));
+        bytes memory more = bytes.concat(first, second, hex"00");
+        _refused(chunks, more, abi.encodeWithSelector(IDistributor.BadInputLength.selector, 2 * one_ + 1, 2 * one_));
+        bytes memory three = bytes.concat(first, second, second);
+        _refused(chunks, three, abi.encodeWithSelector(IDistributor.BadInputLength.selector, 3 * one_, 2 * one_));
+        bytes memory both = bytes.concat(first, second);
+        // The last byte of a signature is 27 or 28, so it is missed; a call that says it gives less than it does, too.
+        _refused(chunks, _shorter(both), BAD);
+        bytes memory data = abi.encodeCall(IDistributor.settleGated, (1, 1, 0, chunks, both));
+        assembly ("memory-safe") {
+            let length := add(add(data, 0x24), mload(add(data, 0xa4)))
+            mstore(length, sub(mload(length), 1))
+        }
         vm.prank(lane);
-        vm.expectRevert(abi.encodeWithSelector(IDistributor.BadInputLength.selector, 1, 2));
-        dist.settleGated(1, 5, 0, chunks, one(gates[0]));
+        (bool ok, bytes memory answer) = address(dist).call(data);
+        bytes memory why = abi.encodeWithSelector(IDistributor.BadInputLength.selector, 2 * one_ - 1, 2 * one_);
+        isTrue(!ok && keccak256(answer) == keccak256(why), "said less");
+        vm.prank(lane);
+        dist.settleGated(1, 1, 0, chunks, bytes.concat(first, second));
+        isTrue(isGot(0) && isGot(257), "both");
+    }
+
+    function _shorter(bytes memory all) private pure returns (bytes memory less) {
+        less = bytes.concat(all);
+        assembly ("memory-safe") {
+            mstore(less, sub(mload(less), 1))
+        }
+    }
+
+    /// @notice Rounds of several gates in one call: a word names its rules where they differ from those before.
+    function test_rulesOfSeveralGatesInOneCall() public {
+        TestTree.Tree memory t = people(8);
+        uint256 r = opened(t, Mode.GATED);
+        bytes32 others = keccak256("others");
+        bytes memory signer = abi.encodePacked(vm.addr(0xe1));
+        dist.installGate(2, signer, others, approve(installFields(2, signer, others), 3));
+        RoundTerms memory terms = termsFor(t, Mode.GATED);
+        (terms.gate, terms.rulesHash) = (2, others);
+        uint256 q = openedOnce(publish(terms), t.total);
+        SparseWord[] memory chunks = new SparseWord[](3);
+        (chunks[0], chunks[1], chunks[2]) = (chunk(t, r, 0, 0x1), chunk(t, r, 0, 0x2), chunk(t, q, 0, 0x4));
+        GateWord memory theirs = GateWord(q, 0, 0xff, 7, FAR, "");
+        theirs.signature = signed(0xe1, gateDigest(2, others, theirs));
+        _eachUnderItsOwn(chunks, gateWord(GATE_KEY, r, 0, 0x3), theirs, others);
+    }
+
+    function _eachUnderItsOwn(
+        SparseWord[] memory chunks,
+        GateWord memory ours,
+        GateWord memory theirs,
+        bytes32 others
+    ) private {
+        bytes memory two = bytes.concat(packed(0x1, ours, RULES), unnamed(0x2, ours));
+        bytes memory why = abi.encodeWithSelector(IDistributor.BadGateSignature.selector, 2);
+        _refused(chunks, bytes.concat(two, unnamed(0x4, theirs)), why);
+        bytes memory last = packed(0x4, theirs, others);
+        _refused(chunks, bytes.concat(unnamed(0x1, ours), unnamed(0x2, ours), last), BAD);
+        vm.prank(lane);
+        dist.settleGated(1, 1, 0, chunks, bytes.concat(two, last));
+        isTrue(isGot(0) && isGot(1) && isGot(2), "each under its own rules");
     }
 
     /// @notice The gate's word alone does not settle: it takes a lane of the epoch's sequencer as well.
@@ -69,7 +143,7 @@ contract GatesTest is Gated {
         TestTree.Tree memory t = people(4);
         uint256 r = opened(t, Mode.GATED);
         SparseWord[] memory chunks = one(chunk(t, r, 0, 1));
-        GateWord[] memory gates = one(gateWord(GATE_KEY, r, 0, 1));
+        bytes memory gates = packed(chunks, one(gateWord(GATE_KEY, r, 0, 1)));
         vm.prank(vm.addr(GATE_KEY));
         vm.expectRevert(abi.encodeWithSelector(ICharter.NotALane.selector, vm.addr(GATE_KEY)));
         dist.settleGated(1, 1, 0, chunks, gates);
@@ -106,7 +180,7 @@ contract GatesTest is Gated {
         GateWord memory g = gateWord(GATE_KEY, r, 0, 0xff);
         settleGated(t, r, 0, 0xff, 0xff);
         SparseWord memory c = chunk(t, next, 0, 0xff);
-        refusedGated(c, g, abi.encodeWithSelector(IDistributor.NotApproved.selector, next, 0, 0xff));
+        refusedGated(c, g, BAD);
         Redirect[] memory items = one(redirect(t, next, 1, address(0xd)));
         vm.prank(lane);
         vm.expectRevert(abi.encodeWithSelector(IDistributor.NotApproved.selector, next, 0, 2));
@@ -141,11 +215,17 @@ contract GatesTest is Gated {
             if (k == 4) g.signature = signed(GATE_KEY, gateDigest(1, keccak256("other rules"), g));
             if (k == 5) g.signature = "";
             refusedGated(c, g, BAD);
+            // Nor does it help to name those rules.
+            if (k == 4) _refused(one(c), packed(c.mask, g, keccak256("other rules")), BAD);
         }
+        // The other form of the same signature is none.
+        GateWord memory twin = gateWord(GATE_KEY, r, 0, 0x2);
+        twin.signature = otherForm(twin.signature);
+        refusedGated(c, twin, BAD);
         // The same bit of the next word is somebody else.
         GateWord memory other = gateWord(GATE_KEY, r, 0, 0x2);
         bytes memory why = abi.encodeWithSelector(IDistributor.NotApproved.selector, r, 1, 2);
-        refusedGated(chunk(t, r, 1, 0x2), other, why);
+        refusedGated(chunk(t, r, 1, 0x2), other, BAD);
         _refusedClaim(t, r, 257, other, why);
         Redirect[] memory items = one(redirect(t, r, 257, address(0xd)));
         vm.prank(lane);
@@ -164,6 +244,16 @@ contract GatesTest is Gated {
         refusedGated(c, ours, BAD);
         dist = first;
         settleGated(t, r, 0, 0x2, 0x2);
+    }
+
+    function otherForm(bytes memory signature) private pure returns (bytes memory) {
+        uint256 order = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141;
+        (bytes32 r, uint256 s) = (bytes32(0), 0);
+        assembly ("memory-safe") {
+            r := mload(add(signature, 0x20))
+            s := mload(add(signature, 0x40))
+        }
+        return abi.encodePacked(r, order - s, uint8(signature[64]) == 27 ? uint8(28) : uint8(27));
     }
 
     function gateWordOn(uint256 chain, uint256 r) private returns (GateWord memory g) {
@@ -272,16 +362,43 @@ contract GatesTest is Gated {
         g.signature = abi.encode(keccak256(abi.encode(key, gateDigest(1, RULES, g))));
         claimAttested(t, r, 0, g);
         isTrue(isGot(0), "ERC-7913");
+        _settlesFirst(t, r, 0x2, g);
+        g.signature = "";
+        refusedGated(chunk(t, r, 0, 1), g, BAD);
+
+        // Of a verifier with a key it is the key that counts: what the verifier itself signs, were it an account, does not.
+        dist = deploy(ClaimPolicy.ALWAYS);
+        installGate(1, bytes.concat(abi.encodePacked(vm.addr(GATE_KEY)), key), 3);
+        r = opened(t, Mode.GATED);
+        refusedGated(chunk(t, r, 0, 1), gateWord(GATE_KEY, r, 0, 1), BAD);
 
         ContractWallet wallet = new ContractWallet();
         dist = deploy(ClaimPolicy.ALWAYS);
         installGate(1, abi.encodePacked(address(wallet)), 3);
         r = opened(t, Mode.GATED);
-        g = GateWord(r, 0, 2, 7, FAR, "");
-        refusedGated(chunk(t, r, 0, 2), g, BAD);
+        g = GateWord(r, 0, 8, 7, FAR, "");
+        refusedGated(chunk(t, r, 0, 8), g, BAD);
         wallet.approve(gateDigest(1, RULES, g), true);
-        claimAttested(t, r, 1, g);
-        isTrue(isGot(1), "ERC-1271");
+        claimAttested(t, r, 3, g);
+        isTrue(isGot(3), "ERC-1271");
+        g = GateWord(r, 0, 4, 7, FAR, "");
+        wallet.approve(gateDigest(1, RULES, g), true);
+        _settlesFirst(t, r, 0x4, g);
+    }
+
+    /// @dev A batch under a contract's signature, and the same with a false proof or under other rules.
+    function _settlesFirst(TestTree.Tree memory t, uint256 r, uint256 mask, GateWord memory g) private {
+        SparseWord[] memory chunks = one(chunk(t, r, 0, mask));
+        bytes memory gates = packed(chunks, one(g));
+        chunks[0].proof[0] ^= bytes32(uint256(1));
+        _refused(chunks, gates, abi.encodeWithSelector(IDistributor.BadProof.selector));
+        chunks[0].proof[0] ^= bytes32(uint256(1));
+        _refused(chunks, packed(mask, g, keccak256("other rules")), BAD);
+        uint256 before = dist.paidWord(r, 0);
+        uint64 no = dist.nextBatch();
+        vm.prank(lane);
+        dist.settleGated(1, no, 0, chunks, gates);
+        eq(dist.paidWord(r, 0), before | mask, "a batch under a contract's signature");
     }
 
     // -- redirected, and by wallets --------------------------------------------------------------------------------
@@ -384,12 +501,14 @@ contract GatesTest is Gated {
         GateWord memory g = gateWord(GATE_KEY, r, 0, 0x7);
         toExit();
         SparseWord[] memory chunks = one(chunk(t, r, 0, 0xf));
+        bytes memory gates = packed(chunks, one(g));
         vm.prank(stranger);
-        vm.expectPartialRevert(IDistributor.NotApproved.selector);
-        dist.settleGated(0, 0, 0, chunks, one(g));
+        vm.expectRevert(BAD);
+        dist.settleGated(0, 0, 0, chunks, gates);
         chunks = one(chunk(t, r, 0, 0x7));
+        gates = packed(chunks, one(g));
         vm.prank(stranger);
-        dist.settleGated(0, 0, 0, chunks, one(g));
+        dist.settleGated(0, 0, 0, chunks, gates);
         eq(dist.paidWord(r, 0), 0x7, "approved");
         _refusedClaim(t, r, 3, g, abi.encodeWithSelector(IDistributor.NotApproved.selector, r, 0, 8));
     }

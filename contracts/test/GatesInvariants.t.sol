@@ -130,7 +130,7 @@ contract GateActors is Gated {
         bool exit = charter.phase() == Phase.EXIT;
         address from = who % 5 == 0 ? vm.addr(STOLEN_KEY) : lane;
         SparseWord[] memory chunks = one(chunk(tree, r, 0, mask));
-        GateWord[] memory gates = one(_word(r, mask, forge));
+        bytes memory gates = packed(chunks, one(_word(r, mask, forge)));
         uint64 no = dist.nextBatch();
         vm.prank(from);
         try dist.settleGated(1, no, 0, chunks, gates) {

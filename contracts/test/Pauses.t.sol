@@ -85,8 +85,9 @@ contract PausesTest is Gated {
         vm.prank(stranger);
         dist.settle(0, 0, 0, r, 0, 0, words, path);
         SparseWord[] memory chunks = one(chunk(t, gated, 0, 2));
+        bytes memory gates = packed(chunks, one(gateWord(GATE_KEY, gated, 0, 2)));
         vm.prank(stranger);
-        dist.settleGated(0, 0, 0, chunks, one(gateWord(GATE_KEY, gated, 0, 2)));
+        dist.settleGated(0, 0, 0, chunks, gates);
         eq(dist.paidWord(r, 0), 0xf, "the exit pays");
     }
 

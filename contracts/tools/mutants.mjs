@@ -16,6 +16,7 @@ const SETTLEMENT = 'src/distributor/Settlement.sol';
 const ROUNDS = 'src/distributor/Rounds.sol';
 const LEDGER = 'src/distributor/Ledger.sol';
 const GATES = 'src/distributor/Gates.sol';
+const PACKED = 'src/distributor/PackedGates.sol';
 const HOLDS = 'src/distributor/Holds.sol';
 const WARDEN = 'src/Warden.sol';
 const ENTRIES = 'src/lib/Entries.sol';
@@ -101,7 +102,19 @@ const MUTANTS = [
   ['direct use of the implementation', 'src/DistributorClone.sol', 'if (address(this) == SELF) revert NotAClone();', '', 'Clone'],
   // -- gates, holds and pauses
   ['mode of a gated settle', SETTLEMENT, 'if ((hot.mode() == Mode.GATED) != gated) revert WrongMode(chunk.roundNo, hot.mode());', '', 'Gates'],
-  ['a gate\'s word for each chunk', SETTLEMENT, 'if (gates.length != chunks.length) revert BadInputLength(gates.length, chunks.length);', '', 'Gates'],
+  ['a gate\'s word for each chunk', SETTLEMENT, '_requireAllRead(reading, gates);', '', 'Gates'],
+  ['zero seal', PACKED, 'if (found != 0 && found == r.cold.seal) return;', 'if (found == r.cold.seal) return;', 'Gates'],
+  ['seal', PACKED, 'found == r.cold.seal', 'true', 'Gates'],
+  ['seal of a verifier\'s gate', ROUNDS, 'if (!gate.hasKey) seal = ', 'seal = ', 'Gates'],
+  ['root under a contract\'s signature', PACKED, 'if (root != r.root) revert BadProof();', '', 'Gates'],
+  ['rules under a contract\'s signature', PACKED, 'if (gate.rulesHash != rulesHash) revert BadGateSignature(version);', '', 'Gates'],
+  ['signature of a contract\'s gate', PACKED, '_requireGateSigned(gate, digest, signature);', '', 'Gates'],
+  ['form of a packed signature', PACKED, 'if and(eq(signature.length, 65), lt(mload(add(reading, 0x1e0)), AFTER_HALF_ORDER)) {', 'if eq(signature.length, 65) {', 'Gates'],
+  ['expiry of a packed word', PACKED, 'if (block.timestamp > expiry) revert GateExpired(uint64(expiry));', '', 'Gates'],
+  ['packed word\'s gate disabled', PACKED, 'if (stopped) _requireGateOn(_gates[version].disabledUntil, version);', '', 'Gates'],
+  ['looking at disabled gates', GATES, '_campaign.gatesStopped = true;', '', 'Gates'],
+  ['position that a packed word is as of', PACKED, 'mstore(add(reading, 0xe0), and(shr(176, head), 0xffffffffffffffff))', '', 'Gates'],
+  ['rules that a packed word names', PACKED, 'mstore(add(reading, 0xc0), calldataload(at))', '', 'Gates'],
   ['gate\'s words of a redirected batch cover it', SETTLEMENT, 'if (hot.mode() == Mode.GATED) _requireAnyGate(roundNo, item.index, gates);', '', 'Gates'],
   ['round of a redirected batch\'s gate', SETTLEMENT, 'g.roundNo == roundNo && ', '', 'Gates'],
   ['word of a redirected batch\'s gate', SETTLEMENT, 'g.word == word && ', '', 'Gates'],
@@ -110,7 +123,7 @@ const MUTANTS = [
   ['gate\'s round', GATES, 'g.roundNo != roundNo || ', '', 'Gates'],
   ['gate\'s word number', GATES, 'g.word != word || ', '', 'Gates'],
   ['gate\'s expiry', GATES, 'if (block.timestamp > g.expiry) revert GateExpired(g.expiry);', '', 'Gates'],
-  ['gate disabled', GATES, 'if (key.disabledUntil > block.timestamp) revert GateOff(version, key.disabledUntil);', '', 'Gates'],
+  ['gate disabled', GATES, '_requireGateOn(key.disabledUntil, version);', '', 'Gates'],
   ['gate\'s signature', GATES, 'if (!signed) revert BadGateSignature(uint16(gate.version));', '', 'Gates'],
   ['gate\'s key of another kind', GATES, '(gate.version, gate.account, gate.hasKey, gate.rulesHash) = (version, key.account, key.hasKey, key.rulesHash);', '(gate.version, gate.account, gate.hasKey, gate.rulesHash) = (version, key.account, false, key.rulesHash);', 'Gates'],
   ['mode of an attested claim', GATES, 'if (hot.mode() != Mode.GATED) revert WrongMode(roundNo, hot.mode());', '', 'Gates'],
@@ -159,7 +172,7 @@ const MUTANTS = [
   ['campaign-wide hold', PAYMENTS, 'if (_campaign.heldUntil > block.timestamp) revert Paused(_campaign.heldUntil);', '', 'Holds'],
   ['sweep of a held round', ROUNDS, 'if (holds != 0) revert HoldsStand(roundNo, holds);', '', 'Holds'],
   ['sweep under a campaign-wide hold', ROUNDS, 'if (_campaign.heldUntil > block.timestamp) revert Paused(_campaign.heldUntil);', '', 'Holds'],
-  ['a lane without its gate', SETTLEMENT, '_requireGate(gate, chunk.roundNo, chunk.word, chunk.mask, gates[i]);', '', 'GatesInvariants'],
+  ['a lane without its gate', SETTLEMENT, 'if (gated) _proveApproved(reading, r, hot, chunk);\n            else _proveChunk', '_proveChunk', 'GatesInvariants'],
   ['grace after a hold', ROUNDS, 'uint64(closed > lastEnd ? closed : lastEnd)', 'uint64(closed + 0 * lastEnd)', 'Holds'],
   ['M take over what one holds', WARDEN, 'if (firm && mask & held != 0) h.mask |= _takeOver(roundNo, word, mask & held);', '', 'Holds'],
   ['what was taken over is its placer\'s no more', WARDEN, 'v.mask = left &= ~bits;', 'left &= ~bits;', 'Holds'],

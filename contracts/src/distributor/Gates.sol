@@ -25,6 +25,7 @@ abstract contract Gates is Holds {
     function disableGate(uint16 gateVersion, uint64, uint8, uint256, Approval calldata) external guarded {
         Ruling memory h = _ruling();
         _gates[gateVersion].disabledUntil = uint40(h.until);
+        _campaign.gatesStopped = true;
         emit GateDisabled(gateVersion, uint64(h.until), h.institutions);
     }
 
@@ -75,7 +76,7 @@ abstract contract Gates is Holds {
         uint16 version = hot.gate();
         if (gate.version == version) return;
         GateKey memory key = _gates[version];
-        if (key.disabledUntil > block.timestamp) revert GateOff(version, key.disabledUntil);
+        _requireGateOn(key.disabledUntil, version);
         (gate.version, gate.account, gate.hasKey, gate.rulesHash) = (version, key.account, key.hasKey, key.rulesHash);
         gate.separator = Domain.separator(address(this));
     }
@@ -93,10 +94,18 @@ abstract contract Gates is Holds {
     function _verifyGate(Gate memory gate, GateWord calldata g) internal view {
         if (block.timestamp > g.expiry) revert GateExpired(g.expiry);
         bytes32 digest = Domain.digestIn(gate.separator, _structHash(gate.version, gate.rulesHash, g));
+        _requireGateSigned(gate, digest, g.signature);
+    }
+
+    function _requireGateSigned(Gate memory gate, bytes32 digest, bytes calldata signature) internal view {
         bool signed = gate.hasKey
-            ? IWarden(ICharter(_charter()).warden()).isGateSignature(uint16(gate.version), digest, g.signature)
-            : Signatures.isValid(gate.account, digest, g.signature);
+            ? IWarden(ICharter(_charter()).warden()).isGateSignature(uint16(gate.version), digest, signature)
+            : Signatures.isValid(gate.account, digest, signature);
         if (!signed) revert BadGateSignature(uint16(gate.version));
+    }
+
+    function _requireGateOn(uint64 disabledUntil, uint16 version) internal view {
+        if (disabledUntil > block.timestamp) revert GateOff(version, disabledUntil);
     }
 
     /// @dev Hash of `Gate(round,gateVersion,word,mask,rulesHash,asOfSeq,expiry)`: the fields as they stand in calldata,

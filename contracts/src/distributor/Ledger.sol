@@ -11,6 +11,7 @@ import {Hot} from "../lib/Hot.sol";
 abstract contract Ledger is IDistributor {
     /// @dev What only authorities, openings and sweeps look at.
     /// @param outageBefore seconds of pauses and of time outside ACTIVE that lay before the opening
+    /// @param seal of a GATED round whose gate signs with one key: `Gates._seal` of root, that key and the rules
     struct Cold {
         uint128 total;
         uint128 voided;
@@ -21,6 +22,7 @@ abstract contract Ledger is IDistributor {
         uint32 supersedes;
         bytes32 rulesHash;
         bytes32 listHash;
+        bytes32 seal;
     }
 
     /// @dev Bits of 256 entitlements.
@@ -41,6 +43,7 @@ abstract contract Ledger is IDistributor {
     /// @param pausedSeconds seconds of all pauses and campaign-wide holds, the present ones counted to their end
     /// @param rounds rounds published
     /// @param firstLive no round below this one can ever owe anything again
+    /// @param gatesStopped a gate version was disabled once: until then paying need not look
     struct Campaign {
         uint64 batches;
         uint40 pausedUntil;
@@ -49,6 +52,7 @@ abstract contract Ledger is IDistributor {
         uint24 rounds;
         uint24 firstLive;
         bool everOpened;
+        bool gatesStopped;
     }
 
     /// @dev What paying reads of a gate version; the Warden keeps all of it.
@@ -201,7 +205,7 @@ abstract contract Ledger is IDistributor {
         return _campaign.pausedUntil;
     }
 
-    function terms() external view returns (DistributorTerms memory) {
+    function terms() external view virtual returns (DistributorTerms memory) {
         ClaimPolicy policy = _exitOnly() ? ClaimPolicy.EXIT_ONLY : ClaimPolicy.ALWAYS;
         return DistributorTerms(
             _token(), _charter(), _refund(), policy, _grace(), _openingDelay(), uint64(_transferGas())

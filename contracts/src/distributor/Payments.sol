@@ -32,13 +32,22 @@ abstract contract Payments is Ledger {
 
     /// @dev Proves a sparse chunk against its round: bounds, lengths, hashes.
     function _proveChunk(Round storage r, uint256 depth, SparseWord calldata chunk) internal view {
+        if (_rootOf(depth, chunk) != r.root) revert BadProof();
+    }
+
+    /// @dev The root that a sparse chunk proves, zero if none.
+    function _rootOf(uint256 depth, SparseWord calldata chunk) internal pure returns (bytes32) {
         _requireInTree(depth, chunk.word, chunk.mask);
         uint256 buckets = BucketTree.bucketsOf(chunk.mask);
         uint256 expected = BucketTree.countOf(buckets) * BucketTree.BUCKET;
         if (chunk.words.length != expected) revert BadInputLength(chunk.words.length, expected);
-        if (BucketTree.sparseRoot(buckets, chunk.words, chunk.proof, chunk.word, depth) != r.root) {
-            revert BadProof();
-        }
+        return BucketTree.sparseRoot(buckets, chunk.words, chunk.proof, chunk.word, depth);
+    }
+
+    /// @dev A round's root, its gate's key and its rules in one hash, which a settlement compares instead of reading
+    /// each: whoever finds it again has proven all three.
+    function _seal(bytes32 root, address account, bytes32 rulesHash) internal pure returns (bytes32) {
+        return keccak256(abi.encode(root, account, rulesHash));
     }
 
     /// @dev Proves one bucket and returns the entitlement asked for.

@@ -18,11 +18,13 @@ abstract contract Rounds is Payments {
         if (roundNo != next) revert WrongRound(roundNo, next);
         if (t.closesAt <= block.timestamp + _openingDelay()) revert BadRound("closes before it may open");
         _requireApproval();
+        bytes32 seal;
         if (t.mode == Mode.GATED) {
             // From here on a payment may take the version's rules for the round's.
             GateKey storage gate = _gates[t.gate];
             bool fits = gate.account != address(0) && gate.rulesHash == t.rulesHash;
             if (!fits) revert BadRound("its gate version is not installed for its rules");
+            if (!gate.hasKey) seal = _seal(t.root, gate.account, t.rulesHash);
         }
 
         if (_campaign.firstLive == 0) _campaign.firstLive = 1;
@@ -42,7 +44,8 @@ abstract contract Rounds is Payments {
             outageBefore: 0,
             supersedes: uint32(t.supersedes),
             rulesHash: t.rulesHash,
-            listHash: t.listHash
+            listHash: t.listHash,
+            seal: seal
         });
         emit RoundPublished(roundNo, t, uint64(block.timestamp));
     }
@@ -67,19 +70,19 @@ abstract contract Rounds is Payments {
     }
 
     function cancel(uint256 roundNo, Approval calldata) external guarded {
-        Round storage r = _rounds[roundNo];
-        _requireState(roundNo, r.hot, RoundState.PUBLISHED);
-        _requireApproval();
-        _end(r, RoundState.CANCELLED);
-        emit RoundCancelled(roundNo, false);
+        _endUnopened(roundNo, RoundState.CANCELLED);
     }
 
     function veto(uint256 roundNo, Approval calldata) external guarded {
+        _endUnopened(roundNo, RoundState.VETOED);
+    }
+
+    function _endUnopened(uint256 roundNo, RoundState state) private {
         Round storage r = _rounds[roundNo];
         _requireState(roundNo, r.hot, RoundState.PUBLISHED);
         _requireApproval();
-        _end(r, RoundState.VETOED);
-        emit RoundCancelled(roundNo, true);
+        _end(r, state);
+        emit RoundCancelled(roundNo, state == RoundState.VETOED);
     }
 
     function extendClosing(uint256 roundNo, uint64 closesAt, Approval calldata) external guarded {
@@ -87,7 +90,6 @@ abstract contract Rounds is Payments {
         RoundState state = r.hot.state();
         if (state != RoundState.PUBLISHED && state != RoundState.OPEN) revert WrongState(roundNo, state);
         if (closesAt <= r.hot.closesAt()) revert BadRound("closing may only move to later");
-        if (closesAt > type(uint40).max) revert BadRound("closing lies beyond the calendar");
         _requireApproval();
         r.hot = r.hot.withClosesAt(closesAt);
         emit ClosingExtended(roundNo, closesAt);

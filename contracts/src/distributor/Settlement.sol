@@ -6,11 +6,11 @@ import {GateWord, Mode, Redirect, SparseWord} from "../interfaces/Types.sol";
 import {BucketTree} from "../lib/BucketTree.sol";
 import {Entries} from "../lib/Entries.sol";
 import {Hot} from "../lib/Hot.sol";
-import {Gates} from "./Gates.sol";
+import {PackedGates, Reading} from "./PackedGates.sol";
 
 /// @notice Batches: in ACTIVE from a lane of the current epoch's sequencer with the next batch number, in EXIT from
 /// anyone.
-abstract contract Settlement is Gates {
+abstract contract Settlement is PackedGates {
     function settle(
         uint64 epoch,
         uint64 batchNo,
@@ -34,12 +34,7 @@ abstract contract Settlement is Gates {
         guarded
     {
         bool exit = _beginBatch(epoch, batchNo, logRoot);
-        GateWord[] calldata none;
-        assembly ("memory-safe") {
-            none.offset := 0
-            none.length := 0
-        }
-        _payChunks(chunks, none, false, exit);
+        _payChunks(chunks, Reading.wrap(0), exit);
     }
 
     function settleGated(
@@ -47,11 +42,12 @@ abstract contract Settlement is Gates {
         uint64 batchNo,
         bytes32 logRoot,
         SparseWord[] calldata chunks,
-        GateWord[] calldata gates
+        bytes calldata gates
     ) external guarded {
         bool exit = _beginBatch(epoch, batchNo, logRoot);
-        if (gates.length != chunks.length) revert BadInputLength(gates.length, chunks.length);
-        _payChunks(chunks, gates, true, exit);
+        Reading reading = _read(gates);
+        _payChunks(chunks, reading, exit);
+        _requireAllRead(reading, gates);
     }
 
     function settleTo(
@@ -72,20 +68,18 @@ abstract contract Settlement is Gates {
         _requireSomePaid(tally);
     }
 
-    function _payChunks(SparseWord[] calldata chunks, GateWord[] calldata gates, bool gated, bool exit) private {
+    /// @param reading of the gates' words; zero where rounds have no gate
+    function _payChunks(SparseWord[] calldata chunks, Reading reading, bool exit) private {
         Tally memory tally;
-        Gate memory gate;
+        bool gated = Reading.unwrap(reading) != 0;
         for (uint256 i; i < chunks.length; ++i) {
             SparseWord calldata chunk = chunks[i];
             Round storage r = _rounds[chunk.roundNo];
             Hot hot = r.hot;
             _requirePaying(chunk.roundNo, hot, exit);
             if ((hot.mode() == Mode.GATED) != gated) revert WrongMode(chunk.roundNo, hot.mode());
-            if (gated) {
-                _look(gate, hot);
-                _requireGate(gate, chunk.roundNo, chunk.word, chunk.mask, gates[i]);
-            }
-            _proveChunk(r, hot.depth(), chunk);
+            if (gated) _proveApproved(reading, r, hot, chunk);
+            else _proveChunk(r, hot.depth(), chunk);
             _payWord(tally, chunk.roundNo, r, chunk.word, chunk.mask, chunk.mask, chunk.words);
         }
         _requireSomePaid(tally);

@@ -24,11 +24,12 @@ library TermsCheck {
         return transferGas + transferGas / 63 + 20_000;
     }
 
-    function check(DistributorTerms memory t) internal view {
+    /// @param distributor whose terms they are to be
+    function check(DistributorTerms memory t, address distributor) internal view {
         if (t.token.code.length == 0) revert IDistributor.BadTerms("token has no code");
         if (t.charter.code.length == 0) revert IDistributor.BadTerms("charter has no code");
         if (t.token == t.charter) revert IDistributor.BadTerms("token and charter are the same");
-        if (t.refund == address(0) || t.refund == t.token || t.refund == address(this) || t.refund == t.charter) {
+        if (t.refund == address(0) || t.refund == t.token || t.refund == distributor || t.refund == t.charter) {
             revert IDistributor.BadTerms("refund address must be none of zero, token, distributor, charter");
         }
         if (t.openingDelay < MIN_OPENING_DELAY || t.openingDelay > MAX_OPENING_DELAY) {

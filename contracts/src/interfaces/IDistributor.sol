@@ -183,13 +183,17 @@ interface IDistributor {
     function settleSparse(uint64 epoch, uint64 batchNo, bytes32 logRoot, SparseWord[] calldata chunks) external;
 
     /// @notice Pays chosen entitlements of GATED rounds to their recipients.
-    /// @param gates the gate's word for each chunk, in the same order
+    /// @param gates the gate's word for each chunk, in the same order and packed, for calldata is most of what a word
+    /// costs beside its signature. Each is: two bytes, of which the lower fifteen bits are the signature's length and the
+    /// highest says that the rules differ from those of the word before (always set in the first); asOfSeq, eight bytes;
+    /// expiry, eight bytes; the mask less the chunk's own, 32 bytes; the round's rules hash, 32 bytes, if it differs; the
+    /// signature. Round, word and the mask's other bits are the chunk's.
     function settleGated(
         uint64 epoch,
         uint64 batchNo,
         bytes32 logRoot,
         SparseWord[] calldata chunks,
-        GateWord[] calldata gates
+        bytes calldata gates
     ) external;
 
     /// @notice Pays entitlements where their recipients signed. An item whose claim is not valid now is skipped.

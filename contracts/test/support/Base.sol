@@ -205,19 +205,26 @@ abstract contract Base is Checks {
 
     /// @dev GATED rounds name gate version 1, whose key is GATE_KEY unless a test installed another.
     function publish(TestTree.Tree memory t, Mode mode) internal returns (uint256 roundNo) {
-        roundNo = dist.roundCount() + 1;
         bool missing = warden.gateOf(address(dist), 1).installedAt == 0;
         if (mode == Mode.GATED && missing) installGate(1, abi.encodePacked(vm.addr(GATE_KEY)), 3);
-        RoundTerms memory terms = termsFor(t, mode);
+        return publish(termsFor(t, mode));
+    }
+
+    function publish(RoundTerms memory terms) internal returns (uint256 roundNo) {
+        roundNo = dist.roundCount() + 1;
         dist.publish(roundNo, terms, approve(publishFields(dist, roundNo, terms), 3));
     }
 
     /// @dev Publishes, funds with exactly the total, waits and opens.
-    function opened(TestTree.Tree memory t, Mode mode) internal returns (uint256 roundNo) {
-        roundNo = publish(t, mode);
-        token.mint(address(dist), t.total);
+    function opened(TestTree.Tree memory t, Mode mode) internal returns (uint256) {
+        return openedOnce(publish(t, mode), t.total);
+    }
+
+    function openedOnce(uint256 roundNo, uint256 total) internal returns (uint256) {
+        token.mint(address(dist), total);
         pass(DELAY);
         dist.open(roundNo);
+        return roundNo;
     }
 
     function installFields(uint16 version, bytes memory signer, bytes32 rules) internal view returns (bytes memory) {

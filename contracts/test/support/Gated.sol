@@ -40,6 +40,23 @@ abstract contract Gated is Base {
         return keccak256(abi.encodePacked(hex"1901", dist.domainSeparator(), structHash));
     }
 
+    /// @dev Gates' words as `settleGated` takes them, each naming its rules.
+    function packed(SparseWord[] memory chunks, GateWord[] memory gates) internal pure returns (bytes memory all) {
+        for (uint256 i; i < gates.length; ++i) {
+            all = bytes.concat(all, packed(chunks[i].mask, gates[i], RULES));
+        }
+    }
+
+    function packed(uint256 mask, GateWord memory g, bytes32 rules) internal pure returns (bytes memory) {
+        uint16 head = uint16(1 << 15 | g.signature.length);
+        return abi.encodePacked(head, g.asOfSeq, g.expiry, g.mask & ~mask, rules, g.signature);
+    }
+
+    /// @dev The same, under the rules of the word before.
+    function unnamed(uint256 mask, GateWord memory g) internal pure returns (bytes memory) {
+        return abi.encodePacked(uint16(g.signature.length), g.asOfSeq, g.expiry, g.mask & ~mask, g.signature);
+    }
+
     function one(GateWord memory g) internal pure returns (GateWord[] memory gates) {
         gates = new GateWord[](1);
         gates[0] = g;
@@ -58,7 +75,7 @@ abstract contract Gated is Base {
     /// @dev Settles `mask` of a word with a gate's word over `approved`.
     function settleGated(TestTree.Tree memory t, uint256 r, uint256 word, uint256 mask, uint256 approved) internal {
         SparseWord[] memory chunks = one(chunk(t, r, word, mask));
-        GateWord[] memory gates = one(gateWord(GATE_KEY, r, word, approved));
+        bytes memory gates = packed(chunks, one(gateWord(GATE_KEY, r, word, approved)));
         uint64 no = dist.nextBatch();
         vm.prank(lane);
         dist.settleGated(1, no, 0, chunks, gates);
@@ -69,7 +86,7 @@ abstract contract Gated is Base {
         SparseWord[] memory chunks = one(c);
         vm.prank(lane);
         vm.expectRevert(why);
-        dist.settleGated(1, no, 0, chunks, one(g));
+        dist.settleGated(1, no, 0, chunks, packed(chunks, one(g)));
     }
 
     function claimAttested(TestTree.Tree memory t, uint256 r, uint256 i, GateWord memory g) internal {

@@ -1,5 +1,5 @@
 // One Charter with one institution, one Distributor, and rounds over a tree of depth 20 whose lower part is real.
-import { Wallet, keccak256, toUtf8Bytes } from 'ethers';
+import { Wallet, concat, dataLength, keccak256, toBeHex, toUtf8Bytes } from 'ethers';
 import { artifact, CHAIN_ID } from './chain.mjs';
 import { NativeTree } from '../native-tree.mjs';
 import { concatBytes, hexToBytes, bytesToHex } from '@noble/hashes/utils';
@@ -189,7 +189,13 @@ export class Campaign {
   }
 
   async settleGated(round, tree, chunks) {
-    const gates = await Promise.all(chunks.map(([word, mask]) => this.#gateWord(round, word, mask)));
+    const words = await Promise.all(chunks.map(([word, mask]) => this.#gateWord(round, word, mask)));
+    // The rules are named once. Masks are the chunks' own, so nothing of them is left to name.
+    const gates = concat(words.map(({ asOfSeq, expiry, signature }, i) => {
+      const head = (i === 0 ? 0x8000 : 0) + dataLength(signature);
+      const fields = [toBeHex(head, 2), toBeHex(asOfSeq, 8), toBeHex(expiry, 8), '0x' + '00'.repeat(32)];
+      return concat([...fields, i === 0 ? RULES : '0x', signature]);
+    }));
     return this.#batch('settleGated', [
       chunks.map(([word, mask]) => ({ roundNo: round, word, mask, ...tree.sparse(word, mask) })),
       gates,

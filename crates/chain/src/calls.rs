@@ -90,6 +90,17 @@ pub struct GateWord {
     pub signature: Bytes,
 }
 
+/// A chunk of a GATED round with what lets it be paid.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GatedChunk {
+    /// The entitlements, with their proof.
+    pub chunk: Chunk,
+    /// The gate's word that covers them.
+    pub gate: GateWord,
+    /// The round's rules, which the gate signed under.
+    pub rules_hash: B256,
+}
+
 /// One entitlement with its proof, for claims by wallet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Proven<'a> {
@@ -199,15 +210,41 @@ pub fn settle_sparse(head: BatchHead, chunks: &[Chunk]) -> Bytes {
     })
 }
 
-/// `settleGated`: pays exactly the masks' bits in GATED rounds, each chunk under the gate's word beside it.
-pub fn settle_gated(head: BatchHead, chunks: &[(Chunk, GateWord)]) -> Bytes {
+/// `settleGated`: pays exactly the masks' bits in GATED rounds, each chunk under its gate's word.
+pub fn settle_gated(head: BatchHead, chunks: &[GatedChunk]) -> Bytes {
     bytes(Distributor::settleGatedCall {
         epoch: head.epoch,
         batchNo: head.batch,
         logRoot: head.log_root,
-        chunks: chunks.iter().map(|(chunk, _)| chunk.encode()).collect(),
-        gates: chunks.iter().map(|(_, gate)| gate.encode()).collect(),
+        chunks: chunks.iter().map(|gated| gated.chunk.encode()).collect(),
+        gates: packed(chunks),
     })
+}
+
+/// Of a packed word's first two bytes: how long its signature is. None in the log is nearly as long
+/// (`sluice_core::limits::SIGNATURE_BYTES_MAX`).
+const LENGTH_BITS: u16 = 0x7fff;
+
+/// The gates' words as `settleGated` reads them, one after another: `IDistributor.sol` has their layout. Of a mask only
+/// what its chunk does not pay is there, and rules only where they are not those of the word before.
+fn packed(chunks: &[GatedChunk]) -> Bytes {
+    let mut packed = Vec::new();
+    let mut rules = None;
+    for GatedChunk { chunk, gate, rules_hash } in chunks {
+        let GateContent { mask, as_of_seq, expiry } = gate.content;
+        let names_rules = rules.replace(*rules_hash) != Some(*rules_hash);
+        let length = u16::try_from(gate.signature.len()).unwrap_or(LENGTH_BITS).min(LENGTH_BITS);
+        let head = length | if names_rules { !LENGTH_BITS } else { 0 };
+        packed.extend(head.to_be_bytes());
+        packed.extend(as_of_seq.to_be_bytes());
+        packed.extend(expiry.to_be_bytes());
+        packed.extend((mask_word(mask.mask) & !mask_word(chunk.mask.mask)).to_be_bytes::<32>());
+        if names_rules {
+            packed.extend(rules_hash);
+        }
+        packed.extend(&gate.signature);
+    }
+    packed.into()
 }
 
 /// `settleTo`: pays where the recipients signed.
@@ -399,3 +436,6 @@ pub fn transfer(to: Address, amount: Total) -> Bytes {
 pub fn mint(to: Address, amount: Total) -> Bytes {
     bytes(TestToken::mintCall { to, amount: U256::from(amount.get()) })
 }
+
+#[cfg(test)]
+mod tests;

@@ -371,7 +371,7 @@ sol! {
             uint64 batchNo,
             bytes32 logRoot,
             SparseWord[] calldata chunks,
-            GateWord[] calldata gates
+            bytes calldata gates
         ) external;
         function settleTo(
             uint64 epoch,

@@ -3,7 +3,9 @@
 use alloy_primitives::{Address, B256, Bytes, U256};
 use serde_json::json;
 use sluice_chain::actions::{ChainAction, gate_digest};
-use sluice_chain::calls::{self, Approvals, BatchHead, GateContent, GateWord, RedirectItem};
+use sluice_chain::calls::{
+    self, Approvals, BatchHead, Chunk, GateContent, GateWord, GatedChunk, RedirectItem,
+};
 use sluice_chain::deploy::Operator;
 use sluice_chain::events::{CampaignEvent, Event};
 use sluice_chain::reads::GateVersion;
@@ -104,6 +106,11 @@ impl Gated {
     }
 }
 
+/// A chunk under a gate's word and these tests' rules.
+fn under(chunk: Chunk, gate: GateWord) -> GatedChunk {
+    GatedChunk { chunk, gate, rules_hash: B256::repeat_byte(3) }
+}
+
 fn head(batch: u64) -> BatchHead {
     BatchHead { epoch: 1, batch, log_root: B256::repeat_byte(5) }
 }
@@ -129,7 +136,7 @@ async fn a_gates_word_lets_exactly_its_mask_be_paid() {
     assert_eq!(world.chain.gate_version(warden, world.distributor, 2, At::Latest).await.unwrap(), None);
 
     let settle = |batch, indexes: &[u64], word: GateWord| {
-        calls::settle_gated(head(batch), &[(tree.chunk(1, indexes), word)])
+        calls::settle_gated(head(batch), &[under(tree.chunk(1, indexes), word)])
     };
     let kind = |result: Result<TxReceipt, ChainError>| match result.unwrap_err() {
         ChainError::Reverted { revert, .. } => revert.kind,
@@ -139,9 +146,10 @@ async fn a_gates_word_lets_exactly_its_mask_be_paid() {
     assert_eq!(kind(gated.settle(settle(1, &[0, 3], word.clone())).await), RevertKind::NotApproved);
     let forged = gated.gate_word([0b111, 0, 0, 0], &world.lane);
     assert_eq!(kind(gated.settle(settle(1, &[0, 2], forged)).await), RevertKind::NotApproved);
-    let receipt = gated.settle(settle(1, &[0, 2], word)).await.unwrap();
-    let paid = WordMask { round: 1, word: 0, mask: [0b101, 0, 0, 0] };
-    assert_eq!(gated.said(&receipt).await[1..], [CampaignEvent::Settled(paid)]);
+    let both = [0, 2].map(|index| under(tree.chunk(1, &[index]), word.clone()));
+    let receipt = gated.settle(calls::settle_gated(head(1), &both)).await.unwrap();
+    let paid = |mask| CampaignEvent::Settled(WordMask { round: 1, word: 0, mask: [mask, 0, 0, 0] });
+    assert_eq!(gated.said(&receipt).await[1..], [paid(0b1), paid(0b100)]);
 
     // Redirected in a batch, and claimed by the wallet itself.
     let index = at(alice.address());
@@ -344,7 +352,7 @@ async fn pauses_and_campaign_holds_are_signed_as_the_contract_reads_them() {
     assert_eq!(gated.said(&receipt).await, [CampaignEvent::PauseSet { until, institutions: 2 }]);
     assert_eq!(chain.paused_until(distributor, At::Latest).await.unwrap(), until);
     let word = gated.gate_word([1, 0, 0, 0], &gated.gate);
-    let settle = || calls::settle_gated(head(1), &[(gated.tree.chunk(1, &[0]), word.clone())]);
+    let settle = || calls::settle_gated(head(1), &[under(gated.tree.chunk(1, &[0]), word.clone())]);
     let error = gated.settle(settle()).await.unwrap_err();
     assert!(
         matches!(&error, ChainError::Reverted { revert, .. } if revert.kind == RevertKind::Paused(until))

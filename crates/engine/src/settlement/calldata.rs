@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use alloy_primitives::{Address, B256, Bytes, U256};
-use sluice_chain::calls::{self, BatchHead, Chunk, GateContent, GateWord, Range, RedirectItem};
+use sluice_chain::calls::{self, BatchHead, Chunk, GateContent, GateWord, GatedChunk, Range, RedirectItem};
 use sluice_core::amount::Total;
 use sluice_core::ids::{CampaignId, EntitlementId, RoundNo, Seq};
 use sluice_core::log::entry::{BatchForm, BatchPlanned, Body, Entry, Redirect, WordMask};
@@ -29,22 +29,32 @@ pub(super) struct Call {
 #[derive(Clone, Debug)]
 pub(super) struct Lists {
     campaign: CampaignId,
-    hashes: BTreeMap<RoundNo, B256>,
+    hashes: BTreeMap<RoundNo, Hashes>,
     /// Only words of GATED rounds have any. The newest of each: a gate's word only grows, so it covers what was planned
     /// under an earlier one.
     approved: BTreeMap<(RoundNo, u64), Approved>,
 }
 
+/// What names a round's list, and the rules that its gate signs under.
+#[derive(Clone, Copy, Debug)]
+struct Hashes {
+    list: B256,
+    rules: B256,
+}
+
 impl Lists {
     pub(super) fn of(state: &State, campaign: CampaignId, words: &[WordMask]) -> Self {
-        let hash = |round: RoundNo| Some((round, state.campaign(campaign)?.round(round)?.terms.list_hash));
+        let hashes = |round: RoundNo| {
+            let terms = &state.campaign(campaign)?.round(round)?.terms;
+            Some((round, Hashes { list: terms.list_hash, rules: terms.rules_hash }))
+        };
         let approved = |word: &WordMask| {
             let at = (word.round, word.word);
             Some((at, state.campaign(campaign)?.approved.get(&at)?.clone()))
         };
         Self {
             campaign,
-            hashes: words.iter().filter_map(|word| hash(word.round)).collect(),
+            hashes: words.iter().filter_map(|word| hashes(word.round)).collect(),
             approved: words.iter().filter_map(approved).collect(),
         }
     }
@@ -67,13 +77,16 @@ impl Lists {
     }
 
     fn snapshot(&self, snapshots: &Snapshots, round: RoundNo) -> Result<Arc<Snapshot>, EngineError> {
-        let hash = self.hashes.get(&round).ok_or_else(|| {
+        snapshots.get(self.hashes(round)?.list)
+    }
+
+    fn hashes(&self, round: RoundNo) -> Result<Hashes, EngineError> {
+        self.hashes.get(&round).copied().ok_or_else(|| {
             EngineError::Incident(format!(
                 "campaign {} has no round {round}, and a batch of it",
                 self.campaign
             ))
-        })?;
-        snapshots.get(*hash)
+        })
     }
 
     /// The sum of these entitlements.
@@ -160,8 +173,7 @@ pub(super) fn encode(
             Ok(calls::settle_sparse(head, &chunks.collect::<Result<Vec<_>, EngineError>>()?))
         }
         BatchForm::Gated => {
-            let chunks =
-                plan.words.iter().map(|word| Ok((chunk(lists, snapshots, word)?, lists.gate_word(word)?)));
+            let chunks = plan.words.iter().map(|word| gated_chunk(lists, snapshots, word));
             Ok(calls::settle_gated(head, &chunks.collect::<Result<Vec<_>, EngineError>>()?))
         }
         BatchForm::Redirected { claims } => {
@@ -182,6 +194,14 @@ pub(super) fn encode(
             Ok(calls::settle_to_gated(head, &items, &lists.gate_words()))
         }
     }
+}
+
+fn gated_chunk(lists: &Lists, snapshots: &Snapshots, word: &WordMask) -> Result<GatedChunk, EngineError> {
+    Ok(GatedChunk {
+        chunk: chunk(lists, snapshots, word)?,
+        gate: lists.gate_word(word)?,
+        rules_hash: lists.hashes(word.round)?.rules,
+    })
 }
 
 fn chunk(lists: &Lists, snapshots: &Snapshots, word: &WordMask) -> Result<Chunk, EngineError> {
