@@ -6,6 +6,7 @@ mod process;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use alloy_primitives::Address;
 use clap::Args;
@@ -95,7 +96,7 @@ impl StageArgs {
 
 async fn play(plan: Plan) -> anyhow::Result<()> {
     let ended = input_ended();
-    let servers = Servers::start().await?;
+    let mut servers = Servers::start().await?;
     let mut ground = Ground::start(&servers, &plan.name).await?;
     let (snapshot, hash) = ground.snapshot(&plan.list).await?;
     let mut placed = vec![Placed { campaign: ground.campaign, distributor: ground.distributor }];
@@ -106,8 +107,7 @@ async fn play(plan: Plan) -> anyhow::Result<()> {
         ground.open_round_of(*placed, ROUND, (Arc::clone(&snapshot), hash), None).await?;
     }
     if let Some(Settles { seconds, gas }) = plan.settles {
-        servers.anvil("evm_setBlockGasLimit", json!([gas])).await?;
-        servers.anvil("evm_setIntervalMining", json!([seconds])).await?;
+        servers.mine_every(Duration::from_secs(seconds), gas).await?;
         servers.anvil("anvil_setBalance", json!([dev::lane(1, 0)?.address(), COIN])).await?;
     }
     if plan.decisions_per_second.is_some() {

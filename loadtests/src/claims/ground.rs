@@ -24,6 +24,8 @@ use sluice_engine::snapshots::{Snapshots, file_hash};
 use sluice_server::dev::{self, Prepared};
 use sluice_snapshot::list::Input;
 use sluice_snapshot::{BuildOptions, Snapshot};
+use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
 use uuid::Uuid;
 
 /// Until when what is signed here is good, Unix seconds: far.
@@ -38,8 +40,7 @@ const ASK_AGAIN: Duration = Duration::from_millis(500);
 const BLOCK_EVERY: Duration = Duration::from_secs(1);
 /// A quarter of the time between blocks.
 const CHAIN_EVERY: Duration = Duration::from_millis(250);
-/// The chain remembers states of 16 blocks and transactions of 512: eight minutes, far more than a node looks back. One
-/// that keeps every call with its trace is 21 GB after half an hour of 700 payments a second.
+/// The chain remembers states of 16 blocks and transactions of 512: eight minutes, far more than a node looks back.
 const CHAIN: [&str; 6] =
     ["--gas-limit", "60000000", "--prune-history", "16", "--transaction-block-keeper", "512"];
 
@@ -47,6 +48,7 @@ const CHAIN: [&str; 6] =
 pub(crate) struct Servers {
     pub(crate) postgres: Postgres,
     anvil: Anvil,
+    miner: JoinHandle<()>,
     folder: tempfile::TempDir,
     http: reqwest::Client,
 }
@@ -57,14 +59,25 @@ impl Servers {
         let folder = tempfile::tempdir().context("no folder for the servers")?;
         let options = AnvilOptions {
             chain_id: dev::CHAIN_ID,
-            mining: Mining::Mixed(BLOCK_EVERY),
+            mining: Mining::Instant,
             balance_ether: 10_000_000,
             arguments: CHAIN.map(str::to_owned).to_vec(),
             ..AnvilOptions::default()
         };
         let cluster = folder.path().join("postgres");
         let (postgres, anvil) = tokio::join!(start_postgres(&cluster), Anvil::start(&options));
-        Ok(Self { postgres: postgres?, anvil: anvil?, folder, http: reqwest::Client::new() })
+        let (postgres, anvil, http) = (postgres?, anvil?, reqwest::Client::new());
+        let miner = tokio::spawn(mine(http.clone(), anvil.url(), BLOCK_EVERY));
+        Ok(Self { postgres, anvil, miner, folder, http })
+    }
+
+    /// From now on there are blocks of so much gas every so often, and none in between.
+    pub(crate) async fn mine_every(&mut self, every: Duration, gas: u64) -> anyhow::Result<()> {
+        self.anvil("evm_setBlockGasLimit", json!([gas])).await?;
+        self.anvil("evm_setAutomine", json!([false])).await?;
+        self.miner.abort();
+        self.miner = tokio::spawn(mine(self.http.clone(), self.rpc(), every));
+        Ok(())
     }
 
     /// Asks the chain past everything.
@@ -92,8 +105,24 @@ impl Servers {
 
     /// Stops them and waits.
     pub(crate) async fn stop(self) {
+        self.miner.abort();
         self.anvil.stop().await;
         self.postgres.stop().await;
+    }
+}
+
+/// Asks for a block every so often, for as long as there is a chain. Anvil can do so by itself, but then it keeps the states of
+/// 1,500 blocks whatever `--prune-history` says (1.7.1, for blocks of two seconds and less), each a copy of all
+/// balances: 22 GB after half an hour of 700 payments a second.
+async fn mine(http: reqwest::Client, url: String, every: Duration) {
+    let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "evm_mine", "params": [] });
+    let mut due = tokio::time::interval(every);
+    due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        due.tick().await;
+        if http.post(&url).json(&body).send().await.is_err() {
+            return;
+        }
     }
 }
 
