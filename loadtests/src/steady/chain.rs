@@ -61,15 +61,23 @@ impl OnChain {
             let at = usize::try_from(*index)?;
             expected[at / 256][at % 256 / 64] |= 1 << (at % 64);
         }
-        let differing = |(a, b): (&[u64; 4], &[u64; 4])| -> u64 {
-            a.iter().zip(b).map(|(a, b)| u64::from((a ^ b).count_ones())).sum()
-        };
-        let mut differences = paid.iter().zip(&expected).map(differing).sum();
+        let mut differences = 0;
+        for (word, (paid, expected)) in paid.iter().zip(&expected).enumerate() {
+            let differing = |(a, b): (&u64, &u64)| u64::from((a ^ b).count_ones());
+            let differing: u64 = paid.iter().zip(expected).map(differing).sum();
+            if differing > 0 {
+                eprintln!("word {word} is {paid:x?} on chain, {expected:x?} decided");
+            }
+            differences += differing;
+        }
         let every = (decided.len() / ASKED).max(1);
         let mut asked = 0;
         for claim in decided.values().step_by(every) {
-            let balance = chain.token_balance(token, claim.recipient, At::Latest).await?;
-            differences += u64::from(balance.0 != claim.amount);
+            let balance = chain.token_balance(token, claim.recipient, At::Latest).await?.0;
+            if balance != claim.amount {
+                differences += 1;
+                eprintln!("{} has {balance} base units on chain, {} decided", claim.recipient, claim.amount);
+            }
             asked += 1;
         }
         Ok(Self { decided: decided.len(), differences, asked })
