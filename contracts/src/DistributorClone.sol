@@ -17,7 +17,8 @@ contract DistributorClone is Settlement {
         _;
     }
 
-    /// @dev As they stand, instead of one by one. The factory checked them in the transaction that deployed the clone.
+    /// @dev As they stand, instead of one by one. A factory checks them in the transaction that deploys the clone; whoever
+    /// deploys one past the factory checks nothing, as whoever deploys any other contract.
     function terms() external view override onlyClone returns (DistributorTerms memory) {
         return abi.decode(Clones.fetchCloneArgs(address(this)), (DistributorTerms));
     }

@@ -164,6 +164,7 @@ contract GateActors is Gated {
         try dist.settleSparse(1, no, 0, chunks) {
             ++breaches;
         } catch {}
+        _withoutWord(r, mask, no, chunks);
         (bytes memory words, bytes32[] memory path) = tree.range(0, 0);
         vm.prank(lane);
         try dist.settle(1, no, 0, r, 0, 0, words, path) {
@@ -171,6 +172,23 @@ contract GateActors is Gated {
         } catch {}
         vm.prank(person(i));
         try dist.claim(r, uint64(i), tree.bucket(i), tree.proof(i)) {
+            ++breaches;
+        } catch {}
+    }
+
+    /// @dev No word at all, and one behind a word of the gate's own that nobody signed.
+    function _withoutWord(uint256 r, uint256 mask, uint64 no, SparseWord[] memory chunks) private {
+        vm.prank(lane);
+        try dist.settleGated(1, no, 0, chunks, "") {
+            ++breaches;
+        } catch {}
+        if (approved == 0) return;
+        SparseWord[] memory two = new SparseWord[](2);
+        (two[0], two[1]) = (chunk(tree, HONEST, 0, approved), chunks[0]);
+        GateWord memory nobodys = GateWord(r, 0, mask, 9, FAR, new bytes(65));
+        bytes memory first = packed(approved, gateWord(GATE_KEY, HONEST, 0, approved), RULES);
+        vm.prank(lane);
+        try dist.settleGated(1, no, 0, two, bytes.concat(first, packed(mask, nobodys, RULES))) {
             ++breaches;
         } catch {}
     }

@@ -203,6 +203,10 @@ contract RoundsTest is Base {
             );
             dist.extendClosing(r, closesAt - k, a);
         }
+        uint64 beyond = uint64(type(uint40).max) + 1 + closesAt;
+        Approval memory late = approve(abi.encode(Actions.EXTEND_CLOSING, address(dist), r, beyond), 3);
+        vm.expectRevert(abi.encodeWithSelector(IDistributor.BadRound.selector, "closing lies beyond the calendar"));
+        dist.extendClosing(r, beyond, late);
         vm.warp(closesAt + 1);
         vm.prank(person(0));
         vm.expectPartialRevert(IDistributor.Closed.selector);

@@ -62,7 +62,7 @@ abstract contract Gates is Holds {
         if (block.timestamp > at) revert Closed(at);
     }
 
-    /// @dev A gate version as looked up, and the domain it signs in: once for all its words in a call.
+    /// @dev A gate version as looked up, and the domain it signs in.
     struct Gate {
         uint256 version;
         address account;

@@ -11,7 +11,7 @@ import {Hot} from "../lib/Hot.sol";
 abstract contract Ledger is IDistributor {
     /// @dev What only authorities, openings and sweeps look at.
     /// @param outageBefore seconds of pauses and of time outside ACTIVE that lay before the opening
-    /// @param seal of a GATED round whose gate signs with one key: `Gates._seal` of root, that key and the rules
+    /// @param seal of a GATED round whose gate signs with one key: `Payments._seal` of root, that key and the rules
     struct Cold {
         uint128 total;
         uint128 voided;

@@ -85,7 +85,8 @@ interface IDistributor {
     error AlreadyUsed(bytes32 action);
     /// @notice The campaign's own token is never rescued.
     error OwnToken();
-    /// @notice The gate's word does not cover all of these entitlements.
+    /// @notice The gate's word does not cover all of these entitlements. In `settleGated`, where a word is its chunk's, that is
+    /// a bad signature.
     error NotApproved(uint256 round, uint256 word, uint256 mask);
     /// @notice The gate's word has expired.
     error GateExpired(uint64 expiry);
@@ -185,7 +186,7 @@ interface IDistributor {
     /// @notice Pays chosen entitlements of GATED rounds to their recipients.
     /// @param gates the gate's word for each chunk, in the same order and packed, for calldata is most of what a word
     /// costs beside its signature. Each is: two bytes, of which the lower fifteen bits are the signature's length and the
-    /// highest says that the rules differ from those of the word before (always set in the first); asOfSeq, eight bytes;
+    /// highest says that the rules differ from those of the word before (which are zero before the first); asOfSeq, eight bytes;
     /// expiry, eight bytes; the mask less the chunk's own, 32 bytes; the round's rules hash, 32 bytes, if it differs; the
     /// signature. Round, word and the mask's other bits are the chunk's.
     function settleGated(

@@ -89,6 +89,13 @@ abstract contract Gated is Base {
         dist.settleGated(1, no, 0, chunks, packed(chunks, one(g)));
     }
 
+    function refusedGated(SparseWord[] memory chunks, bytes memory gates, bytes memory why) internal {
+        uint64 no = dist.nextBatch();
+        vm.prank(lane);
+        vm.expectRevert(why);
+        dist.settleGated(1, no, 0, chunks, gates);
+    }
+
     function claimAttested(TestTree.Tree memory t, uint256 r, uint256 i, GateWord memory g) internal {
         vm.prank(person(i));
         dist.claimAttested(r, i, t.bucket(i), t.proof(i), person(i), 0, "", g);

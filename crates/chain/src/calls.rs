@@ -221,7 +221,7 @@ pub fn settle_gated(head: BatchHead, chunks: &[GatedChunk]) -> Bytes {
     })
 }
 
-/// Of a packed word's first two bytes: how long its signature is. None in the log is nearly as long
+/// Of a packed word's first two bytes: how long its signature is. The log takes none that is nearly as long
 /// (`sluice_core::limits::SIGNATURE_BYTES_MAX`).
 const LENGTH_BITS: u16 = 0x7fff;
 

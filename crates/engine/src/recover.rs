@@ -3,31 +3,15 @@
 use std::collections::HashMap;
 use std::sync::Mutex;
 
-use alloy_primitives::{Address, B256, Keccak256, keccak256};
+use alloy_primitives::{Address, B256, Bytes, Keccak256, keccak256};
 use secp256k1::Message;
 use secp256k1::ecdsa::{RecoverableSignature, RecoveryId};
 
 /// The address that signed a digest, or `None` if the bytes are no signature. Takes 65 bytes (r, s, v with v 0, 1, 27
 /// or 28) or 64 (ERC-2098). A high s is refused, as OpenZeppelin's ECDSA does: else a second signature would exist.
 pub fn signer_of(digest: B256, signature: &[u8]) -> Option<Address> {
-    let (compact, parity) = match *signature {
-        [ref rs @ .., v] if rs.len() == 64 => {
-            let parity = match v {
-                0 | 27 => 0,
-                1 | 28 => 1,
-                _ => return None,
-            };
-            (<[u8; 64]>::try_from(rs).ok()?, parity)
-        }
-        ref rs if rs.len() == 64 => {
-            let mut compact = <[u8; 64]>::try_from(rs).ok()?;
-            let parity = i32::from(compact[32] >> 7);
-            compact[32] &= 0x7f;
-            (compact, parity)
-        }
-        _ => return None,
-    };
-    let id = RecoveryId::try_from(parity).ok()?;
+    let (compact, parity) = parts(signature)?;
+    let id = RecoveryId::try_from(i32::from(parity)).ok()?;
     let signature = RecoverableSignature::from_compact(&compact, id).ok()?;
     let mut normal = signature.to_standard();
     normal.normalize_s();
@@ -36,6 +20,38 @@ pub fn signer_of(digest: B256, signature: &[u8]) -> Option<Address> {
     }
     let key = signature.recover_ecdsa(Message::from_digest(digest.0)).ok()?;
     Some(Address::from_slice(&keccak256(&key.serialize_uncompressed()[1..])[12..]))
+}
+
+/// r and s, and the parity that v stands for.
+fn parts(signature: &[u8]) -> Option<([u8; 64], u8)> {
+    match *signature {
+        [ref rs @ .., v] if rs.len() == 64 => {
+            let parity = match v {
+                0 | 27 => 0,
+                1 | 28 => 1,
+                _ => return None,
+            };
+            Some((<[u8; 64]>::try_from(rs).ok()?, parity))
+        }
+        ref rs if rs.len() == 64 => {
+            let mut compact = <[u8; 64]>::try_from(rs).ok()?;
+            let parity = compact[32] >> 7;
+            compact[32] &= 0x7f;
+            Some((compact, parity))
+        }
+        _ => None,
+    }
+}
+
+/// A signature as contracts take it: 65 bytes with v 27 or 28, if `signer`'s own key gave it in any form that
+/// [`signer_of`] takes. Any other is a contract's to judge, and stays as it is.
+pub(crate) fn as_contracts_take_it(digest: B256, signature: &Bytes, signer: Address) -> Bytes {
+    match parts(signature) {
+        Some((compact, parity)) if signer_of(digest, signature) == Some(signer) => {
+            [compact.as_slice(), &[27 + parity]].concat().into()
+        }
+        _ => signature.clone(),
+    }
 }
 
 /// Signatures in one of the two generations of [`Signers`]: those of a node's waiting claims at its full rate, for some
@@ -102,6 +118,11 @@ mod tests {
         compact[32] |= (signature[64] - 27) << 7;
         assert_eq!(signer_of(digest, &compact), Some(address));
         assert_ne!(signer_of(keccak256(b"another"), &signature), Some(address));
+        let wanted = Bytes::from(signature.clone());
+        for form in [&signature, &low, &compact].map(|form| Bytes::from(form.clone())) {
+            assert_eq!(as_contracts_take_it(digest, &form, address), wanted);
+            assert_eq!(as_contracts_take_it(digest, &form, Address::repeat_byte(9)), form, "another's");
+        }
         assert_eq!(signer_of(digest, &signature[..63]), None);
         assert_eq!(signer_of(digest, &[signature.as_slice(), &[0]].concat()), None);
         let mut wrong_v = signature;

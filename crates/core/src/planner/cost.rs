@@ -12,7 +12,8 @@ const FRAME_BYTES: u64 = 320;
 /// Calldata of a bucket, and of a sibling.
 const BUCKET_BYTES: u64 = 128;
 const SIBLING_BYTES: u64 = 32;
-/// Calldata of one word's gate signature: nine words of fields and an ERC-7913 or ERC-1271 signature of middling size.
+/// Calldata of one gate's word: nine words of fields in `settleTo`, 50 to 82 bytes in `settleGated`, and an ERC-7913 or
+/// ERC-1271 signature of middling size.
 const GATE_WORD_BYTES: u64 = 640;
 /// Calldata of a redirected claim without its proof: six words of fields, its bucket, its signature.
 const REDIRECT_BYTES: u64 = 512;

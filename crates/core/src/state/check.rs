@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use crate::command::RoundMode;
 use crate::ids::EntitlementId;
-use crate::limits::{BATCH_WORDS_MAX, GATE_WORDS_MAX};
+use crate::limits::{BATCH_WORDS_MAX, GATE_WORDS_MAX, SIGNATURE_BYTES_MAX};
 use crate::log::entry::{
     AttemptSigned, BatchForm, BatchMined, BatchPlanned, BatchReplanned, EventsFinal, GateSigned,
     ReplanGround, Skipped, WordMask,
@@ -118,6 +118,9 @@ impl State {
             return Err("its words are out of order");
         }
         for word in &signed.words {
+            if word.signature.len() > SIGNATURE_BYTES_MAX {
+                return Err("a signature is longer than any may be");
+            }
             let round = campaign.round(word.round).ok_or("there is no such round")?;
             if round.terms.mode != RoundMode::Gated || round.terms.gate != u64::from(signed.version) {
                 return Err("the round asks for another gate");

@@ -215,6 +215,8 @@ fn masks_only_grow_and_approve_only_what_is_decided_and_not_void() {
     assert!(!with(&|m| m.words[0].round = 2));
     assert!(!with(&|m| m.words[0].as_of += 1), "it cannot have read so far");
     assert!(!with(&|m| m.words.push(m.words[0].clone())), "one word twice");
+    assert!(!with(&|m| m.words[0].signature = vec![3; 2_561].into()), "longer than a signature may be");
+    assert!(with(&|m| m.words[0].signature = vec![3; 2_560].into()));
     approve(&mut world, &[300]);
     let mut back = world.mask([300]);
     back.words[0].as_of -= 2;

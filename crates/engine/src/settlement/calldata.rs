@@ -4,17 +4,23 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use alloy_primitives::{Address, B256, Bytes, U256};
+use sluice_chain::actions::gate_digest;
 use sluice_chain::calls::{self, BatchHead, Chunk, GateContent, GateWord, GatedChunk, Range, RedirectItem};
 use sluice_core::amount::Total;
-use sluice_core::ids::{CampaignId, EntitlementId, RoundNo, Seq};
+use sluice_core::command::ClaimDemand;
+use sluice_core::entitlement::Word;
+use sluice_core::ids::{CampaignId, ContractRef, EntitlementId, RoundNo, Seq};
 use sluice_core::log::entry::{BatchForm, BatchPlanned, Body, Entry, Redirect, WordMask};
+use sluice_core::signing::{address_signer, claim_digest};
 use sluice_core::state::State;
+use sluice_core::state::campaign::Campaign;
 use sluice_core::state::rules::Approved;
 use sluice_snapshot::Snapshot;
 use sluice_store::Store;
 
 use crate::error::EngineError;
 use crate::follower::Follower;
+use crate::recover::as_contracts_take_it;
 use crate::snapshots::Snapshots;
 
 /// A call to be simulated and signed.
@@ -33,6 +39,9 @@ pub(super) struct Lists {
     /// Only words of GATED rounds have any. The newest of each: a gate's word only grows, so it covers what was planned
     /// under an earlier one.
     approved: BTreeMap<(RoundNo, u64), Approved>,
+    distributor: Option<ContractRef>,
+    /// The keys of the campaign's gates.
+    gates: BTreeMap<u16, Bytes>,
 }
 
 /// What names a round's list, and the rules that its gate signs under.
@@ -56,6 +65,8 @@ impl Lists {
             campaign,
             hashes: words.iter().filter_map(|word| hashes(word.round)).collect(),
             approved: words.iter().filter_map(approved).collect(),
+            distributor: state.campaign(campaign).map(|known| known.terms.distributor),
+            gates: state.campaign(campaign).map(gate_keys).unwrap_or_default(),
         }
     }
 
@@ -63,7 +74,7 @@ impl Lists {
     fn gate_word(&self, wanted: &WordMask) -> Result<GateWord, EngineError> {
         let approved = self.approved.get(&(wanted.round, wanted.word));
         let covers = |a: &&Approved| wanted.mask.iter().zip(a.mask).all(|(wanted, mask)| wanted & !mask == 0);
-        approved.filter(covers).map(|a| gate_word(wanted.round, wanted.word, a)).ok_or_else(|| {
+        approved.filter(covers).map(|a| self.signed(wanted.round, wanted.word, a)).ok_or_else(|| {
             EngineError::Incident(format!(
                 "a batch of campaign {} names what no gate approved in word {} of round {}",
                 self.campaign, wanted.word, wanted.round
@@ -73,7 +84,38 @@ impl Lists {
 
     /// Every gate's word that covers something of the batch.
     fn gate_words(&self) -> Vec<GateWord> {
-        self.approved.iter().map(|((round, word), approved)| gate_word(*round, *word, approved)).collect()
+        self.approved.iter().map(|((round, word), approved)| self.signed(*round, *word, approved)).collect()
+    }
+
+    /// A gate's word with its signature in the form that the Distributor takes: in another, one word would make every call
+    /// of the campaign fail that it stands in.
+    fn signed(&self, round: RoundNo, word: u64, approved: &Approved) -> GateWord {
+        let mask = WordMask { round, word, mask: approved.mask };
+        let content = GateContent { mask, as_of_seq: approved.as_of, expiry: approved.expiry };
+        let signature = self.as_taken(approved, &content).unwrap_or_else(|| approved.signature.clone());
+        GateWord { content, signature }
+    }
+
+    fn as_taken(&self, approved: &Approved, content: &GateContent) -> Option<Bytes> {
+        let key = address_signer(self.gates.get(&approved.gate)?)?;
+        let rules = self.hashes.get(&content.mask.round)?.rules;
+        let digest = gate_digest(self.distributor?, approved.gate.into(), rules, content).ok()?;
+        Some(as_contracts_take_it(digest, &approved.signature, key))
+    }
+
+    /// The same of a claim's signature.
+    fn claim_signature(&self, id: EntitlementId, word: &Word, redirect: &Redirect) -> Bytes {
+        let Some(distributor) = self.distributor else { return redirect.signature.clone() };
+        let demand = ClaimDemand {
+            round: id.round,
+            index: id.index,
+            recipient: word.recipient(),
+            to: redirect.to,
+            amount: word.amount(),
+            deadline: redirect.deadline,
+            signature: Bytes::new(),
+        };
+        as_contracts_take_it(claim_digest(&demand, distributor), &redirect.signature, demand.recipient)
     }
 
     fn snapshot(&self, snapshots: &Snapshots, round: RoundNo) -> Result<Arc<Snapshot>, EngineError> {
@@ -95,12 +137,8 @@ impl Lists {
     }
 }
 
-fn gate_word(round: RoundNo, word: u64, approved: &Approved) -> GateWord {
-    let mask = WordMask { round, word, mask: approved.mask };
-    GateWord {
-        content: GateContent { mask, as_of_seq: approved.as_of, expiry: approved.expiry },
-        signature: approved.signature.clone(),
-    }
+fn gate_keys(campaign: &Campaign) -> BTreeMap<u16, Bytes> {
+    campaign.gates.iter().map(|(version, gate)| (*version, gate.terms.signer.clone())).collect()
 }
 
 /// The sum of these entitlements.
@@ -185,7 +223,7 @@ pub(super) fn encode(
                     entitlement: *id,
                     to: redirect.to,
                     deadline: redirect.deadline,
-                    signature: redirect.signature.clone(),
+                    signature: lists.claim_signature(*id, &proof.bucket[(id.index % 4) as usize], redirect),
                     bucket: proof.bucket,
                     proof: proof.path,
                 })

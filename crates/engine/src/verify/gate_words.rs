@@ -4,7 +4,7 @@ use alloy_primitives::{B256, Bytes};
 use sluice_chain::actions::gate_digest;
 use sluice_chain::calls::GateContent;
 use sluice_core::ids::{ContractRef, RoundNo};
-use sluice_core::limits::GATE_WORDS_MAX;
+use sluice_core::limits::{GATE_WORDS_MAX, SIGNATURE_BYTES_MAX};
 use sluice_core::log::entry::{GateMask, GateSigned, WordMask};
 use sluice_core::refusal::Code;
 use sluice_core::signing::address_signer;
@@ -41,6 +41,9 @@ impl Verifier {
     pub async fn gate_words(&self, signed: &GateSigned) -> Result<Result<(), Code>, EngineError> {
         if signed.words.is_empty() || signed.words.len() > GATE_WORDS_MAX {
             return Ok(Err(Code::TooMany));
+        }
+        if signed.words.iter().any(|mask| mask.signature.len() > SIGNATURE_BYTES_MAX) {
+            return Ok(Err(Code::BadSignature));
         }
         let known = self.follower.read(|state| {
             let campaign = state.campaign(signed.campaign)?;

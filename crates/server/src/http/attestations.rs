@@ -5,8 +5,8 @@ mod bulk;
 use alloy_primitives::{Address, B256, Bytes};
 use axum::body::to_bytes;
 use axum::extract::{Extension, Request, State};
-use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::Value;
@@ -29,7 +29,7 @@ use super::reader::Reader;
 pub(crate) use bulk::Bulks;
 
 /// A submission is refused above this by its own rules, so nothing longer is read.
-const BODY_BYTES_MAX: usize = 64 << 10;
+pub(crate) const BODY_BYTES_MAX: usize = 64 << 10;
 
 /// What became of an attestation.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
@@ -95,19 +95,28 @@ pub(crate) async fn hand_in(
     network: Option<Extension<Network>>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let named = request.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    let essence = named.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    match essence.as_str() {
-        "application/x-ndjson" | "application/jsonl" => {
-            // A key pays for its requests, not for what is refused in them.
-            let charged = network.filter(|_| !caller.has_key()).map(|Extension(network)| network);
-            bulk::answer(&api, charged, request.into_body()).await
-        }
+    if is_bulk(request.headers()) {
+        // A key pays for its requests, not for what is refused in them.
+        let charged = network.filter(|_| !caller.has_key()).map(|Extension(network)| network);
+        return bulk::answer(&api, charged, request.into_body()).await;
+    }
+    match essence(request.headers()).as_str() {
         "application/json" | "text/plain" => one(&api, request).await,
         _ => Err(Problem::from(problem::UNSUPPORTED_MEDIA_TYPE)
             .field("Content-Type")
             .detail("send application/json for one attestation, application/x-ndjson for many")),
     }
+}
+
+/// Whether a body brings many, one a line.
+pub(crate) fn is_bulk(headers: &HeaderMap) -> bool {
+    ["application/x-ndjson", "application/jsonl"].contains(&essence(headers).as_str())
+}
+
+/// The type of a body, without its parameters.
+fn essence(headers: &HeaderMap) -> String {
+    let named = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    named.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
 async fn one(api: &Api, request: Request) -> Result<Response, Problem> {

@@ -85,6 +85,9 @@ pub(crate) const BULK_FOR: Duration = Duration::from_secs(600);
 pub(crate) const BULKS_MAX: usize = 16;
 /// How often a line waits for room in the queue before it is answered 503.
 pub(crate) const BULK_TRIES_MAX: usize = 5;
+/// Bodies of single attestations awaited at once, of 64 KiB at most: as many of the largest are half a GiB, for
+/// [`BODY_SOON`]. None of them keeps a turn.
+pub(crate) const ATTESTATION_BODIES_MAX: usize = 8_192;
 /// Single attestations at once.
 pub(crate) const ATTESTATIONS_MAX: usize = 1_024;
 

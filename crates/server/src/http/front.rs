@@ -32,6 +32,7 @@ use tower_http::cors::{self, CorsLayer};
 use tower_http::timeout::RequestBodyTimeoutLayer;
 use uuid::Uuid;
 
+use super::attestations;
 use super::auth::{self, Caller, Keys};
 use super::bodies::Bodies;
 use super::bounds;
@@ -176,6 +177,19 @@ async fn whole_body(State(bodies): State<Arc<Bodies>>, request: Request, next: N
         Ok(request) => next.run(request).await,
         Err(problem) => problem.into_response(),
     }
+}
+
+/// The same for bodies of at most so many bytes. What comes line by line is read as it comes: it has a bound of its own, and
+/// keeps its turn only until it is under that.
+pub(crate) fn single_bodies_first(routes: Router, bodies: Bodies, body_max: usize) -> Router {
+    routes.layer((DefaultBodyLimit::max(body_max), from_fn_with_state(Arc::new(bodies), whole_single_body)))
+}
+
+async fn whole_single_body(state: State<Arc<Bodies>>, request: Request, next: Next) -> Response {
+    if attestations::is_bulk(request.headers()) {
+        return next.run(request).await;
+    }
+    whole_body(state, request, next).await
 }
 
 /// Bounds how many claims are under way. Those that could not be decided in time, and those of a campaign that has its share

@@ -63,12 +63,15 @@ pub(super) fn routes(api: &Api) -> (Router, OpenApi) {
     let (attestations, feed, managing) = (split(attestations), split(feed), split(managing));
     let orders = front::in_turn(orders, bounds::ORDERS_MAX);
     let orders = front::bodies_first(orders, Bodies::new(bounds::ORDER_BODIES_MAX));
+    let attestations = front::in_turn(attestations, bounds::ATTESTATIONS_MAX);
+    let bodies = Bodies::new(bounds::ATTESTATION_BODIES_MAX);
+    let attestations = front::single_bodies_first(attestations, bodies, attestations::BODY_BYTES_MAX);
     let router = reads
         .merge(front::in_quick_turn(rows, bounds::DATABASE_REQUESTS_MAX))
         .merge(front::in_turn(managing, bounds::MANAGING_MAX))
         .merge(orders)
         .merge(front::claims_in_place(claims, api.node.clone(), bounds::CLAIMS_MAX, bounds::CLAIM_BYTES_MAX))
-        .merge(front::in_turn(attestations, bounds::ATTESTATIONS_MAX))
+        .merge(attestations)
         .merge(front::in_turn(feed, bounds::FEEDS_MAX));
     let router = router.merge(front::in_turn(split(stories), bounds::STORIES_MAX));
     (router, description)

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use alloy_primitives::Address;
-use axum::body::to_bytes;
+use axum::body::{Bytes, to_bytes};
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Builder;
 use axum::response::Json;
@@ -338,6 +338,28 @@ async fn a_body_that_does_not_come_keeps_no_turn() {
     assert_eq!(app.clone().oneshot(finished(THERE)).await.unwrap().status(), StatusCode::OK);
     drop(slow);
     assert_eq!(app.oneshot(finished(HERE)).await.unwrap().status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn one_attestation_keeps_no_turn_before_it_came_and_many_are_read_line_by_line() {
+    let sum = async |body: Bytes| body.len().to_string();
+    let app = in_turn(Router::new().route("/sum", post(sum)), 1);
+    let app = single_bodies_first(app, Bodies::new(8), 64);
+    let mut one = Box::pin(app.clone().oneshot(unfinished(HERE)));
+    assert!(futures::poll!(&mut one).is_pending());
+    assert_eq!(app.clone().oneshot(finished(THERE)).await.unwrap().status(), StatusCode::OK);
+    let large =
+        |kind| Request::post("/sum").header(CONTENT_TYPE, kind).body(Body::from(vec![b' '; 65])).unwrap();
+    let refused = app.clone().oneshot(large("application/json")).await.unwrap();
+    assert_eq!(refused.status(), StatusCode::PAYLOAD_TOO_LARGE);
+    drop(one);
+    // The handler has it while it is still coming, and its turn with it.
+    let mut many = unfinished(HERE);
+    many.headers_mut().insert(CONTENT_TYPE, "application/x-ndjson; charset=utf-8".parse().unwrap());
+    let mut many = Box::pin(app.clone().oneshot(many));
+    assert!(futures::poll!(&mut many).is_pending());
+    let mut waits = Box::pin(app.oneshot(finished(THERE)));
+    assert!(futures::poll!(&mut waits).is_pending());
 }
 
 #[tokio::test]
