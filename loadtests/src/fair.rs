@@ -110,6 +110,7 @@ impl FairArgs {
             name: "fair".into(),
             list: listed.path(),
             campaigns: self.others + 1,
+            rounds: 1,
             core: Some(THEIRS),
             decisions_per_second: Some(self.cap),
             settles: None,

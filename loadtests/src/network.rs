@@ -59,6 +59,7 @@ impl NetworkArgs {
             name: "network".into(),
             list: listed.path(),
             campaigns: 1,
+            rounds: 1,
             core: None,
             decisions_per_second: None,
             settles: None,

@@ -117,6 +117,7 @@ impl OverloadArgs {
             name: "overload".into(),
             list: listed.path(),
             campaigns: 1,
+            rounds: 1,
             core: Some(THEIRS),
             decisions_per_second: Some(self.cap),
             settles: None,

@@ -31,14 +31,18 @@ const PRESSING: usize = 256;
 const PRESSED_MAX: u32 = 60_000;
 /// The part of what is borne that is offered.
 const LOAD: f64 = 0.7;
-/// Claims a second that are prepared for, unless `--wallets` says otherwise: scattered claims fill four calls a block, of about
-/// two hundred each.
-const PREPARED_FOR: u64 = 700;
+/// Claims a second that are prepared for, unless `--wallets` says otherwise: claims scattered over a round of a hundred thousand
+/// fill four calls a block of about four hundred and fifty each, of which 70 % are offered.
+const PREPARED_FOR: u64 = 1_400;
 /// Bytes of disk and memory that a claim takes: its rows with their indexes, and what is kept of it here to compare.
 pub(crate) const DISK_EACH: u64 = 3_000;
 pub(crate) const MEMORY_EACH: u64 = 1_200;
-/// Of a chain in memory, for each paid wallet, in as many states as it remembers.
-const CHAIN_EACH: u64 = 4_000;
+/// Rounds that the same wallets claim in, one after another: anvil hashes every balance for each block, and with a
+/// million and more of them no longer makes one a second.
+const ROUNDS: u64 = 12;
+/// Of a chain in memory: for each wallet, in as many states as it remembers, and in all for the transactions that it does.
+const CHAIN_EACH: u64 = 12_000;
+const CHAIN: u64 = 2 << 30;
 
 /// `sluice-load soak`.
 #[derive(Debug, Args)]
@@ -49,7 +53,7 @@ pub(crate) struct SoakArgs {
     /// Claims a second; left out, 70 % of what is settled when the node is pressed.
     #[arg(long)]
     rate: Option<f64>,
-    /// Listed wallets; each claims at most once. Left out, as many as the time may take.
+    /// Listed wallets; each claims at most once in each of twelve rounds. Left out, as many as the time may take.
     #[arg(long)]
     wallets: Option<u32>,
     #[command(flatten)]
@@ -59,11 +63,12 @@ pub(crate) struct SoakArgs {
 impl SoakArgs {
     /// Measures and prints.
     pub(crate) fn run(&self) -> anyhow::Result<()> {
-        let count = u64::from(self.wallets());
+        let wallets = u64::from(self.wallets());
+        let count = wallets * ROUNDS;
         let needs = Needs {
             time: Duration::from_secs(self.seconds + count / 8_000 + 240),
             disk: count * DISK_EACH + (2 << 30),
-            memory: count * (MEMORY_EACH + CHAIN_EACH) + (1 << 30),
+            memory: count * MEMORY_EACH + wallets * CHAIN_EACH + CHAIN,
         };
         needs.announce("soak", Path::new("/tmp"))?;
         run::to_the_end(self.measure())
@@ -71,8 +76,8 @@ impl SoakArgs {
 
     fn wallets(&self) -> u32 {
         let rate = self.rate.map_or(PREPARED_FOR, |rate| whole(rate.ceil()));
-        let enough = rate.saturating_mul(self.seconds).try_into().unwrap_or(u32::MAX);
-        self.wallets.unwrap_or(PRESSED_MAX.saturating_add(enough))
+        let claims = rate.saturating_mul(self.seconds).saturating_add(PRESSED_MAX.into());
+        self.wallets.unwrap_or(claims.div_ceil(ROUNDS).try_into().unwrap_or(u32::MAX))
     }
 
     async fn measure(&self) -> anyhow::Result<()> {
@@ -81,12 +86,16 @@ impl SoakArgs {
             name: "soak".into(),
             list: listed.path(),
             campaigns: 1,
+            rounds: ROUNDS,
             core: None,
             decisions_per_second: None,
             settles: Some(Settles { seconds: BLOCK_SECONDS, gas: BLOCK_GAS }),
         };
         let stage = Stage::start(&plan).await?;
-        let mut claims = prepare(stage.signed(&listed.wallets, 0)?);
+        let mut claims = Vec::new();
+        for round in 1..=ROUNDS {
+            claims.extend(prepare(stage.signed_in(&listed.wallets, 0, round)?));
+        }
         eprintln!("soak: {} claims signed; the node listens at {}", claims.len(), stage.set.url);
         let mut report = Report::new("soak");
         let mut records = Vec::new();
@@ -113,7 +122,7 @@ impl SoakArgs {
         course.add(&mut report, true)?;
         records.extend(course.thirds);
         let (comparison, decided) = steady::reconcile(&stage, &records).await?;
-        let on_chain = OnChain::compare(&stage, &decided).await?;
+        let on_chain = OnChain::compare(&stage, ROUNDS, &decided).await?;
         steady::add_differences(&mut report, &comparison, Some(&on_chain));
         let bytes = stage.database_bytes().await? as f64 / decided.len().max(1) as f64;
         report.add(Figure::new("database", bytes, "B/claim"));
@@ -144,7 +153,7 @@ async fn press(stage: &Stage, claims: Vec<Prepared>) -> anyhow::Result<(f64, Rec
     let owed: u128 = decided.values().map(|claim| claim.amount).sum();
     eventually("what was decided is paid", || async {
         let left = chain.token_balance(stage.set.token, distributor.address, At::Latest).await?.0;
-        Ok((left + owed == stage.snapshot.total().0).then_some(()))
+        Ok((left + owed == stage.snapshot.total().0 * u128::from(ROUNDS)).then_some(()))
     })
     .await
     .context("the pressed claims")?;

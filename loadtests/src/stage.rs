@@ -25,7 +25,7 @@ use crate::claims::run;
 
 pub(crate) use process::Stage;
 
-/// The only round of each campaign.
+/// The first round of each campaign.
 pub(crate) const ROUND: u64 = 1;
 /// Wei for the settlement account: far more than all of it costs.
 const COIN: &str = "0xd3c21bcecceda1000000";
@@ -37,8 +37,10 @@ pub(crate) struct Plan {
     pub(crate) name: String,
     /// The list of every campaign.
     pub(crate) list: PathBuf,
-    /// Campaigns, each with an open round of that list.
+    /// Campaigns.
     pub(crate) campaigns: u32,
+    /// The open rounds of each of them, all of that list.
+    pub(crate) rounds: u64,
     /// The core that node and servers share; all of them where none is named.
     pub(crate) core: Option<usize>,
     /// What the node decides a second at most.
@@ -104,7 +106,9 @@ async fn play(plan: Plan) -> anyhow::Result<()> {
         placed.push(ground.create_campaign(&format!("{} {number}", plan.name)).await?);
     }
     for placed in &placed {
-        ground.open_round_of(*placed, ROUND, (Arc::clone(&snapshot), hash), None).await?;
+        for round in ROUND..ROUND + plan.rounds {
+            ground.open_round_of(*placed, round, (Arc::clone(&snapshot), hash), None).await?;
+        }
     }
     if let Some(Settles { seconds, gas }) = plan.settles {
         servers.mine_every(Duration::from_secs(seconds), gas).await?;

@@ -214,11 +214,11 @@ pub(crate) fn thirds(figures: &[u64]) -> [f64; 3] {
     [part(0, 1), part(1, 2), part(2, 3)]
 }
 
-/// Compares all that was offered with the log, once everything is decided; says what the log decided.
+/// Compares all that was offered with the log, once everything is decided; says what the log decided, by round and index.
 pub(crate) async fn reconcile(
     stage: &Stage,
     records: &[Record],
-) -> anyhow::Result<(Comparison, HashMap<u64, Decided>)> {
+) -> anyhow::Result<(Comparison, HashMap<(u64, u64), Decided>)> {
     stage.all_decided().await?;
     let (mut log, mut decided) = (LogSide::default(), HashMap::new());
     stage
@@ -226,7 +226,7 @@ pub(crate) async fn reconcile(
             log.take(entry);
             if let Body::ClaimDecided(claim) = &entry.body {
                 let of = Decided { recipient: claim.recipient, amount: claim.amount.get() };
-                decided.insert(claim.entitlement.index, of);
+                decided.insert((claim.entitlement.round, claim.entitlement.index), of);
             }
         })
         .await?;

@@ -48,6 +48,7 @@ impl MojaloopArgs {
             name: "mojaloop".into(),
             list: listed.path(),
             campaigns: 1,
+            rounds: 1,
             core: None,
             decisions_per_second: None,
             settles: None,

@@ -77,10 +77,20 @@ impl Stage {
         self.child.pid()
     }
 
-    /// Claims of these wallets in the stage's campaign of this number, signed.
+    /// Claims of these wallets in the first round of the stage's campaign of this number, signed.
     pub(crate) fn signed(&self, wallets: &[Wallet], campaign: usize) -> anyhow::Result<Vec<ClaimDemand>> {
+        self.signed_in(wallets, campaign, ROUND)
+    }
+
+    /// The same in another round.
+    pub(crate) fn signed_in(
+        &self,
+        wallets: &[Wallet],
+        campaign: usize,
+        round: u64,
+    ) -> anyhow::Result<Vec<ClaimDemand>> {
         let (_, distributor) = self.set.campaigns.get(campaign).context("the stage has this campaign")?;
-        wallets::signed(wallets, &self.snapshot, ROUND, *distributor)
+        wallets::signed(wallets, &self.snapshot, round, *distributor)
     }
 
     /// Entries of the log behind a position, through `each`; says how far it went.

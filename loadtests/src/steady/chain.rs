@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::num::NonZeroU32;
 
+use alloy_primitives::Address;
 use anyhow::ensure;
 use sluice_chain::{At, Chain, ChainConfig};
 use sluice_server::dev;
@@ -36,15 +37,19 @@ pub(crate) async fn connect(stage: &Stage) -> anyhow::Result<Chain> {
 }
 
 impl OnChain {
-    /// Waits until the money of all that was decided has left the Distributor, then compares.
+    /// Waits until the money of all that was decided in so many rounds has left the Distributor, then compares.
     ///
     /// # Errors
     /// When it does not within some minutes, or the chain does not answer.
-    pub(crate) async fn compare(stage: &Stage, decided: &HashMap<u64, Decided>) -> anyhow::Result<Self> {
+    pub(crate) async fn compare(
+        stage: &Stage,
+        rounds: u64,
+        decided: &HashMap<(u64, u64), Decided>,
+    ) -> anyhow::Result<Self> {
         let chain = connect(stage).await?;
         let ((_, distributor), token) = (stage.set.campaigns[0], stage.set.token);
         let owed: u128 = decided.values().map(|claim| claim.amount).sum();
-        let total = stage.snapshot.total().0;
+        let total = stage.snapshot.total().0 * u128::from(rounds);
         eventually("what was decided is paid", || async {
             let left = chain.token_balance(token, distributor.address, At::Latest).await?.0;
             ensure!(
@@ -61,32 +66,51 @@ impl OnChain {
             Ok((chain.latest().await?.number > shown + 1).then_some(()))
         })
         .await?;
-        let words = stage.snapshot.count().div_ceil(256);
-        let paid = chain.paid_words(distributor.address, ROUND, 0..words, At::Latest).await?;
-        let mut expected = vec![[0_u64; 4]; paid.len()];
-        for index in decided.keys() {
-            let at = usize::try_from(*index)?;
-            expected[at / 256][at % 256 / 64] |= 1 << (at % 64);
-        }
         let mut differences = 0;
-        for (word, (paid, expected)) in paid.iter().zip(&expected).enumerate() {
-            let differing = |(a, b): (&u64, &u64)| u64::from((a ^ b).count_ones());
-            let differing: u64 = paid.iter().zip(expected).map(differing).sum();
-            if differing > 0 {
-                eprintln!("word {word} is {paid:x?} on chain, {expected:x?} decided");
-            }
-            differences += differing;
+        for round in ROUND..ROUND + rounds {
+            let indexes = decided.keys().filter(|(of, _)| *of == round).map(|(_, index)| *index);
+            differences += differing_bits(stage, &chain, round, indexes).await?;
         }
-        let every = (decided.len() / ASKED).max(1);
+        let mut owed: HashMap<Address, u128> = HashMap::new();
+        for claim in decided.values() {
+            *owed.entry(claim.recipient).or_default() += claim.amount;
+        }
         let mut asked = 0;
-        for claim in decided.values().step_by(every) {
-            let balance = chain.token_balance(token, claim.recipient, At::Latest).await?.0;
-            if balance != claim.amount {
+        for (recipient, owed) in owed.iter().step_by((owed.len() / ASKED).max(1)) {
+            let balance = chain.token_balance(token, *recipient, At::Latest).await?.0;
+            if balance != *owed {
                 differences += 1;
-                eprintln!("{} has {balance} base units on chain, {} decided", claim.recipient, claim.amount);
+                eprintln!("{recipient} has {balance} base units on chain, {owed} decided");
             }
             asked += 1;
         }
         Ok(Self { decided: decided.len(), differences, asked })
     }
+}
+
+/// The entitlements of a round that are paid and not decided, or decided and not paid.
+async fn differing_bits(
+    stage: &Stage,
+    chain: &Chain,
+    round: u64,
+    decided: impl Iterator<Item = u64>,
+) -> anyhow::Result<u64> {
+    let (_, distributor) = stage.set.campaigns[0];
+    let words = stage.snapshot.count().div_ceil(256);
+    let paid = chain.paid_words(distributor.address, round, 0..words, At::Latest).await?;
+    let mut expected = vec![[0_u64; 4]; paid.len()];
+    for index in decided {
+        let at = usize::try_from(index)?;
+        expected[at / 256][at % 256 / 64] |= 1 << (at % 64);
+    }
+    let mut differences = 0;
+    for (word, (paid, expected)) in paid.iter().zip(&expected).enumerate() {
+        let differing = |(a, b): (&u64, &u64)| u64::from((a ^ b).count_ones());
+        let differing: u64 = paid.iter().zip(expected).map(differing).sum();
+        if differing > 0 {
+            eprintln!("word {word} of round {round} is {paid:x?} on chain, {expected:x?} decided");
+        }
+        differences += differing;
+    }
+    Ok(differences)
 }
