@@ -2,6 +2,7 @@
 //! come in an open loop; afterwards the client's record is compared with the log.
 
 pub(crate) mod client;
+pub(crate) mod cluster;
 pub(crate) mod embedded;
 pub(crate) mod figures;
 pub(crate) mod ground;
@@ -77,7 +78,7 @@ impl ClaimsArgs {
         let time = count / PREPARED_PER_SECOND + self.seconds + self.calm_seconds + 40;
         let needs = Needs {
             time: Duration::from_secs(time),
-            disk: if self.is_embedded() { count * DISK_EACH + (1 << 30) } else { 0 },
+            disk: if self.is_embedded() { count * DISK_EACH + cluster::DISK } else { 0 },
             memory: count * MEMORY_EACH + (1 << 29),
         };
         needs.announce("claims", Path::new("/tmp"))?;

@@ -11,6 +11,7 @@ use anyhow::ensure;
 use clap::Args;
 use futures::future::try_join_all;
 
+use crate::claims::cluster;
 use crate::claims::figures::{Counts, add_comparison, latencies, millis};
 use crate::claims::offer::{Offer, Pace, Prepared, Record, prepare};
 use crate::claims::reconcile::LogSide;
@@ -73,7 +74,7 @@ impl FairArgs {
         let count = u64::from(self.crowded() + self.calm() * self.others);
         let needs = Needs {
             time: Duration::from_secs((self.seconds * 2 + 40) * u64::from(self.turns) + count / 8_000 + 60),
-            disk: count * DISK_EACH + (2 << 30),
+            disk: count * DISK_EACH + cluster::DISK,
             memory: count * MEMORY_EACH + (1 << 29),
         };
         needs.announce("fair", Path::new("/tmp"))?;

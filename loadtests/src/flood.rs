@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
+use crate::claims::cluster;
 use crate::claims::embedded::{Serving, field};
 use crate::claims::figures::{Counts, add_comparison, latencies, millis};
 use crate::claims::ground::Servers;
@@ -67,7 +68,7 @@ impl FloodArgs {
         let time = u64::from(wallets) / 3_000 + self.seconds * u64::from(self.turns) * 5 + 60;
         let needs = Needs {
             time: Duration::from_secs(time),
-            disk: u64::from(wallets) * 8_000 + u64::from(self.attestations) * 4_000 + (1 << 30),
+            disk: u64::from(wallets) * 8_000 + u64::from(self.attestations) * 4_000 + cluster::DISK,
             memory: u64::from(wallets) * 2_500 + u64::from(self.attestations) * 2_000 + (1 << 29),
         };
         needs.announce("flood", Path::new("/tmp"))?;
@@ -210,7 +211,8 @@ fn add_claims<'a>(
     if let Some(base) = base {
         let ratios: Vec<f64> = p99.iter().zip(base).map(|(with, without)| with / without).collect();
         let figure = Figure::new("p99 with / p99 without", median(&ratios), "×").goal(Goal::AtMost(2.0));
-        report.add(figure.note(spread(&ratios)));
+        let worst = ratios.iter().copied().fold(0.0, f64::max);
+        report.add(figure.note(format!("{}; worst {worst:.2}", spread(&ratios))));
     }
     if refused > 0 {
         report.add(Figure::new(format!("{name}: not accepted"), refused as f64, "claims"));

@@ -15,6 +15,7 @@ use clap::Args;
 use rayon::prelude::*;
 use sluice_core::command::ClaimDemand;
 
+use crate::claims::cluster;
 use crate::claims::ground::{Ground, Round, Servers};
 use crate::claims::run;
 use crate::claims::stats::{median, spread};
@@ -96,7 +97,7 @@ impl GatedArgs {
         let sides = if self.crowd() { 2 } else { 1 };
         let needs = Needs {
             time: Duration::from_secs(u64::from(wallets) * sides / 800 + (self.mandates as u64) / 60 + 30),
-            disk: u64::from(wallets) * sides * 8_000 + (1 << 30),
+            disk: u64::from(wallets) * sides * 8_000 + cluster::DISK,
             memory: u64::from(wallets) * sides * 4_000 + (1 << 29),
         };
         needs.announce("gated", &PathBuf::from("/tmp"))?;

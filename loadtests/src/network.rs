@@ -10,6 +10,7 @@ use alloy_primitives::Bytes;
 use anyhow::ensure;
 use clap::Args;
 
+use crate::claims::cluster;
 use crate::claims::figures::{Counts, latencies, millis};
 use crate::claims::offer::{Offer, Pace, prepare};
 use crate::claims::run;
@@ -46,7 +47,7 @@ impl NetworkArgs {
         let count = u64::from(self.claimants);
         let needs = Needs {
             time: Duration::from_secs(count / u64::from(self.rate.max(1)) + count / 8_000 + 30),
-            disk: count * DISK_EACH + (2 << 30),
+            disk: count * DISK_EACH + cluster::DISK,
             memory: count * MEMORY_EACH + (1 << 29),
         };
         needs.announce("network", Path::new("/tmp"))?;

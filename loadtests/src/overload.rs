@@ -13,6 +13,7 @@ use clap::Args;
 use sluice_core::ids::Millis;
 use sluice_core::log::entry::Body;
 
+use crate::claims::cluster;
 use crate::claims::figures::{Counts, latencies, millis};
 use crate::claims::offer::{Offer, Pace, Prepared, Record, prepare};
 use crate::claims::run;
@@ -96,7 +97,7 @@ impl OverloadArgs {
         let count = u64::from(self.wallets());
         let needs = Needs {
             time: Duration::from_secs(self.seconds + count / 8_000 + 120),
-            disk: count * DISK_EACH + (2 << 30),
+            disk: count * DISK_EACH + cluster::DISK,
             memory: count * MEMORY_EACH + (1 << 29),
         };
         needs.announce("overload", Path::new("/tmp"))?;

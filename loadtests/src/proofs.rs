@@ -1,5 +1,6 @@
 //! `sluice-load proofs`: look-ups with proof, in process, from a cold and a warm page cache, and over HTTP.
 
+use crate::claims::cluster;
 use crate::estimate::Needs;
 use crate::generate;
 use crate::machine::{self, Machine};
@@ -53,7 +54,7 @@ impl ProofsArgs {
             .with_context(|| format!("cannot make {}", self.work.display()))?;
         let http = self.http_rows;
         let time = Duration::from_secs(8 * self.seconds + (rows + http) / 1_000_000 + 20);
-        Needs { time, disk: (rows + http) * 110 + (1 << 30), memory: rows.max(http) * 64 + (512 << 20) }
+        Needs { time, disk: (rows + http) * 110 + cluster::DISK, memory: rows.max(http) * 64 + (512 << 20) }
             .announce("proofs", &self.work)?;
         let path = match &self.snapshot {
             Some(path) => path.clone(),

@@ -20,6 +20,7 @@ use sluice_server::dev;
 use sluice_store::{Options, Store};
 use sqlx::{Connection, PgConnection};
 
+use crate::claims::cluster;
 use crate::claims::ground::{Ground, Servers};
 use crate::claims::run;
 use crate::claims::stats::{median, spread, whole};
@@ -103,7 +104,7 @@ impl ReaderArgs {
         );
         let needs = Needs {
             time: Duration::from_secs(60 + self.turns * self.seconds + self.total() / 8_000),
-            disk: self.total() * DISK_EACH + (2 << 30),
+            disk: self.total() * DISK_EACH + cluster::DISK,
             memory: (1 << 29) + self.claims * 2_000,
         };
         needs.announce("reader", Path::new("/tmp"))?;

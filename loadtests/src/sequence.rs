@@ -13,6 +13,7 @@ use std::time::Duration;
 use alloy_primitives::keccak256;
 use clap::Args;
 
+use crate::claims::cluster;
 use crate::claims::figures::add_sync;
 use crate::claims::ground::{Ground, Servers};
 use crate::claims::processor::{family_seconds, sync_time};
@@ -48,7 +49,7 @@ impl SequenceArgs {
     pub(crate) fn run(&self) -> anyhow::Result<()> {
         let needs = Needs {
             time: Duration::from_secs(self.claims / 12_000 + self.pgbench_seconds + 30),
-            disk: self.claims * DISK_EACH + (2 << 30),
+            disk: self.claims * DISK_EACH + cluster::DISK,
             memory: self.claims / self.turns.max(1) * 1_000 + (1 << 29),
         };
         needs.announce("sequence", Path::new("/tmp"))?;

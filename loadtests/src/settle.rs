@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::ensure;
 use clap::Args;
 
+use crate::claims::cluster;
 use crate::claims::ground::Servers;
 use crate::claims::{run, wallets};
 use crate::estimate::Needs;
@@ -51,7 +52,7 @@ impl SettleArgs {
         let needs = Needs {
             // Setting up a deployment, then claims decided, settled and sent again.
             time: Duration::from_secs(20 * self.densities.len() as u64 + claims / 150),
-            disk: (1 << 30) + claims * 8_000,
+            disk: cluster::DISK + claims * 8_000,
             memory: (1 << 29) + claims * 20_000,
         };
         needs.announce("settle", Path::new("/tmp"))?;

@@ -17,6 +17,7 @@ use sluice_core::state::dump::DumpSize;
 use sluice_core::state::status::ClaimState;
 use sluice_server::dev;
 
+use crate::claims::cluster;
 use crate::claims::ground::{Ground, Round, Servers, eventually};
 use crate::claims::run;
 use crate::claims::wallets::{self, Wallet};
@@ -49,7 +50,7 @@ impl SizeArgs {
         let claims = u64::from(self.claims);
         let needs = Needs {
             time: Duration::from_secs(60 + claims / 400),
-            disk: (2 << 30) + claims * 40_000,
+            disk: cluster::DISK + claims * 40_000,
             memory: (1 << 29) + claims * 12_000,
         };
         needs.announce("size", Path::new("/tmp"))?;

@@ -10,6 +10,7 @@ use anyhow::{Context, ensure};
 use clap::Args;
 use sluice_chain::At;
 
+use crate::claims::cluster;
 use crate::claims::figures::Counts;
 use crate::claims::ground::eventually;
 use crate::claims::offer::{Offer, Pace, Prepared, Record, prepare};
@@ -67,7 +68,7 @@ impl SoakArgs {
         let count = wallets * ROUNDS;
         let needs = Needs {
             time: Duration::from_secs(self.seconds + count / 8_000 + 240),
-            disk: count * DISK_EACH + (2 << 30),
+            disk: count * DISK_EACH + cluster::DISK,
             memory: count * MEMORY_EACH + wallets * CHAIN_EACH + CHAIN,
         };
         needs.announce("soak", Path::new("/tmp"))?;

@@ -18,6 +18,7 @@ use sluice_store::{Options, Store};
 use sqlx::{Connection, PgConnection};
 use tokio::sync::mpsc;
 
+use crate::claims::cluster;
 use crate::claims::figures::add_sync;
 use crate::claims::ground::{Ground, Servers};
 use crate::claims::processor::{family_seconds, sync_time};
@@ -85,7 +86,7 @@ impl StartArgs {
             time: Duration::from_secs(
                 60 + self.entries / 60_000 + u64::from(self.turns) * self.entries / 150_000,
             ),
-            disk: self.entries * DISK_EACH + (2 << 30),
+            disk: self.entries * DISK_EACH + cluster::DISK,
             memory: 1 << 30,
         };
         needs.announce("start", Path::new("/tmp"))?;

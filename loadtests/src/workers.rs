@@ -16,6 +16,7 @@ use sluice_core::log::entry::{Body, Entry};
 use sluice_engine::node::Node;
 use uuid::Uuid;
 
+use crate::claims::cluster;
 use crate::claims::embedded::Serving;
 use crate::claims::figures::{Counts, add_comparison, latencies, millis};
 use crate::claims::ground::{Ground, Placed, Servers, eventually};
@@ -68,7 +69,7 @@ impl WorkersArgs {
         let count = u64::from(self.wallets()) * 2;
         let needs = Needs {
             time: Duration::from_secs(self.seconds * 2 + count / 8_000 + 40),
-            disk: count * DISK_EACH + (2 << 30),
+            disk: count * DISK_EACH + cluster::DISK,
             memory: count * MEMORY_EACH + (1 << 30),
         };
         needs.announce("workers", Path::new("/tmp"))?;

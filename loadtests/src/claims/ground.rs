@@ -16,7 +16,7 @@ use sluice_core::ids::{CampaignId, ContractRef, DemandId, ProjectId, RoundNo};
 use sluice_core::log::entry::{Body, CharterRead, Entry};
 use sluice_core::refusal::Code;
 use sluice_core::signing::command_digest;
-use sluice_embedded::{Anvil, AnvilOptions, Mining, Postgres, PostgresOptions};
+use sluice_embedded::{Anvil, AnvilOptions, Mining, Postgres};
 use sluice_engine::error::EngineError;
 use sluice_engine::intake::{SubmitError, Submitted};
 use sluice_engine::node::{DemandStatus, Node};
@@ -27,6 +27,8 @@ use sluice_snapshot::{BuildOptions, Snapshot};
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 use uuid::Uuid;
+
+use super::cluster;
 
 /// Until when what is signed here is good, Unix seconds: far.
 pub(crate) const FAR: u64 = 40_000_000_000;
@@ -65,7 +67,7 @@ impl Servers {
             ..AnvilOptions::default()
         };
         let cluster = folder.path().join("postgres");
-        let (postgres, anvil) = tokio::join!(start_postgres(&cluster), Anvil::start(&options));
+        let (postgres, anvil) = tokio::join!(cluster::start(&cluster), Anvil::start(&options));
         let (postgres, anvil, http) = (postgres?, anvil?, reqwest::Client::new());
         let miner = tokio::spawn(mine(http.clone(), anvil.url(), BLOCK_EVERY));
         Ok(Self { postgres, anvil, miner, folder, http })
@@ -124,15 +126,6 @@ async fn mine(http: reqwest::Client, url: String, every: Duration) {
             return;
         }
     }
-}
-
-/// What a server of 24 GiB is given at least (PostgreSQL's manual, "Resource Consumption": a quarter of it for buffers). With
-/// the defaults, made for a laptop, sessions write pages out themselves in order to have room for others.
-const SETTINGS: [(&str, &str); 2] = [("shared_buffers", "1GB"), ("max_wal_size", "4GB")];
-
-async fn start_postgres(dir: &Path) -> Result<Postgres, sluice_embedded::Error> {
-    let settings = SETTINGS.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-    Postgres::start(dir, &PostgresOptions { settings, ..PostgresOptions::default() }).await
 }
 
 /// A deployment with one node that leads and one campaign.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::ensure;
 use clap::Args;
 
+use crate::claims::cluster;
 use crate::claims::offer::prepare;
 use crate::claims::run;
 use crate::estimate::Needs;
@@ -34,7 +35,7 @@ impl MojaloopArgs {
         let count = u64::from(self.rate) * self.seconds;
         let needs = Needs {
             time: Duration::from_secs(self.seconds + count / 8_000 + 60),
-            disk: count * DISK_EACH + (2 << 30),
+            disk: count * DISK_EACH + cluster::DISK,
             memory: count * MEMORY_EACH + (1 << 29),
         };
         needs.announce("mojaloop-1h", Path::new("/tmp"))?;

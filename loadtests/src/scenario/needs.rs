@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::claimants::claimants;
 use super::lists::Campaign;
+use crate::claims::cluster;
 use crate::estimate::Needs;
 
 /// Bytes of a list's row, at most, and of a snapshot's.
@@ -12,7 +13,7 @@ const SNAPSHOT_ROW: u64 = 34;
 /// Bytes of a claim in a database, with indexes: 960 to 1,200 were seen.
 const CLAIM: u64 = 1_500;
 /// Write-ahead log and what an empty database has.
-const DATABASE: u64 = 3 << 30;
+const DATABASE: u64 = cluster::DISK;
 /// Bytes of memory of a balance in the EVM: key, value, and a map that is never full.
 const BALANCE: u64 = 150;
 /// Bytes of memory of servers, a node and planned calls.
