@@ -52,13 +52,13 @@ chaos: setup ## the crash test, many rounds
 gas: setup ## gas per recipient and calldata, beside the peers' figures
 	npm --prefix contracts run gas
 
-bench: setup ## load tests at reduced size, a table of figures beside their goals (20 minutes)
+bench: setup ## load tests at reduced size, a table of figures beside their goals (25 minutes; ARGS=--anew forgets a run cut short)
 	cargo build --release --locked -p sluice-loadtests
-	node scripts/bench.mjs
+	node scripts/bench.mjs $(ARGS)
 
 bench-full: setup ## the same at full size (hours)
 	cargo build --release --locked -p sluice-loadtests
-	node scripts/bench.mjs --full
+	node scripts/bench.mjs --full $(ARGS)
 
 bench-parts: setup ## benchmarks of single parts, in release
 	cargo bench --workspace --benches --locked

@@ -1,80 +1,125 @@
 #!/usr/bin/env node
-// Runs the load tests one after another and prints one table: every figure that has a goal, goal beside figure. Ratios are
-// from one run each. `--full` takes the sizes that the goals are stated for, and hours.
+// Runs the load tests one after another and prints one table: every figure that has a goal, goal beside figure, and every
+// goal that nothing was measured for. `--full` takes the sizes that the goals are stated for, and hours.
 //
-// Fails when a measurement fails, not when a goal is missed: the table says which were.
+// Finished reports are kept in target/bench.jsonl. Interrupted, the same command goes on behind the last one, as long as the
+// binary is the same; `--anew` begins anew. A run may take four times what it says it takes, and five minutes.
+//
+// Fails when a measurement fails, not when a goal is missed or nothing was measured for one: the table says which were.
 
 import { spawn } from "node:child_process";
+import { appendFileSync, existsSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createInterface } from "node:readline";
+import { goals, runs } from "./bench/goals.mjs";
+import { lines, rows } from "./bench/table.mjs";
 
 const full = process.argv.includes("--full");
-const size = (reduced, whole) => String(full ? whole : reduced);
-const runs = [
-  ["snapshot", "--rows", size("1M,10M", "1M,10M,50M")],
-  ["proofs", "--rows", size("10M", "50M")],
-  ["sequence", "--claims", size(600_000, 10_000_000), "--turns", size(3, 5)],
-  ["claims", "--wallets", size(300_000, 1_500_000), "--seconds", size(30, 60)],
-  ["gated", "--claims", size(3_000, 10_000), "--turns", size(5, 7)],
-  ["flood", "--turns", size(3, 5), "--attestations", size(100_000, 200_000)],
-  ["settle", "--wallets", size(10_000, 20_000)],
-  ["start", "--entries", size(1_000_000, 10_000_000), "--turns", size(2, 3)],
-  ["size", "--claims", size(5_000, 20_000)],
-  ["reader", "--seconds", size(20, 600), "--turns", size(2, 1), "--probes", size(4, 12)],
-  ["overload", "--seconds", size(45, 300)],
-  ["fair", "--turns", size(1, 3)],
-  ["network", "--claimants", "100000"],
-  ["workers", "--seconds", size(10, 30)],
-  ["scenario", "mojaloop-1h", "--seconds", size(45, 3_600)],
-  ["scenario", "tokentable-40m", "--full", "--wallets", size("100k", "40M")],
-  ["scenario", "nation-50m", "--full", "--wallets", size("100k", "50M")],
-  // A short one says nothing.
-  ...(full ? [["soak", "--seconds", "1800"]] : []),
-];
+const BINARY = process.env.SLUICE_LOAD ?? "target/release/sluice-load";
+const FOLDER = process.env.SLUICE_BENCH ?? "target";
+const [KEPT, LAST, TABLE] = ["bench.jsonl", "bench-last.jsonl", "bench.txt"].map((name) => `${FOLDER}/${name}`);
+/** Seconds that any run may take, and how many times as long as it says. */
+const [AT_LEAST, TIMES] = [Number(process.env.SLUICE_BENCH_SECONDS ?? 300), 4];
+/** Seconds until a run that was told to end is killed. */
+const END_WITHIN = 60;
 
-const number = (n) => (Math.abs(n) < 10 ? n.toFixed(2) : Math.abs(n) < 100 ? n.toFixed(1) : Math.round(n).toLocaleString("en"));
-const goal = (g) => ("at_least" in g ? `≥ ${number(g.at_least)}` : `≤ ${number(g.at_most)}`);
-const met = (f) => ("at_least" in f.goal ? f.value >= f.goal.at_least : f.value <= f.goal.at_most);
+const { size, mtimeMs } = statSync(BINARY);
+const binary = `${size} bytes of ${new Date(mtimeMs).toISOString()}`;
+if (process.argv.includes("--anew")) rmSync(KEPT, { force: true });
+
+/** Reports of this binary that a run before this one has kept, by their arguments. */
+function kept() {
+  const text = existsSync(KEPT) ? readFileSync(KEPT, "utf8") : "";
+  const found = new Map();
+  for (const line of text.split("\n")) {
+    try {
+      const result = JSON.parse(line);
+      if (result.binary === binary) found.set(result.args.join(" "), result);
+    } catch {
+      // Cut short, or the empty one at the end.
+    }
+  }
+  return found;
+}
+
+let child;
+let interrupted = false;
+// The child gets it from the terminal too, and stops its servers.
+process.on("SIGINT", () => {
+  interrupted = true;
+  if (!child) process.exit(130);
+});
 
 /** One load test; resolves to its report, or to what went wrong. */
 function run(args) {
   return new Promise((resolve) => {
-    const child = spawn("target/release/sluice-load", [...args, "--json"], { stdio: ["ignore", "pipe", "inherit"] });
-    let last = "";
+    const begun = Date.now();
+    child = spawn(BINARY, [...args, "--json"], { stdio: ["ignore", "pipe", "pipe"] });
+    let [last, estimate, tooLong, killing] = ["", 0, undefined, undefined];
+    const bound = () => AT_LEAST + TIMES * estimate;
+    const end = () => {
+      tooLong = `no end after ${bound()} s; it said that it takes about ${estimate}`;
+      child.kill("SIGINT");
+      killing = setTimeout(() => child.kill("SIGKILL"), END_WITHIN * 1_000);
+    };
+    let ending = setTimeout(end, bound() * 1_000);
     createInterface({ input: child.stdout }).on("line", (line) => {
       last = line;
       if (!line.startsWith("{")) console.log(line);
     });
-    child.on("error", (error) => resolve({ error: error.message }));
+    createInterface({ input: child.stderr }).on("line", (line) => {
+      console.error(line);
+      const said = line.match(/: about (\d+) s here/);
+      if (!said || tooLong) return;
+      estimate += Number(said[1]);
+      clearTimeout(ending);
+      ending = setTimeout(end, begun + bound() * 1_000 - Date.now());
+    });
+    const finish = (result) => {
+      clearTimeout(ending);
+      clearTimeout(killing);
+      child = undefined;
+      resolve({ binary, args, at: new Date(begun).toISOString(), seconds: (Date.now() - begun) / 1_000, ...result });
+    };
+    child.on("error", (error) => finish({ error: error.message }));
     child.on("close", (code, signal) => {
-      if (code !== 0) return resolve({ error: signal ?? `exit ${code}` });
+      if (tooLong) return finish({ error: tooLong });
+      if (code !== 0) return finish({ error: signal ?? `exit ${code}` });
       try {
-        resolve(JSON.parse(last));
+        finish({ report: JSON.parse(last) });
       } catch {
-        resolve({ error: `printed no report last, but: ${last}` });
+        finish({ error: `printed no report last, but: ${last}` });
       }
     });
   });
 }
 
-const rows = [["measured by", "what", "figure", "goal", ""]];
-const started = Date.now();
-let failed = false;
-for (const args of runs) {
+const before = kept();
+const results = [];
+for (const args of runs(full)) {
   console.log(`\n=== sluice-load ${args.join(" ")}`);
-  const by = args.slice(0, args.findIndex((arg) => arg.startsWith("--"))).join(" ");
-  const report = await run(args);
-  if (report.error) {
-    failed = true;
-    rows.push([by, "FAILED", report.error, "", ""]);
+  const done = before.get(args.join(" "));
+  if (done) {
+    console.log(`measured ${done.at}; taken from ${KEPT} (--anew measures again)`);
+    results.push(done);
     continue;
   }
-  for (const figure of report.figures.filter((f) => f.goal)) {
-    const { name, value, unit } = figure;
-    rows.push([by, name, `${number(value)} ${unit}`, goal(figure.goal), met(figure) ? "met" : "MISSED"]);
+  const result = await run(args);
+  if (interrupted) {
+    console.error(`interrupted; the same command goes on behind the last of ${KEPT}`);
+    process.exit(130);
   }
+  results.push(result);
+  if (result.report) appendFileSync(KEPT, `${JSON.stringify(result)}\n`);
 }
 
-const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)));
-console.log(`\n--- ${full ? "full" : "reduced"} size, ${Math.round((Date.now() - started) / 60_000)} minutes`);
-for (const row of rows) console.log(row.map((cell, column) => cell.padEnd(widths[column])).join("  ").trimEnd());
+const minutes = Math.round(results.reduce((sum, result) => sum + result.seconds, 0) / 60);
+const machine = results.find((result) => result.report)?.report.machine;
+const here = machine ? `, ${machine.processor}, ${machine.cores} cores` : "";
+const text = [`--- ${full ? "full" : "reduced"} size, ${minutes} minutes${here}`, ...lines(rows(results, goals(full)))].join("\n");
+console.log(`\n${text}`);
+writeFileSync(TABLE, `${text}\n`);
+const failed = results.some((result) => result.error);
+// Once whole, the next table is measured anew; else the next run does what failed.
+if (!failed) renameSync(KEPT, LAST);
+console.log(`\nthis table: ${TABLE}; the reports: ${failed ? KEPT : LAST}`);
 process.exit(failed ? 1 : 0);

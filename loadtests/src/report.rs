@@ -158,6 +158,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_table_of_all_load_tests_leaves_nothing_out() {
+        let scripts = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/bench");
+        let mut node = std::process::Command::new("node");
+        let done = node.args(["--test", "bench.test.mjs"]).current_dir(scripts).output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stdout));
+    }
+
+    #[test]
     fn numbers_for_people() {
         let cases = [
             (0.0, "0.0"),
