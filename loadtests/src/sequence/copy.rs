@@ -49,6 +49,9 @@ impl Copied {
         let intake = self.read(&of_intake).await?;
         let entries = self.read(&format!("SELECT * FROM log WHERE {of_log} ORDER BY seq")).await?;
         let postings = self.read(&format!("SELECT * FROM posting WHERE {of_log} ORDER BY seq")).await?;
+        // Nobody leads in the second database, so nobody but this provides partitions.
+        let last = i64::try_from(log.1)?;
+        sqlx::query("SELECT ensure_log_partitions($1)").bind(last).execute(&self.to).await?;
         let (before, start) = (ask(), Instant::now());
         let (first, second) = tokio::join!(self.write("intake", &intake), async {
             self.write("log", &entries).await?;
@@ -75,5 +78,51 @@ impl Copied {
             copy.send(piece).await?;
         }
         Ok(copy.finish().await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sluice_core::ids::CampaignId;
+    use sluice_embedded::testing::TestDatabase;
+    use uuid::Uuid;
+
+    /// The last position of the log's first partition.
+    const PARTITION_ENDS: u64 = 9_999_999;
+
+    /// A claim's rows at a position.
+    const ROWS: &str = "WITH taken AS (
+            INSERT INTO intake (campaign, node, n, claim_id, body_hash, body, place, estimate_ms, decide_by)
+            VALUES ($1, 1, $2, gen_random_uuid(), sha256('a'), 'a', 0, 0, now() + interval '1 day')
+        ), entry AS (
+            INSERT INTO log (stream, seq, epoch, kind, entry, leaf, campaign, node, n)
+            VALUES (0, $3, 1, 1, 'ab', sha256('a'), $1, 1, $2)
+        )
+        INSERT INTO posting (stream, seq, campaign, kind, amount) VALUES (0, $3, $1, 1, 5), (0, $3, $1, 2, -5)";
+
+    #[tokio::test]
+    async fn rows_behind_the_first_partition_are_copied_too() {
+        let migrations = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../migrations");
+        let (from, to) =
+            (TestDatabase::new(&migrations).await.unwrap(), TestDatabase::empty().await.unwrap());
+        let mut copied = Copied::prepare(from.url(), to.url()).await.unwrap();
+        let last = i64::try_from(PARTITION_ENDS + 2).unwrap();
+        sqlx::query("SELECT ensure_log_partitions($1)").bind(last).execute(&copied.from).await.unwrap();
+        let campaign = CampaignId(Uuid::from_u128(7));
+        for n in 1..=4_i64 {
+            let row = sqlx::query(ROWS).bind(campaign.0).bind(n).bind(last - 4 + n);
+            row.execute(&copied.from).await.unwrap();
+        }
+        let log = (PARTITION_ENDS - 2, PARTITION_ENDS + 2);
+        copied.copy(&Rows { campaign, node: 1, intake: (0, 4), log }, || ()).await.unwrap();
+        for table in ["intake", "log"] {
+            let sql = format!("SELECT count(*) FROM {table}");
+            let count: i64 =
+                sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_one(&copied.to).await.unwrap();
+            assert_eq!(count, 4, "{table}");
+        }
+        copied.from.close().await;
+        copied.to.close().await;
     }
 }
