@@ -1,7 +1,8 @@
 //! A journal of what a run has finished, so that the next one with the same parameters goes on there.
 //!
-//! One line of JSON for the parameters, then one for each finished step with its result. A line cut short by a crash
-//! is dropped; a journal of other parameters is begun anew.
+//! One line of JSON for the program and its parameters, then one for each finished step with its result. A line cut short
+//! by a crash is dropped; a journal of other parameters is begun anew, and so is one of another build of this program,
+//! because the figures of two builds are no figures of either.
 
 use anyhow::Context;
 use serde::de::DeserializeOwned;
@@ -25,23 +26,59 @@ struct Step {
     result: Value,
 }
 
+/// A build of this program.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Program {
+    bytes: u64,
+    /// When it was linked, nanoseconds since 1970.
+    modified: u128,
+}
+
+impl Program {
+    /// The one that runs.
+    fn this() -> anyhow::Result<Self> {
+        // Whatever lies under its name by now.
+        let file = std::fs::metadata("/proc/self/exe").context("cannot look at this program")?;
+        let modified = file.modified()?.duration_since(std::time::UNIX_EPOCH)?.as_nanos();
+        Ok(Self { bytes: file.len(), modified })
+    }
+}
+
+/// What the steps of a journal belong to.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Run {
+    program: Program,
+    parameters: Value,
+}
+
 impl Journal {
     /// Opens the journal `path` of a run with `parameters`.
     pub(crate) fn open(path: &Path, parameters: &impl Serialize) -> anyhow::Result<Self> {
+        Self::open_of(Program::this()?, path, parameters)
+    }
+
+    fn open_of(program: Program, path: &Path, parameters: &impl Serialize) -> anyhow::Result<Self> {
         let failed = || format!("cannot keep the journal {}", path.display());
-        let parameters = serde_json::to_string(parameters)?;
+        let run = Run { program, parameters: serde_json::to_value(parameters)? };
         let text = std::fs::read_to_string(path).unwrap_or_default();
         let mut lines = text.lines();
-        let steps: Vec<Step> = match lines.next() == Some(parameters.as_str()) {
-            true => lines.map_while(|line| serde_json::from_str(line).ok()).collect(),
-            false => Vec::new(),
+        let former = lines.next().and_then(|line| serde_json::from_str::<Run>(line).ok());
+        let steps: Vec<Step> = match former {
+            Some(former) if former == run => {
+                lines.map_while(|line| serde_json::from_str(line).ok()).collect()
+            }
+            Some(former) if former.parameters == run.parameters => {
+                eprintln!("{} is of another build of this program; everything is done anew", path.display());
+                Vec::new()
+            }
+            _ => Vec::new(),
         };
         if let Some(last) = steps.last() {
             eprintln!("going on behind step {:?} of {}", last.step, path.display());
         }
         // Written anew, so that a line cut short does not stand before the next.
         let aside = path.with_extension("journal.tmp");
-        let mut whole = parameters + "\n";
+        let mut whole = serde_json::to_string(&run)? + "\n";
         for step in &steps {
             whole += &(serde_json::to_string(step)? + "\n");
         }
@@ -103,5 +140,17 @@ mod tests {
         assert_eq!(other.step("a", || Ok(4)).unwrap(), 4);
         other.finish().unwrap();
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn what_another_build_measured_is_measured_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run.journal");
+        let (this, other) = (Program { bytes: 5, modified: 1 }, Program { bytes: 5, modified: 2 });
+        let open = |program: &Program| Journal::open_of(program.clone(), &path, &("snapshot", 7)).unwrap();
+        assert_eq!(open(&this).step("a", || Ok(1)).unwrap(), 1);
+        assert_eq!(open(&this).step("a", || Ok(2)).unwrap(), 1);
+        assert_eq!(open(&other).step("a", || Ok(3)).unwrap(), 3);
+        assert_eq!(open(&this).step("a", || Ok(4)).unwrap(), 4);
     }
 }
