@@ -145,14 +145,15 @@ impl Run {
     fn add_extrapolated(&self, report: &mut Report, programme: &Programme, campaigns: &[Campaign]) {
         let rows: u64 = campaigns.iter().map(|campaign| campaign.plan.rows).sum();
         let whole = programme.whole as f64;
-        let minutes = self.extrapolated(whole, rows as f64, campaigns.len() as f64) / 60.0;
+        let Some(sample) = self.decided.iter().find_map(|decided| decided.sample) else { return };
+        let minutes = self.extrapolated(whole, rows as f64, campaigns.len() as f64, sample.rate) / 60.0;
         let note = "EXTRAPOLATED from these rates, nothing but the above was done; --full does it";
         report.add(Figure::new("the whole, all steps", minutes, "min").note(note));
     }
 
-    fn extrapolated(&self, whole: f64, rows: f64, campaigns: f64) -> f64 {
+    /// Seconds of the whole, with so many claims a second.
+    fn extrapolated(&self, whole: f64, rows: f64, campaigns: f64, rate: f64) -> f64 {
         let lists = (self.built.list + self.built.snapshot) / rows * whole;
-        let rate = self.decided.iter().find_map(|decided| decided.sample).map_or(f64::INFINITY, |s| s.rate);
         let groups = self.decided.len().max(1) as f64;
         let each = self.seconds(|decided| decided.set_up + decided.pushing) / groups;
         let paid = self.paid();
@@ -200,8 +201,8 @@ mod tests {
             ..Run::default()
         };
         run.ensure_right().unwrap();
-        // Twice a second a hundred wallets for lists, twice a thousandth of a second for a payment.
-        assert_eq!(run.extrapolated(10_000.0, 100.0, 1.0), 200.0 + 20.0);
+        // Twice a second a hundred wallets for lists, a tenth claims, twice a thousandth of a second for a payment.
+        assert_eq!(run.extrapolated(10_000.0, 100.0, 1.0, 500.0), 200.0 + 2.0 + 20.0);
         run.paid[0].paid.strangers = 1;
         assert!(run.ensure_right().unwrap_err().to_string().contains("strangers: 1"));
     }

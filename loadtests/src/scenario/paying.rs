@@ -34,8 +34,16 @@ pub(super) struct Group {
 pub(super) struct Paying {
     /// All campaigns together.
     pub(super) paid: Paid,
-    /// By the clock, seconds: what was done in former runs counts as it took then.
+    /// Seconds by the clock of all runs that paid it together, but for what an interruption cut short.
     pub(super) took: f64,
+}
+
+/// A campaign that is paid, as the journal keeps it.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Finished {
+    paid: Paid,
+    /// When, seconds on the group's clock: one that stands still between two runs.
+    at: f64,
 }
 
 impl Group {
@@ -51,14 +59,15 @@ impl Group {
         let path = chain_file(&self.folder, &self.campaigns);
         let dump = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let state = ChainState::read(&dump)?;
-        let (begin, next) = (Instant::now(), AtomicUsize::new(0));
+        let (clock, next) =
+            (Clock::of(&self.journal.lock().expect("no panic inside"), &self.campaigns), AtomicUsize::new(0));
         let all = Mutex::new(Paid::default());
         let worked = std::thread::scope(|scope| {
             let work = || -> anyhow::Result<()> {
                 while let Some(at) =
                     Some(next.fetch_add(1, Ordering::Relaxed)).filter(|at| *at < self.campaigns.len())
                 {
-                    let paid = self.pay_one(at, &state)?;
+                    let paid = self.pay_one(at, &state, &clock)?;
                     let mut all = all.lock().expect("no panic inside");
                     *all = all.and(paid);
                 }
@@ -69,8 +78,7 @@ impl Group {
             joined.collect::<anyhow::Result<Vec<()>>>()
         });
         worked?;
-        let paying =
-            Paying { paid: all.into_inner().expect("no panic inside"), took: begin.elapsed().as_secs_f64() };
+        let paying = Paying { paid: all.into_inner().expect("no panic inside"), took: clock.now() };
         self.journal.lock().expect("no panic inside").step(&step, || Ok(paying))
     }
 
@@ -78,10 +86,10 @@ impl Group {
         self.campaigns.last().map_or(0, |campaign| campaign.number)
     }
 
-    fn pay_one(&self, at: usize, state: &ChainState) -> anyhow::Result<Paid> {
+    fn pay_one(&self, at: usize, state: &ChainState, clock: &Clock) -> anyhow::Result<Paid> {
         let campaign = &self.campaigns[at];
-        let step = format!("campaign {} paid", campaign.number);
-        if let Some(paid) = self.journal.lock().expect("no panic inside").done::<Paid>(&step) {
+        let step = step_of(campaign);
+        if let Some(Finished { paid, .. }) = self.journal.lock().expect("no panic inside").done(&step) {
             return Ok(paid);
         }
         let snapshot = campaign.open(&self.folder)?;
@@ -100,6 +108,52 @@ impl Group {
             "campaign {}: {} paid by {} calls in {:.1} s, compared in {:.1} s",
             campaign.number, paid.recipients, paid.calls, paid.paying, paid.comparing
         );
-        self.journal.lock().expect("no panic inside").step(&step, || Ok(paid))
+        let finished = Finished { paid, at: clock.now() };
+        Ok(self.journal.lock().expect("no panic inside").step(&step, || Ok(finished))?.paid)
+    }
+}
+
+/// A campaign's step in the journal.
+fn step_of(campaign: &Campaign) -> String {
+    format!("campaign {} paid", campaign.number)
+}
+
+/// How long a group has been worked on, in all runs.
+struct Clock {
+    /// Seconds of former runs, until the last campaign that they finished.
+    former: f64,
+    begun: Instant,
+}
+
+impl Clock {
+    fn of(journal: &Journal, campaigns: &[Campaign]) -> Self {
+        let finished = campaigns.iter().filter_map(|campaign| journal.done::<Finished>(&step_of(campaign)));
+        Self { former: finished.map(|finished| finished.at).fold(0.0, f64::max), begun: Instant::now() }
+    }
+
+    fn now(&self) -> f64 {
+        self.former + self.begun.elapsed().as_secs_f64()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::generate;
+
+    #[test]
+    fn what_a_former_run_took_counts_after_an_interruption() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        let campaigns = Campaign::all(generate::campaigns(1, 4, 1_000, 10_000));
+        let mut journal = Journal::open(&path, &1).unwrap();
+        assert!(Clock::of(&journal, &campaigns).now() < 300.0);
+        for (campaign, at) in campaigns.iter().zip([310.0, 300.0]) {
+            let finished = Finished { paid: Paid::default(), at };
+            journal.step(&step_of(campaign), || Ok(finished)).unwrap();
+        }
+        drop(journal);
+        let resumed = Clock::of(&Journal::open(&path, &1).unwrap(), &campaigns);
+        assert!((310.0..600.0).contains(&resumed.now()), "{}", resumed.now());
     }
 }

@@ -84,6 +84,10 @@ impl Programme {
             "{wallets} wallets are too few for {} campaigns; a hundred each at least",
             self.campaigns
         );
+        ensure!(
+            args.full || args.over_http > 0,
+            "--over-http 0: what is not done is extrapolated from the claims over HTTP; take some, or --full"
+        );
         let campaigns = Campaign::all(generate::campaigns(args.seed, self.campaigns, wallets, self.dollars));
         let groups: Vec<Vec<Campaign>> = match args.full {
             true => groups(&campaigns).into_iter().map(<[Campaign]>::to_vec).collect(),
@@ -114,10 +118,17 @@ impl Programme {
                 begun.elapsed()
             );
         }
-        steps.end(&campaigns, args.keep).await?;
+        steps.stop_servers().await;
         let report = done.report(self, &campaigns, args.full);
         report.print(args.show)?;
-        done.ensure_right()
+        // What a mistake can be looked for in stays.
+        done.ensure_right().with_context(|| {
+            format!(
+                "snapshots, claims and journal are kept in {}; delete it to begin anew",
+                steps.folder.display()
+            )
+        })?;
+        steps.clear(&campaigns, args.keep)
     }
 }
 
@@ -196,11 +207,14 @@ impl Steps {
             .with_context(|| format!("group {number} cannot be paid"))
     }
 
-    /// Ends the run: the next one begins anew.
-    async fn end(mut self, campaigns: &[Campaign], keep: bool) -> anyhow::Result<()> {
+    async fn stop_servers(&mut self) {
         if let Some(servers) = self.servers.take() {
             servers.stop().await;
         }
+    }
+
+    /// Leaves nothing: the next run begins anew.
+    fn clear(&self, campaigns: &[Campaign], keep: bool) -> anyhow::Result<()> {
         for campaign in campaigns {
             for ending in ["claimed", "chain"] {
                 remove(&campaign.file(&self.folder, ending))?;
