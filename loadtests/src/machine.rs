@@ -68,6 +68,13 @@ pub(crate) fn memory_of(process: u32) -> u64 {
     kilobytes(&format!("/proc/{process}/status"), "RssAnon:")
 }
 
+/// Bytes that this process has had read from disks so far: what came from the page cache does not count.
+pub(crate) fn bytes_read() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/io").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("read_bytes: "));
+    line.and_then(|bytes| bytes.parse().ok()).unwrap_or(0)
+}
+
 /// Keeps this thread, and every thread and process that it starts from now on, to one core.
 ///
 /// # Errors
