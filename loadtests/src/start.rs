@@ -1,9 +1,10 @@
 //! `sluice-load start`: how long a node takes to have State when the log is long, from the log alone and from a state dump,
-//! beside what only reading the same rows takes. Everything in one run, by turns, on one cluster.
+//! each with a server that has nothing in memory; then, with warm files, beside what only reading the same rows takes.
+//! Everything in one run, by turns, on one cluster.
 
+mod cold;
 mod fill;
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
@@ -37,10 +38,10 @@ const STREAM: StreamId = StreamId(0);
 #[derive(Debug, Args)]
 pub(crate) struct StartArgs {
     /// Decided claims in the log; ten million for the whole.
-    #[arg(long, default_value_t = 1_000_000)]
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1_000..))]
     entries: u64,
-    /// Turns: the rows read, a start from the log, a start from a dump.
-    #[arg(long, default_value_t = 3)]
+    /// Turns: a start from the log and one from a dump, cold; then the rows read, and both starts again.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     turns: u32,
     #[command(flatten)]
     show: Show,
@@ -84,13 +85,12 @@ impl StartArgs {
     pub(crate) fn run(&self) -> anyhow::Result<()> {
         let needs = Needs {
             time: Duration::from_secs(
-                60 + self.entries / 60_000 + u64::from(self.turns) * self.entries / 150_000,
+                60 + self.entries / 60_000 + u64::from(self.turns) * (20 + self.entries / 90_000),
             ),
             disk: self.entries * DISK_EACH + cluster::DISK,
             memory: 1 << 30,
         };
-        needs.announce("start", Path::new("/tmp"))?;
-        ensure!(self.entries >= 1_000 && self.turns > 0, "at least a thousand entries and one turn");
+        needs.announce("start", &std::env::temp_dir())?;
         run::to_the_end(self.measure())
     }
 
@@ -105,7 +105,7 @@ impl StartArgs {
         std::fs::remove_file(&list)?;
         ground.node.stop().await;
 
-        let start = Start::new(&ground, &servers).await?;
+        let mut start = Start::new(&ground, servers).await?;
         let begun = Instant::now();
         let filled = fill::fill(&start, &ground, &round, self.entries).await?;
         let rate = self.entries as f64 / begun.elapsed().as_secs_f64();
@@ -115,77 +115,99 @@ impl StartArgs {
             self.entries,
             filled.bytes as f64 / 1e9
         )));
-        start.measure(self, filled.head, &mut report).await?;
+        start = start.measure(self, filled.head, &mut report).await?;
         report.print(self.show)?;
         start.store.close().await;
         ground.prepared.stop().await;
-        servers.stop().await;
+        start.servers.stop().await;
         Ok(())
     }
 }
 
 /// A log whose node has stopped.
 struct Start {
+    servers: Servers,
     store: Store,
     url: String,
     origin: Origin,
-    server: u32,
+}
+
+/// What all turns took.
+#[derive(Default)]
+struct All {
+    /// From the log and from the dump, with a server that has nothing in memory.
+    cold: [Turns; 2],
+    /// The same with warm files.
+    warm: [Turns; 2],
+    /// By `SELECT` and by `COPY`, likewise.
+    read: [Turns; 2],
 }
 
 impl Start {
-    async fn new(ground: &Ground, servers: &Servers) -> anyhow::Result<Self> {
+    async fn new(ground: &Ground, servers: Servers) -> anyhow::Result<Self> {
         let url = ground.prepared.database_url.clone();
         let store = Store::connect(&url, Options::default()).await?;
-        let server = servers.postgres.pid();
-        Ok(Self { store, url, origin: Origin::new(ground.prepared.home(), STREAM), server })
+        Ok(Self { servers, store, url, origin: Origin::new(ground.prepared.home(), STREAM) })
+    }
+
+    /// The same with a server that has nothing in memory.
+    async fn cooled(self) -> anyhow::Result<Self> {
+        let Self { mut servers, store, url, origin } = self;
+        store.close().await;
+        let dir = servers.folder().join("postgres");
+        servers.postgres = cold::restarted(servers.postgres, &dir).await?;
+        let store = Store::connect(&url, Options::default()).await?;
+        Ok(Self { servers, store, url, origin })
     }
 
     fn log_key(&self) -> LogKey {
         LogKey::new(&self.origin, &dev::log_secret())
     }
 
-    async fn measure(&self, args: &StartArgs, head: Seq, report: &mut Report) -> anyhow::Result<()> {
+    async fn measure(mut self, args: &StartArgs, head: Seq, report: &mut Report) -> anyhow::Result<Self> {
         let (dumped, took, bytes) = self.dump(head).await?;
         let behind = head - dumped;
         let figure = Figure::new("state dump stored", took, "s");
         report.add(figure.note(format!("{:.1} MB; {behind} entries before the end", bytes as f64 / 1e6)));
-        let (mut read, mut copied, mut cold, mut warm) = Default::default();
-        for turn in 0..args.turns {
-            self.timed(&mut read, self.select(head)).await?;
-            self.timed(&mut copied, self.copy(head)).await?;
-            let replayed = self.timed(&mut cold, self.by_the_log()).await?;
-            let started = self.timed(&mut warm, self.by_a_dump()).await?;
-            ensure!(
-                replayed.seq() == head && replayed.state_hash() == started.state_hash(),
-                "the two starts do not end in the same State"
-            );
-            ensure!(replayed.tree() == started.tree(), "the two starts do not end in the same tree");
+        let mut all = All::default();
+        for turn in 0..args.turns as usize {
+            self = self.turn(&mut all, head).await?;
+            let last = |turns: &Turns| turns.0[turn].clock;
             eprintln!(
-                "start: turn {turn}: rows read {:.1} s, copied {:.1} s, from the log {:.1} s, from the dump {:.2} s",
-                read.0[turn as usize].clock,
-                copied.0[turn as usize].clock,
-                cold.0[turn as usize].clock,
-                warm.0[turn as usize].clock
+                "start: turn {turn}: cold from the log {:.1} s, from the dump {:.2} s; warm {:.1} s, {:.2} s; rows read \
+                 {:.1} s, copied {:.1} s",
+                last(&all.cold[0]),
+                last(&all.cold[1]),
+                last(&all.warm[0]),
+                last(&all.warm[1]),
+                last(&all.read[0]),
+                last(&all.read[1])
             );
         }
-        let whole = args.entries as f64 / 10_000_000.0;
-        let goal = |seconds: f64| Goal::AtMost(seconds);
-        report.add(
-            Figure::new("start from the log", cold.seconds(), "s").goal(goal(20.0 * whole)).note(cold.note()),
-        );
-        report.add(Figure::new("the same", args.entries as f64 / cold.seconds(), "entries/s"));
-        report.add(Figure::new("start from the dump", warm.seconds(), "s").goal(goal(2.0)).note(warm.note()));
-        report.add(Figure::new("SELECT of all rows", read.seconds(), "s").note(read.note()));
-        report.add(Figure::new("COPY of all rows, thrown away", copied.seconds(), "s").note(copied.note()));
-        let ratio = |turns: &Turns| {
-            cold.0.iter().zip(&turns.0).map(|(cold, other)| cold.clock / other.clock).collect::<Vec<_>>()
-        };
-        for (name, ratios) in
-            [("from the log / SELECT", ratio(&read)), ("from the log / COPY", ratio(&copied))]
-        {
-            report.add(Figure::new(name, median(&ratios), "×").note(spread(&ratios)));
+        all.report(args.entries, report);
+        Ok(self)
+    }
+
+    async fn turn(mut self, all: &mut All, head: Seq) -> anyhow::Result<Self> {
+        let mut starts = Vec::new();
+        self = self.cooled().await?;
+        starts.push(self.timed(&mut all.cold[0], self.by_the_log()).await?);
+        self = self.cooled().await?;
+        starts.push(self.timed(&mut all.cold[1], self.by_a_dump()).await?);
+        // The first of these reads what is left on the disk.
+        self.copy(head).await?;
+        self.timed(&mut all.read[0], self.select(head)).await?;
+        self.timed(&mut all.read[1], self.copy(head)).await?;
+        starts.push(self.timed(&mut all.warm[0], self.by_the_log()).await?);
+        starts.push(self.timed(&mut all.warm[1], self.by_a_dump()).await?);
+        for other in &starts[1..] {
+            ensure!(
+                other.seq() == head && other.state_hash() == starts[0].state_hash(),
+                "two starts do not end in the same State"
+            );
+            ensure!(other.tree() == starts[0].tree(), "two starts do not end in the same tree");
         }
-        Ok(())
+        Ok(self)
     }
 
     /// Follows the whole log and stores a dump where the next one would be due at the end: as far back as one ever is.
@@ -210,7 +232,7 @@ impl Start {
         turns: &mut Turns,
         work: impl Future<Output = anyhow::Result<T>>,
     ) -> anyhow::Result<T> {
-        let used = || (own_seconds(), family_seconds(self.server));
+        let used = || (own_seconds(), family_seconds(self.servers.postgres.pid()));
         let ((ours, server), begun) = (used(), Instant::now());
         let done = work.await?;
         let clock = begun.elapsed().as_secs_f64();
@@ -254,6 +276,36 @@ impl Start {
         reading.await??;
         ensure!(count == head, "{count} rows were copied of {head}");
         Ok(())
+    }
+}
+
+impl All {
+    fn report(&self, entries: u64, report: &mut Report) {
+        let Self { cold, warm, read } = self;
+        let cold_note =
+            |turns: &Turns| format!("the server started anew, its files not in memory; {}", turns.note());
+        let add = |report: &mut Report, name: &str, turns: &Turns, goal: Goal| {
+            report.add(Figure::new(name, turns.seconds(), "s").goal(goal).note(cold_note(turns)));
+        };
+        let whole = Goal::AtMost(20.0 * entries as f64 / 10_000_000.0);
+        add(report, "start from the log", &cold[0], whole);
+        report.add(Figure::new("the same", entries as f64 / cold[0].seconds(), "entries/s"));
+        add(report, "start from the dump", &cold[1], Goal::AtMost(2.0));
+        for (name, turns) in [
+            ("start from the log, files in memory", &warm[0]),
+            ("start from the dump, files in memory", &warm[1]),
+            ("SELECT of all rows", &read[0]),
+            ("COPY of all rows, thrown away", &read[1]),
+        ] {
+            report.add(Figure::new(name, turns.seconds(), "s").note(turns.note()));
+        }
+        for (name, beside) in [("from the log / SELECT", &read[0]), ("from the log / COPY", &read[1])] {
+            let both = warm[0].0.iter().zip(&beside.0);
+            let ratios: Vec<f64> = both.map(|(log, other)| log.clock / other.clock).collect();
+            report.add(
+                Figure::new(name, median(&ratios), "×").note(format!("files in memory; {}", spread(&ratios))),
+            );
+        }
     }
 }
 

@@ -19,10 +19,15 @@ pub(crate) const DISK: u64 = 6 << 30;
 
 /// Starts it in a folder.
 pub(super) async fn start(dir: &Path) -> anyhow::Result<Postgres> {
-    let settings = SETTINGS.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-    let postgres = Postgres::start(dir, &PostgresOptions { settings, ..PostgresOptions::default() }).await?;
+    let postgres = Postgres::start(dir, &options()).await?;
     run_in(&postgres).await.context("the write-ahead log was not run in")?;
     Ok(postgres)
+}
+
+/// What every private server is set to, when it is started again too.
+pub(crate) fn options() -> PostgresOptions {
+    let settings = SETTINGS.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    PostgresOptions { settings, ..PostgresOptions::default() }
 }
 
 /// Writes once through the write-ahead log's files, which are recycled from then on. A cluster just made has none: each time
