@@ -34,10 +34,14 @@ impl Needs {
             bytes(self.memory),
             bytes(memory),
         );
+        // Private servers lie where temporary files do, which no option says.
+        let elsewhere = match folder == std::env::temp_dir() {
+            true => "set TMPDIR to a folder of another disk",
+            false => "name another folder",
+        };
         ensure!(
             free >= self.disk + DISK_RESERVE,
-            "the disk under {} has {} free, and {} would be needed with 1 GiB to spare; free some, or name another \
-             folder",
+            "the disk under {} has {} free, and {} would be needed with 1 GiB to spare; free some, or {elsewhere}",
             folder.display(),
             bytes(free),
             bytes(self.disk + DISK_RESERVE),
@@ -77,7 +81,9 @@ mod tests {
     fn a_disk_too_small_is_refused_before_the_work() {
         let needs = Needs { disk: u64::MAX / 2, ..Needs::default() };
         let error = needs.announce("test", Path::new("/")).unwrap_err().to_string();
-        assert!(error.contains("the disk under / has") && error.contains("would be needed"), "{error}");
+        assert!(error.contains("the disk under / has") && error.contains("name another folder"), "{error}");
+        let error = needs.announce("test", &std::env::temp_dir()).unwrap_err().to_string();
+        assert!(error.contains("set TMPDIR"), "{error}");
         assert!(Needs::default().announce("test", Path::new("/no such folder")).is_err());
     }
 }

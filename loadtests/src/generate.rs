@@ -99,15 +99,22 @@ impl GenerateArgs {
         if self.campaigns.is_some() {
             std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
         }
+        let claims = self.claims.unwrap_or(self.rows);
+        ensure!(
+            claims <= self.rows,
+            "--claims {claims}: {} rows are listed, and no wallet claims twice",
+            self.rows
+        );
         needs(self.rows).announce("generate", folder)?;
         let begin = Instant::now();
-        let written = match self.campaigns {
+        let (written, plans) = match self.campaigns {
             Some(campaigns) => self.write_campaigns(campaigns)?,
             None => self.write_one()?,
         };
         if let Some(out) = &self.arrivals {
-            let claims = self.claims.unwrap_or(self.rows).min(self.rows);
-            arrivals::Arrivals { seed: self.seed, claims, wallets: self.rows, days: self.days }.write(out)?;
+            let arrivals =
+                arrivals::Arrivals { seed: self.seed, claims, wallets: self.rows, days: self.days };
+            arrivals.write(&plans, out)?;
         }
         let seconds = begin.elapsed().as_secs_f64();
         let mut report = Report::new("generate");
@@ -124,7 +131,7 @@ impl GenerateArgs {
         report.print(self.show)
     }
 
-    fn write_one(&self) -> anyhow::Result<Written> {
+    fn write_one(&self) -> anyhow::Result<(Written, Vec<Plan>)> {
         let tokens = u128::from(self.total.unwrap_or(self.rows.saturating_mul(80)));
         let dirt = Dirt {
             duplicates_per_million: self.duplicates_per_million,
@@ -135,10 +142,10 @@ impl GenerateArgs {
         if plan.dirt.is_none() {
             eprintln!("the sum is {} tokens: --expect-count {} --expect-total {}", tokens, plan.rows, tokens);
         }
-        Ok(written)
+        Ok((written, vec![plan]))
     }
 
-    fn write_campaigns(&self, campaigns: u64) -> anyhow::Result<Written> {
+    fn write_campaigns(&self, campaigns: u64) -> anyhow::Result<(Written, Vec<Plan>)> {
         ensure!(
             campaigns <= 1_000 && campaigns * 100 <= self.rows,
             "{campaigns} campaigns of {} rows in all are too many; a thousand at most, of a hundred rows on average",
@@ -161,7 +168,7 @@ impl GenerateArgs {
         std::fs::write(&manifest, serde_json::to_vec_pretty(&listed)?)
             .with_context(|| format!("cannot write {}", manifest.display()))?;
         journal.finish()?;
-        Ok(all)
+        Ok((all, listed.into_iter().map(|campaign| campaign.plan).collect()))
     }
 }
 

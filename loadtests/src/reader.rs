@@ -8,7 +8,6 @@
 mod long;
 
 use std::ops::Range;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
@@ -107,7 +106,7 @@ impl ReaderArgs {
             disk: self.total() * DISK_EACH + cluster::DISK,
             memory: (1 << 29) + self.claims * 2_000,
         };
-        needs.announce("reader", Path::new("/tmp"))?;
+        needs.announce("reader", &std::env::temp_dir())?;
         run::to_the_end(self.measure())
     }
 

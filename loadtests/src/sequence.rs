@@ -11,6 +11,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use alloy_primitives::keccak256;
+use anyhow::ensure;
 use clap::Args;
 
 use crate::claims::cluster;
@@ -32,10 +33,10 @@ const DISK_EACH: u64 = 4_500;
 #[derive(Debug, Args)]
 pub(crate) struct SequenceArgs {
     /// Claims in all; ten million for the whole.
-    #[arg(long, default_value_t = 2_000_000)]
+    #[arg(long, default_value_t = 2_000_000, value_parser = clap::value_parser!(u64).range(1..))]
     claims: u64,
     /// Turns: a share of the claims decided, then the same rows copied.
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..))]
     turns: u64,
     /// How long pgbench runs, seconds; 0 leaves it out.
     #[arg(long, default_value_t = 15)]
@@ -47,12 +48,14 @@ pub(crate) struct SequenceArgs {
 impl SequenceArgs {
     /// Measures and prints.
     pub(crate) fn run(&self) -> anyhow::Result<()> {
+        let Self { claims, turns, .. } = self;
+        ensure!(claims >= turns, "--claims {claims} are too few for --turns {turns}; at least one each");
         let needs = Needs {
             time: Duration::from_secs(self.claims / 12_000 + self.pgbench_seconds + 30),
             disk: self.claims * DISK_EACH + cluster::DISK,
-            memory: self.claims / self.turns.max(1) * 1_000 + (1 << 29),
+            memory: self.claims / self.turns * 1_000 + (1 << 29),
         };
-        needs.announce("sequence", Path::new("/tmp"))?;
+        needs.announce("sequence", &std::env::temp_dir())?;
         run::to_the_end(self.measure())
     }
 
@@ -73,7 +76,7 @@ impl SequenceArgs {
         let (mut decided, mut copied) = (Vec::new(), Vec::new());
         let spent = Spent { postgres: servers.postgres.pid() };
         let (mut deciding, mut copying) = ((0.0, 0.0), (0.0, 0.0));
-        let (turns, mut total) = (self.turns.max(1), Duration::ZERO);
+        let (turns, mut total) = (self.turns, Duration::ZERO);
         for turn in 0..turns {
             let share = (self.claims * turn / turns)..(self.claims * (turn + 1) / turns);
             let count = (share.end - share.start) as f64;
@@ -97,7 +100,7 @@ impl SequenceArgs {
         report.add(Figure::new("COPY of the same rows", median(&copied), "claims/s").note(spread(&copied)));
         let figure = Figure::new("decided / COPY", median(&ratios), "×").goal(Goal::AtLeast(0.5));
         report.add(figure.note(spread(&ratios)));
-        let micros = |seconds: f64| seconds * 1e6 / self.claims.max(1) as f64;
+        let micros = |seconds: f64| seconds * 1e6 / self.claims as f64;
         let of_decided =
             format!("node {:.1} µs, PostgreSQL {:.1} µs", micros(deciding.0), micros(deciding.1));
         let figure = Figure::new("processor, a claim decided", micros(deciding.0 + deciding.1), "µs");
@@ -159,4 +162,26 @@ pub(crate) fn write_list(count: u64, path: &Path) -> anyhow::Result<()> {
         )?;
     }
     Ok(out.flush()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Debug, Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: SequenceArgs,
+    }
+
+    #[test]
+    fn turns_without_claims_are_refused_before_the_work() {
+        for options in [["--claims", "0"], ["--turns", "0"]] {
+            let error = Cli::try_parse_from(["sequence"].into_iter().chain(options)).unwrap_err().to_string();
+            assert!(error.contains(options[0]), "{error}");
+        }
+        let few = Cli::try_parse_from(["sequence", "--claims", "3", "--turns", "4"]).unwrap().args;
+        assert!(few.run().unwrap_err().to_string().contains("too few for --turns 4"));
+    }
 }

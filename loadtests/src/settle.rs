@@ -5,7 +5,6 @@
 mod curve;
 mod density;
 
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::ensure;
@@ -22,14 +21,19 @@ use density::Settled;
 #[derive(Debug, Args)]
 pub(crate) struct SettleArgs {
     /// Wallets in the round.
-    #[arg(long, default_value_t = 20_000)]
+    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..))]
     wallets: u32,
     /// How many of a hundred of them have claimed, each measured by itself.
-    #[arg(long, value_delimiter = ',', default_values_t = [1, 5, 25, 100])]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_values_t = [1, 5, 25, 100],
+        value_parser = clap::value_parser!(u32).range(1..=100)
+    )]
     densities: Vec<u32>,
     /// Instead, what waiting saves: gas a claim by arrivals a second and settlement window, with the engine's planner and
     /// its model of gas, without a chain. Printed as the table in docs/PERFORMANCE.md.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["wallets", "densities"])]
     curve: bool,
     #[command(flatten)]
     show: Show,
@@ -40,14 +44,15 @@ impl SettleArgs {
     pub(crate) fn run(&self) -> anyhow::Result<()> {
         if self.curve {
             let needs = Needs { time: Duration::from_secs(60), disk: 0, memory: 256 << 20 };
-            needs.announce("settle --curve", Path::new("/tmp"))?;
+            needs.announce("settle --curve", &std::env::temp_dir())?;
             return curve::print(self.show);
         }
-        ensure!(
-            self.densities.iter().all(|percent| (1..=100).contains(percent)),
-            "--densities {:?}: each is between 1 and 100",
-            self.densities
-        );
+        for (at, percent) in self.densities.iter().enumerate() {
+            ensure!(
+                !self.densities[..at].contains(percent),
+                "--densities names {percent} twice; once is enough"
+            );
+        }
         let claims: u64 = self.densities.iter().map(|percent| self.claims(*percent) as u64).sum();
         let needs = Needs {
             // Setting up a deployment, then claims decided, settled and sent again.
@@ -55,7 +60,7 @@ impl SettleArgs {
             disk: cluster::DISK + claims * 8_000,
             memory: (1 << 29) + claims * 20_000,
         };
-        needs.announce("settle", Path::new("/tmp"))?;
+        needs.announce("settle", &std::env::temp_dir())?;
         run::to_the_end(self.measure())
     }
 
@@ -88,4 +93,31 @@ fn add(report: &mut Report, percent: u32, settled: &Settled) {
     let note = "the same transactions, sent again to the same state";
     report.add(Figure::new(format!("anvil alone at {percent} %"), rate(raw), "claims/s").note(note));
     report.add(Figure::new(format!("ratio at {percent} %"), raw.as_secs_f64() / took.as_secs_f64(), "×"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Debug, Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: SettleArgs,
+    }
+
+    #[test]
+    fn options_that_cannot_be_are_refused_before_the_work() {
+        for options in [["--wallets", "0"], ["--densities", "0"], ["--densities", "25,101"]] {
+            let error = Cli::try_parse_from(["settle"].into_iter().chain(options)).unwrap_err().to_string();
+            assert!(error.contains(options[0]), "{error}");
+        }
+        for options in [["--wallets", "5"], ["--densities", "5"]] {
+            let error = Cli::try_parse_from(["settle", "--curve"].into_iter().chain(options)).unwrap_err();
+            assert_eq!(error.kind(), clap::error::ErrorKind::ArgumentConflict);
+        }
+        Cli::try_parse_from(["settle", "--curve"]).unwrap();
+        let twice = Cli::try_parse_from(["settle", "--densities", "25,5,25"]).unwrap().args;
+        assert!(twice.run().unwrap_err().to_string().contains("names 25 twice"));
+    }
 }

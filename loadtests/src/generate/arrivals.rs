@@ -1,5 +1,6 @@
 //! When claims arrive: a crowd in the hour after the launch, then days that wake and sleep, each quieter than the last.
 
+use super::Plan;
 use super::amounts::mix;
 use anyhow::Context;
 use std::fs::File;
@@ -12,7 +13,7 @@ pub(crate) struct Arrivals {
     pub seed: u64,
     /// Claims.
     pub claims: u64,
-    /// Wallets they come from, numbered from 0; none claims twice.
+    /// Rows of all lists together, whose wallets they come from; none claims twice.
     pub wallets: u64,
     /// Days between the first and the last.
     pub days: u64,
@@ -46,13 +47,15 @@ fn rates(days: u64) -> Vec<u64> {
 }
 
 impl Arrivals {
-    /// Writes `milliseconds,wallet`, a row for each claim, in order of time.
-    pub(crate) fn write(&self, out: &Path) -> anyhow::Result<()> {
+    /// Writes `milliseconds,wallet`, a row for each claim to one of these lists, in order of time. A wallet is named by its
+    /// number, which its key is found by.
+    pub(crate) fn write(&self, plans: &[Plan], out: &Path) -> anyhow::Result<()> {
+        let numbers = Numbers::of(plans);
         let failed = || format!("cannot write {}", out.display());
         let aside = out.with_extension("part");
         let mut file = BufWriter::with_capacity(1 << 20, File::create(&aside).with_context(failed)?);
         file.write_all(b"milliseconds,wallet\n").with_context(failed)?;
-        self.each(|time, wallet| writeln!(file, "{time},{wallet}")).with_context(failed)?;
+        self.each(|time, row| writeln!(file, "{time},{}", numbers.of_row(row))).with_context(failed)?;
         file.flush().with_context(failed)?;
         std::fs::rename(&aside, out).with_context(failed)
     }
@@ -69,8 +72,8 @@ impl Arrivals {
             times.extend((claim..until).map(|claim| minute * 60_000 + mix(self.seed ^ 0x71, claim) % 60_000));
             times.sort_unstable();
             for &time in &times {
-                let wallet = u128::from(claim) * u128::from(step) % u128::from(self.wallets);
-                take(time, u64::try_from(wallet).expect("below the wallets"))?;
+                let row = u128::from(claim) * u128::from(step) % u128::from(self.wallets);
+                take(time, u64::try_from(row).expect("below the rows"))?;
                 claim += 1;
             }
         }
@@ -87,10 +90,62 @@ impl Arrivals {
     }
 }
 
+/// The numbers of the wallets in rows that are counted through all lists. Each list's begin at a block of keys, so between
+/// two lists there are numbers that no row has.
+struct Numbers(Vec<List>);
+
+struct List {
+    /// Rows of the lists before it.
+    before: u64,
+    first_wallet: u64,
+}
+
+impl Numbers {
+    fn of(plans: &[Plan]) -> Self {
+        let mut rows = 0;
+        let lists = plans.iter().map(|plan| {
+            let list = List { before: rows, first_wallet: plan.first_wallet };
+            rows += plan.rows;
+            list
+        });
+        Self(lists.collect())
+    }
+
+    fn of_row(&self, row: u64) -> u64 {
+        let after = self.0.partition_point(|list| list.before <= row);
+        let list = &self.0[after.saturating_sub(1)];
+        list.first_wallet + (row - list.before)
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::{campaigns, keys, write};
     use super::*;
+    use std::collections::HashSet;
     use std::convert::Infallible;
+
+    #[test]
+    fn those_who_arrive_are_in_the_lists_with_the_keys_of_their_numbers() {
+        let folder = tempfile::tempdir().unwrap();
+        let (rows, out) = (600, folder.path().join("arrivals.csv"));
+        let plans = campaigns(7, 4, rows, 1_000_000);
+        let mut listed = HashSet::new();
+        for (number, plan) in plans.iter().enumerate() {
+            let list = folder.path().join(format!("{number}.csv"));
+            write(plan, &list).unwrap();
+            let text = std::fs::read_to_string(&list).unwrap();
+            listed.extend(text.lines().skip(1).map(|row| row[..42].to_owned()));
+        }
+        Arrivals { seed: 7, claims: rows, wallets: rows, days: 2 }.write(&plans, &out).unwrap();
+        let text = std::fs::read_to_string(&out).unwrap();
+        for line in text.lines().skip(1) {
+            let wallet: u64 = line.split_once(',').unwrap().1.parse().unwrap();
+            let address = keys::address(&keys::secret(7, wallet)).to_string().to_lowercase();
+            assert!(listed.remove(&address), "wallet {wallet} is in no list, or claims twice");
+        }
+        assert!(listed.is_empty());
+    }
 
     #[test]
     fn a_crowd_then_days_and_nights_and_nobody_twice() {
