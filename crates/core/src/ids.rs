@@ -84,7 +84,31 @@ uuid_id!(
     DemandId
 );
 
-/// Where a demand stands at its node: the n-th of its campaign there. Contiguous; commit order is n order.
+/// What tells the queue of a campaign's orders from the queue of its claims: the bit behind the first of the variant. It is
+/// clear in every UUID of RFC 9562, whose variant is `10`, and no campaign has an id in which it is set.
+const ORDERS: u128 = 1 << 62;
+
+impl CampaignId {
+    /// The queue in which a campaign's commands and gate masks stand, beside that of its claims: however many of those wait,
+    /// none stands before a hold. The stream itself has no claims, so its own queue is this one.
+    #[must_use]
+    pub fn orders(self) -> Self {
+        if self == Self::default() { self } else { Self(Uuid::from_u128(self.0.as_u128() | ORDERS)) }
+    }
+
+    /// Whether this is a queue of commands and masks.
+    pub fn is_orders(self) -> bool {
+        self == Self::default() || self.0.as_u128() & ORDERS != 0
+    }
+
+    /// The campaign whose queue this is.
+    #[must_use]
+    pub fn of_queue(self) -> Self {
+        Self(Uuid::from_u128(self.0.as_u128() & !ORDERS))
+    }
+}
+
+/// Where a demand stands at its node: the n-th of its queue there. Contiguous; commit order is n order.
 #[derive(
     Clone,
     Copy,
@@ -100,7 +124,7 @@ uuid_id!(
     Deserialize,
 )]
 pub struct IntakeKey {
-    /// The campaign whose queue it stands in.
+    /// The queue it stands in: for a claim its campaign, for commands and masks [`CampaignId::orders`] of it.
     pub campaign: CampaignId,
     /// The node that accepted it.
     pub node: NodeId,
@@ -172,4 +196,20 @@ pub struct EntitlementId {
     pub round: RoundNo,
     /// The index in the round's snapshot.
     pub index: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn orders_have_a_queue_that_is_no_campaigns_and_leads_back_to_theirs() {
+        let campaign: CampaignId = "01994d2c-7a1e-7c3b-9f00-0123456789ab".parse().unwrap();
+        let orders = campaign.orders();
+        assert_eq!(orders.to_string(), "01994d2c-7a1e-7c3b-df00-0123456789ab");
+        assert!(orders.is_orders() && !campaign.is_orders());
+        assert_eq!((orders.of_queue(), campaign.of_queue(), orders.orders()), (campaign, campaign, orders));
+        let stream = CampaignId::default();
+        assert_eq!((stream.orders(), stream.of_queue(), stream.is_orders()), (stream, stream, true));
+    }
 }

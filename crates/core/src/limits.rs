@@ -24,8 +24,11 @@ pub const INTAKE_QUEUE_MAX: usize = 8_192;
 /// How long a demand may have waited there when its row's turn comes; after that it is answered 503 and nothing is written. A
 /// database that stood still must not first write what its callers have given up.
 pub const INTAKE_QUEUE_WAIT: Duration = Duration::from_secs(3);
-/// Demands one node keeps between intake row and decision before it answers 429: the waiting room.
+/// Claims one node keeps between intake row and decision before it answers 429: the waiting room.
 pub const WAITING_ROOM_MAX: usize = 200_000;
+/// Commands and gate masks it keeps there, in places of their own that no crowd of claims takes: each is signed by somebody who is
+/// known, and so many are a minute of all that its door lets in at once while nobody decides.
+pub const ORDERS_WAITING_MAX: usize = 50_000;
 /// Rows the leader reads of one (campaign, node) at a time.
 pub const INTAKE_READ_MAX: i64 = 512;
 /// Rows of its own that a leading node keeps in memory between intake and verification; more are read from the database, as

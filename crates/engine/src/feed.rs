@@ -234,8 +234,8 @@ impl Feed {
         let lives = |seen: u64| latest.saturating_sub(seen) < silent_after;
         self.nodes = nodes.iter().filter(|node| lives(node.last_seen)).map(|node| node.id).collect();
         if due(self.silent_read, SILENT_EVERY) {
-            let campaigns = self.follower.read(|state| campaigns(state).collect::<Vec<_>>());
-            let sources = self.store.intake_sources(&campaigns).await?;
+            let wanted = self.follower.read(|state| queues(state).collect::<Vec<_>>());
+            let sources = self.store.intake_sources(&wanted).await?;
             let lives: HashSet<_> = self.nodes.iter().copied().collect();
             self.silent.extend(sources.into_iter().filter(|(_, node)| !lives.contains(node)));
             self.silent_read = Some(Instant::now());
@@ -257,7 +257,7 @@ impl Feed {
             let share = share(under_way.len());
             let part = part(share);
             let has_room = |campaign| under_way.get(&campaign).is_none_or(|count| is_read(share, *count));
-            let living = campaigns(state).flat_map(|c| self.nodes.iter().map(move |node| (c, *node)));
+            let living = queues(state).flat_map(|c| self.nodes.iter().map(move |node| (c, *node)));
             let silent = self.silent.iter().copied().filter(|(_, node)| !self.nodes.contains(node));
             let cursor = |(campaign, node)| {
                 let low = low(state, campaign, node);
@@ -421,9 +421,10 @@ fn low(state: &State, campaign: CampaignId, node: NodeId) -> u64 {
     state.cursors.get(&(campaign, node)).map_or(0, sluice_core::state::cursor::Cursor::low)
 }
 
-/// The campaigns that have queues; commands have one of their own.
-fn campaigns(state: &State) -> impl Iterator<Item = CampaignId> + '_ {
-    std::iter::once(CampaignId::default()).chain(state.campaigns.keys().copied())
+/// All queues: the stream's own and, of each campaign, that of its claims and that of its commands and masks.
+fn queues(state: &State) -> impl Iterator<Item = CampaignId> + '_ {
+    let of_campaigns = state.campaigns.keys().flat_map(|campaign| [campaign.orders(), *campaign]);
+    std::iter::once(CampaignId::default()).chain(of_campaigns)
 }
 
 /// The demand of an input that must be verified again.

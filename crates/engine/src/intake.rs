@@ -142,7 +142,8 @@ impl Intake {
             Demand::Command(command) => command.action.queue(),
             Demand::Gate(signed) => signed.campaign,
         };
-        self.submit_to(campaign, id, demand).await
+        // Not in the queue of the claims: of those a crowd may wait, before and after the row.
+        self.submit_to(campaign.orders(), id, demand).await
     }
 
     /// Takes a claim.
@@ -155,12 +156,15 @@ impl Intake {
         id: DemandId,
         claim: ClaimDemand,
     ) -> Result<Submitted, SubmitError> {
+        if campaign.is_orders() {
+            return Err(SubmitError::Refused(Code::UnknownCampaign));
+        }
         self.submit_to(campaign, id, Demand::Claim(claim)).await
     }
 
     async fn submit_to(
         &self,
-        campaign: CampaignId,
+        queue: CampaignId,
         id: DemandId,
         demand: Demand,
     ) -> Result<Submitted, SubmitError> {
@@ -169,11 +173,11 @@ impl Intake {
             return Err(SubmitError::Malformed(format!("a demand has at most {BODY_BYTES_MAX} bytes")));
         }
         // First of all: whoever cannot be served in time costs no work.
-        let estimate = self.room.estimate(campaign).ok_or(SubmitError::Busy { retry_after: COME_BACK })?;
+        let estimate = self.room.estimate(queue).ok_or(SubmitError::Busy { retry_after: COME_BACK })?;
         let body_hash = Sha256::digest(&body).into();
-        if let Err(refused) = self.examine(campaign, id, &demand).await {
+        if let Err(refused) = self.examine(queue, id, &demand).await {
             // Whoever asks again under the same id is told what became of it, not that it came too late.
-            return self.verifier.store().intake_by_id(campaign, id).await.map_err(unavailable)?.map_or(
+            return self.verifier.store().intake_by_id(queue, id).await.map_err(unavailable)?.map_or(
                 Err(refused),
                 |row| {
                     if row.body_hash == body_hash {
@@ -184,7 +188,7 @@ impl Intake {
                 },
             );
         }
-        let row = new_row(campaign, id, body, body_hash, estimate);
+        let row = new_row(queue, id, body, body_hash, estimate);
         match self.enqueue(row, demand).await? {
             (IntakeOutcome::Conflict, _) => Err(SubmitError::Conflict),
             (IntakeOutcome::Accepted(row) | IntakeOutcome::Existing(row), outcome) => {
@@ -230,19 +234,20 @@ impl Intake {
     }
 
     /// Everything that can be said before the row, so that garbage never becomes durable.
-    async fn examine(&self, campaign: CampaignId, id: DemandId, demand: &Demand) -> Result<(), SubmitError> {
+    async fn examine(&self, queue: CampaignId, id: DemandId, demand: &Demand) -> Result<(), SubmitError> {
         match demand {
-            Demand::Claim(claim) => self.examine_claim(campaign, claim).await,
+            Demand::Claim(claim) => self.examine_claim(queue, claim).await,
             Demand::Gate(signed) => match self.verifier.gate_words(signed).await {
                 Ok(checked) => checked.map_err(SubmitError::Refused),
                 Err(error) => {
-                    tracing::warn!(%campaign, %id, error = %error, "a gate's masks could not be verified now");
+                    tracing::warn!(%queue, %id, error = %error, "a gate's masks could not be verified now");
                     Err(SubmitError::Unavailable { retry_after: COME_BACK })
                 }
             },
             Demand::Command(command) => {
                 crate::verify::check_shape(command).map_err(SubmitError::Malformed)?;
                 // A row in the queue of a campaign that does not exist would never be read.
+                let campaign = command.action.queue();
                 if campaign != CampaignId::default() && self.follower.read(|s| s.campaign(campaign).is_none())
                 {
                     return Err(SubmitError::Refused(Code::UnknownCampaign));
@@ -250,7 +255,7 @@ impl Intake {
                 match self.verifier.approvals(id, command).await {
                     Ok(signed) => signed.map(|_| ()).map_err(SubmitError::Refused),
                     Err(error) => {
-                        tracing::warn!(%campaign, %id, error = %error, "a command could not be verified now");
+                        tracing::warn!(%queue, %id, error = %error, "a command could not be verified now");
                         Err(SubmitError::Unavailable { retry_after: COME_BACK })
                     }
                 }
@@ -294,14 +299,14 @@ fn millis(duration: Duration) -> u64 {
 }
 
 fn new_row(
-    campaign: CampaignId,
+    queue: CampaignId,
     id: DemandId,
     body: Vec<u8>,
     body_hash: [u8; 32],
     at: Estimate,
 ) -> NewIntake {
     NewIntake {
-        campaign,
+        campaign: queue,
         id,
         body_hash,
         body,

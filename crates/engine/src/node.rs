@@ -350,7 +350,7 @@ impl Node {
         self.inner.intake.submit_claim(campaign, id, claim).await
     }
 
-    /// What became of a demand; `None` if nobody made it.
+    /// What became of a claim; `None` if nobody made it.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -363,6 +363,19 @@ impl Node {
             Some(row) => Ok(Some(self.status_of(&row).await?)),
             None => Ok(None),
         }
+    }
+
+    /// What became of a command or of a gate's masks; the campaign is the nil one where none is concerned. `None` if nobody handed
+    /// them in.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn order(
+        &self,
+        campaign: CampaignId,
+        id: DemandId,
+    ) -> Result<Option<DemandStatus>, EngineError> {
+        self.demand(campaign.orders(), id).await
     }
 
     /// What became of a row.

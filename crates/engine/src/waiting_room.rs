@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use sluice_core::ids::{CampaignId, EntitlementId, IntakeKey};
-use sluice_core::limits::{DECIDE_WITHIN, WAITING_ROOM_MAX};
+use sluice_core::limits::{DECIDE_WITHIN, ORDERS_WAITING_MAX, WAITING_ROOM_MAX};
 
 /// How long rates are measured over.
 const RATE_WINDOW: Duration = Duration::from_secs(10);
@@ -20,8 +20,10 @@ pub struct WaitingRoom {
 #[derive(Debug, Default)]
 struct Inner {
     rows: HashMap<IntakeKey, Row>,
-    /// How many of a campaign wait, of those of which any do.
-    of_campaigns: HashMap<CampaignId, usize>,
+    /// How many of them are commands and masks.
+    orders: usize,
+    /// How many of a queue wait, of those of which any do.
+    of_queues: HashMap<CampaignId, usize>,
     claims: HashSet<(CampaignId, EntitlementId)>,
     /// Demands that left lately, for the estimate.
     left: VecDeque<Left>,
@@ -59,23 +61,28 @@ pub struct Estimate {
 }
 
 impl WaitingRoom {
-    /// Place and estimated wait of the next demand of a campaign; `None` when the wait would break the promise of a ticket, or
-    /// when the campaign has its share of the room: no work is begun for it.
+    /// Place and estimated wait of the next demand of a queue; `None` for a claim when the wait would break the promise of a
+    /// ticket, and when its campaign has its share of the room: no work is begun for it.
     ///
-    /// Campaigns are decided by turns, so of each other one no more stand before it than of its own. A campaign may take half
-    /// of the places that others leave: however many come to one, those who come to another find room.
-    pub fn estimate(&self, campaign: CampaignId) -> Option<Estimate> {
+    /// Queues are decided by turns, so of each other one no more stand before it than of its own. A queue may take half of the
+    /// places that others leave: however many come to one, those who come to another find room. Commands and masks come in
+    /// whatever their wait, and to places of their own: a hold is wanted all the more where many wait.
+    pub fn estimate(&self, queue: CampaignId) -> Option<Estimate> {
         let mut inner = self.inner.lock().expect("no panic inside");
         inner.forget_old();
-        let own = inner.of_campaigns.get(&campaign).copied().unwrap_or(0);
-        let turns = inner.of_campaigns.iter().filter(|(other, _)| **other != campaign);
+        let own = inner.of_queues.get(&queue).copied().unwrap_or(0);
+        let turns = inner.of_queues.iter().filter(|(other, _)| **other != queue);
         let place = own + turns.map(|(_, waiting)| (*waiting).min(own + 1)).sum::<usize>();
         let busy_ms = u64::try_from(inner.busy_lately.as_millis()).expect("seconds");
         // An idle room has no rate to go by; its first demands are decided within moments.
         let wait_ms = (place as u64 * busy_ms).checked_div(inner.left_lately).unwrap_or(place as u64 * 10);
         let bound = u64::try_from(DECIDE_WITHIN.as_millis()).expect("seconds") / 2;
-        let free = WAITING_ROOM_MAX.saturating_sub(inner.rows.len());
-        (own < free && wait_ms <= bound).then_some(Estimate { place: place as u64, wait_ms })
+        let (is_in_time, free) = if queue.is_orders() {
+            (true, ORDERS_WAITING_MAX.saturating_sub(inner.orders))
+        } else {
+            (wait_ms <= bound, WAITING_ROOM_MAX.saturating_sub(inner.rows.len() - inner.orders))
+        };
+        (own < free && is_in_time).then_some(Estimate { place: place as u64, wait_ms })
     }
 
     /// Whether another open claim asks for this entitlement here.
@@ -89,7 +96,8 @@ impl WaitingRoom {
         let claim = claim.map(|entitlement| (key.campaign, entitlement));
         inner.claims.extend(claim);
         if inner.rows.insert(key, Row { claim, entered: Instant::now() }).is_none() {
-            *inner.of_campaigns.entry(key.campaign).or_default() += 1;
+            *inner.of_queues.entry(key.campaign).or_default() += 1;
+            inner.orders += usize::from(key.campaign.is_orders());
         }
     }
 
@@ -129,8 +137,9 @@ impl WaitingRoom {
 }
 
 impl Inner {
-    fn one_less(&mut self, campaign: CampaignId) {
-        if let Entry::Occupied(mut waiting) = self.of_campaigns.entry(campaign) {
+    fn one_less(&mut self, queue: CampaignId) {
+        self.orders -= usize::from(queue.is_orders());
+        if let Entry::Occupied(mut waiting) = self.of_queues.entry(queue) {
             *waiting.get_mut() -= 1;
             if *waiting.get() == 0 {
                 waiting.remove();
@@ -181,6 +190,26 @@ mod tests {
         room.inner.lock().unwrap().busy_lately = Duration::from_secs(10);
         assert_eq!((place(&room, 1), place(&room, 2)), (None, Some(1)));
         assert_eq!(room.len(), 2_500);
+    }
+
+    #[test]
+    fn a_crowd_of_claims_shuts_no_command_out() {
+        let room = WaitingRoom::default();
+        let orders = key(1, 0).campaign.orders();
+        (0..WAITING_ROOM_MAX as u64).for_each(|n| room.enter(key(1, n), None));
+        // As if ten had left in ten seconds.
+        room.inner.lock().unwrap().left_lately = 10;
+        room.inner.lock().unwrap().busy_lately = Duration::from_secs(10);
+        assert_eq!((place(&room, 1), place(&room, 2)), (None, None));
+        assert_eq!(room.estimate(orders), Some(Estimate { place: 1, wait_ms: 1_000 }));
+        // Places of their own, of which one queue has half and claims none.
+        let order = |n| IntakeKey { campaign: orders, ..key(0, n) };
+        (0..ORDERS_WAITING_MAX as u64 / 2).for_each(|n| room.enter(order(n), None));
+        assert_eq!(room.estimate(orders), None);
+        assert!(room.estimate(CampaignId::default()).is_some());
+        (0..ORDERS_WAITING_MAX as u64 / 2).for_each(|n| room.leave(order(n)));
+        assert!(room.estimate(orders).is_some());
+        assert_eq!(room.inner.lock().unwrap().orders, 0);
     }
 
     #[test]

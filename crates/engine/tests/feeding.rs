@@ -73,9 +73,9 @@ async fn dead_nodes_cost_nothing_and_what_they_accepted_is_decided() {
     let mut wanted = claims.map(|claim| (world.campaign, last, claim.index));
     wanted.sort_unstable();
     assert_eq!(found, wanted);
-    // The node that stopped a moment ago, and the test's own, in the queues of commands and of one campaign.
+    // The node that stopped a moment ago, and the test's own, in the queues of the stream, of one campaign and of its orders.
     let queues = feed.queues();
-    assert!(queues.len() <= 4, "{} queues are read at each look", queues.len());
+    assert!(queues.len() <= 6, "{} queues are read at each look", queues.len());
     assert!(queues.iter().all(|queue| queue.node < u32::try_from(ids[0].0).unwrap()), "{queues:?}");
 }
 

@@ -279,10 +279,10 @@ impl Ground {
                 let (signer, signature) = (key.signer_bytes(), key.sign_digest(digest)?);
                 command.approvals.push(Approval { authority: *authority, signer, signature });
             }
-            let queue = command.action.queue();
+            let concerned = command.action.queue();
             match self.node.submit(id, Demand::Command(command)).await {
                 Ok(submitted) => {
-                    let entry = self.decided(queue, id, submitted).await?;
+                    let entry = self.decided(concerned, id, submitted).await?;
                     Ok(match &entry.body {
                         Body::CommandRefused(refused) if refused.code == Code::Stale => None,
                         _ => Some(entry),
@@ -295,12 +295,17 @@ impl Ground {
         .await
     }
 
-    async fn decided(&self, queue: CampaignId, id: DemandId, submitted: Submitted) -> anyhow::Result<Entry> {
+    async fn decided(
+        &self,
+        concerned: CampaignId,
+        id: DemandId,
+        submitted: Submitted,
+    ) -> anyhow::Result<Entry> {
         if let Submitted::Decided(outcome) = submitted {
             return Ok(outcome.entry);
         }
-        eventually("a demand is decided", || async {
-            Ok(match self.node.demand(queue, id).await? {
+        eventually("a command is decided", || async {
+            Ok(match self.node.order(concerned, id).await? {
                 Some(DemandStatus::Decided { entry, .. }) => Some(*entry),
                 _ => None,
             })

@@ -246,8 +246,8 @@ impl Action {
         }
     }
 
-    /// The campaign in whose queue the command stands; the stream's own (nil) for what concerns no
-    /// single existing one.
+    /// The campaign whose commands it stands with ([`CampaignId::orders`] is their queue); the stream's own (nil) for what
+    /// concerns no single existing one.
     pub fn queue(&self) -> CampaignId {
         match self {
             Self::CreateCampaign(_) => CampaignId::default(),

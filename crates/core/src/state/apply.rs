@@ -117,6 +117,9 @@ impl State {
         {
             return Err("the campaign or its Distributor exists");
         }
+        if terms.campaign.is_orders() {
+            return Err("this id is a queue's, and no campaign's");
+        }
         if !is_jurisdiction(&terms.jurisdiction) {
             return Err(Code::BadJurisdiction.sentence());
         }

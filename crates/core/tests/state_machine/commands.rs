@@ -117,6 +117,12 @@ fn a_campaign_and_a_round_exist_once() {
     let terms = world.known().terms.clone();
     let same = signed(&mut world, Action::CreateCampaign(terms.clone()));
     assert_eq!(code(&mut world, same), Some(Code::CampaignExists));
+    // The queue of its orders is no campaign.
+    let mut orders = terms.clone();
+    (orders.campaign, orders.distributor.address) =
+        (campaign(2).orders(), alloy_primitives::Address::repeat_byte(0x77));
+    let orders = signed(&mut world, Action::CreateCampaign(orders));
+    assert_eq!(code(&mut world, orders), Some(Code::CampaignExists));
     let mut other_id = terms;
     other_id.campaign = campaign(2);
     let same_distributor = signed(&mut world, Action::CreateCampaign(other_id));

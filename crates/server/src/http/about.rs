@@ -379,7 +379,7 @@ fn campaign(body: &Body) -> Option<CampaignId> {
             | Due::ChainHoldEnds { campaign, .. },
         ) => Some(*campaign),
         Body::CampaignCreated(created) => Some(created.outcome.campaign),
-        _ => body.intake().map(|key| key.campaign),
+        _ => body.intake().map(|key| key.campaign.of_queue()),
     };
     own.filter(|id| *id != CampaignId::default())
 }

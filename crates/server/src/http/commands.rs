@@ -134,7 +134,8 @@ pub(crate) async fn show(
                 && ordered.is_some_and(|command| about::is_about_a_person(&command.action));
             view.outcome = if hides { outcome.map(OutcomeView::without_whom) } else { outcome };
             if view.changed_at.is_some() {
-                let row = api.node.store().intake_by_id(campaign, id).await.map_err(super::from_store)?;
+                let row =
+                    api.node.store().intake_by_id(campaign.orders(), id).await.map_err(super::from_store)?;
                 if let Some(Demand::Command(command)) = row.and_then(|row| Demand::decode(&row.body).ok()) {
                     view.changed = changed(&api, (caller, &sight), &Seen::by(&command), &entry).await?;
                 }
@@ -166,7 +167,7 @@ pub(crate) async fn receipt(
 }
 
 async fn find(api: &Api, campaign: CampaignId, id: DemandId) -> Result<DemandStatus, Problem> {
-    let found = api.node.demand(campaign, id).await.map_err(super::from_engine)?;
+    let found = api.node.order(campaign, id).await.map_err(super::from_engine)?;
     found.ok_or_else(|| problem::UNKNOWN_DEMAND.into())
 }
 

@@ -23,7 +23,8 @@ pub(super) fn decide(
         Action::CreateCampaign(terms) => {
             let exists = state.campaigns.contains_key(&terms.campaign)
                 || state.campaigns.values().any(|c| c.terms.distributor == terms.distributor);
-            if exists || terms.campaign == CampaignId::default() {
+            // The queues of orders have ids of their own.
+            if exists || terms.campaign.is_orders() {
                 return Err(Code::CampaignExists.into());
             }
             Ok(Some(Body::CampaignCreated(commanded(input, evidence, terms.clone()))))

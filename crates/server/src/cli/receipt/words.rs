@@ -31,10 +31,10 @@ pub(super) fn of_ticket(ticket: &VerifiedTicket) -> Vec<String> {
     vec![
         format!("Verified: node {} promised this for the log {}.", intake.node, head.origin.log()),
         format!(
-            "It accepted {} as number {} of campaign {} at {}; the demand's SHA-256 is {}.",
+            "It accepted {} as number {} of {} at {}; the demand's SHA-256 is {}.",
             promise.id,
             intake.n,
-            intake.campaign,
+            queue(intake.campaign),
             utc(promise.accepted_at),
             promise.body_hash
         ),
@@ -91,7 +91,7 @@ fn of_body(body: &Body) -> String {
                 "command {} annulled {} entitlements of {}.",
                 v.command.id,
                 v.items.len(),
-                campaign(v.command.intake.campaign)
+                campaign(v.command.intake.campaign.of_queue())
             )
         }
         Body::CommandRefused(c) => {
@@ -180,6 +180,17 @@ fn of_record(body: &Body) -> String {
 
 fn campaign(id: CampaignId) -> String {
     format!("campaign {id}")
+}
+
+/// In which queue a demand stands.
+fn queue(id: CampaignId) -> String {
+    match id {
+        stream if stream == CampaignId::default() => {
+            "the commands that concern no single campaign".to_owned()
+        }
+        orders if orders.is_orders() => format!("the commands of {}", campaign(orders.of_queue())),
+        claims => campaign(claims),
+    }
 }
 
 /// A moment as people write it, in UTC. The day is reckoned as in Howard Hinnant's `civil_from_days`, from years that
