@@ -1,7 +1,8 @@
 //! `sluice-load`: lists of any size, and measurements beside what one would use instead, in the same run.
 //!
 //! Every subcommand first says what time, disk and memory it will take here, prints a table and, with `--json`, one
-//! line; a run that was interrupted goes on where it stopped.
+//! line. `generate`, `snapshot` and the scenarios of whole programmes go on where they were interrupted; the others
+//! begin anew, because the two sides of a comparison must be of one moment.
 
 // Rates and ratios of measurements are floats. Money here is integers, as everywhere.
 #![allow(clippy::float_arithmetic)]
@@ -58,7 +59,7 @@ enum Command {
     /// One build, in a process of its own.
     #[command(hide = true)]
     SnapshotOnce(snapshot::OnceArgs),
-    /// Proofs a second, in process, cold and warm.
+    /// Proofs a second, in process and over HTTP, cold and warm; static pages published and read back.
     Proofs(proofs::ProofsArgs),
     /// Signed claims over HTTP in an open loop, compared with the log afterwards.
     Claims(claims::ClaimsArgs),
