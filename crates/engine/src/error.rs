@@ -65,6 +65,12 @@ pub enum Class {
 }
 
 impl EngineError {
+    /// Whether the database only could not be asked at the moment, and nothing was written: no reason to end a term, of which
+    /// the lease decides.
+    pub(crate) fn is_no_answer(&self) -> bool {
+        matches!(self, Self::Store(error) if error.class() == sluice_store::Class::Retry)
+    }
+
     /// What follows.
     pub fn class(&self) -> Class {
         match self {

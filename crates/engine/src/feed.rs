@@ -105,12 +105,19 @@ impl Feed {
     /// Feeds until the sequencer of this term is gone.
     ///
     /// # Errors
-    /// When rows cannot be read.
+    /// When rows cannot be read for another reason than that the database gives no answer.
     pub async fn run(mut self) -> Result<std::convert::Infallible, EngineError> {
         loop {
             let mut taken = self.take_handed().await?;
             if self.looked.is_none_or(|at| at.elapsed() >= POLL) {
-                taken += self.tick().await?;
+                match self.tick().await {
+                    Ok(read) => taken += read,
+                    Err(error) if error.is_no_answer() => {
+                        tracing::warn!(error = &error as &dyn std::error::Error, "rows are read again later");
+                        tokio::time::sleep(LOOKUP_AGAIN).await;
+                    }
+                    Err(error) => return Err(error),
+                }
             }
             if taken == 0 {
                 tokio::select! {

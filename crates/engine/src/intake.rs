@@ -14,7 +14,7 @@ use sluice_core::limits::{
 use sluice_core::log::receipt::{Promise, Ticket};
 use sluice_core::refusal::Code;
 use sluice_core::sequencer::fair::Fair;
-use sluice_store::{IntakeOutcome, IntakeRow, IntakeWriter, NewIntake};
+use sluice_store::{IntakeOutcome, IntakeRow, IntakeWriter, NewIntake, Store};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::arrivals::Arrivals;
@@ -75,6 +75,7 @@ pub struct Intake {
     places: Arc<Semaphore>,
     follower: Follower,
     verifier: Verifier,
+    store: Store,
     room: Arc<WaitingRoom>,
     clock: Arc<DatabaseClock>,
 }
@@ -105,10 +106,12 @@ type Answer = oneshot::Sender<Result<Written, SubmitError>>;
 type Written = (IntakeOutcome, Option<oneshot::Receiver<Outcome>>);
 
 impl Intake {
-    /// A door and the writer behind it; the writer is to be run by [`Writer::run`].
+    /// A door and the writer behind it; the writer is to be run by [`Writer::run`]. `store` answers whoever is sent away, so
+    /// it is not the writer's.
     pub fn new(
         follower: Follower,
         verifier: Verifier,
+        store: Store,
         clock: Arc<DatabaseClock>,
         writer: IntakeWriter,
         arrivals: Arc<Arrivals>,
@@ -117,7 +120,7 @@ impl Intake {
         let places = Arc::new(Semaphore::new(INTAKE_QUEUE_MAX));
         let room = Arc::clone(follower.room());
         let intake =
-            Self { queue, places, follower: follower.clone(), verifier, room: Arc::clone(&room), clock };
+            Self { queue, places, follower: follower.clone(), verifier, store, room: Arc::clone(&room), clock };
         let turns = Fair::default();
         (intake, Writer { arriving, turns, writer, room, follower, arrivals, begun: None })
     }
@@ -177,7 +180,7 @@ impl Intake {
         let body_hash = Sha256::digest(&body).into();
         if let Err(refused) = self.examine(queue, id, &demand).await {
             // Whoever asks again under the same id is told what became of it, not that it came too late.
-            return self.verifier.store().intake_by_id(queue, id).await.map_err(unavailable)?.map_or(
+            return self.store.intake_by_id(queue, id).await.map_err(unavailable)?.map_or(
                 Err(refused),
                 |row| {
                     if row.body_hash == body_hash {

@@ -11,16 +11,14 @@ use alloy_primitives::{Address, B256};
 use sluice_chain::{At, Chain};
 use sluice_core::command::{ClaimDemand, Demand};
 use sluice_core::ids::{CampaignId, ChainId, ContractRef, DemandId, Epoch, Millis, NodeId, Seq, StreamId};
-use sluice_core::log::entry::{Body, CharterRead, Entry};
-use sluice_core::log::merkle;
-use sluice_core::log::note::{LogKey, Origin, TreeHead};
-use sluice_core::log::receipt::{Receipt, Ticket};
+use sluice_core::log::entry::CharterRead;
+use sluice_core::log::note::{LogKey, Origin};
 use sluice_core::state::ChainSeen;
-use sluice_core::state::status::ClaimState;
-use sluice_store::{IntakeRow, IntakeWriter, SealKey, Store};
+use sluice_store::{IntakeWriter, SealKey, Store};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+mod answers;
 mod heartbeat;
 mod tasks;
 
@@ -28,19 +26,24 @@ use crate::arrivals::Arrivals;
 use crate::attestations::Attestations;
 use crate::clock::DatabaseClock;
 use crate::error::EngineError;
-use crate::follower::{Follower, Outcome};
+use crate::follower::Follower;
 use crate::intake::{Intake, SubmitError, Submitted};
 use crate::settlement::{LaneStatus, paused};
 use crate::snapshots::Snapshots;
 use crate::standby::{ChainSettings, Standby};
 use crate::verify::Verifier;
 use crate::verify::workers::Workers;
+pub use answers::DemandStatus;
 use heartbeat::heartbeats;
 use tasks::{Part, Tasks, endless};
 
 /// How long a start waits for the home chain to name the log's keys. A chain that answers does so in a fraction of it;
 /// without an answer the node starts from dumps of its own or replays the log, which it can do without any chain.
 const LOG_KEYS_WITHIN: Duration = Duration::from_secs(3);
+/// Connections of those parts of a node that must go on whatever is asked of it, each of which uses one at a time: the intake
+/// writer, the feed, the look-ups for gates and for mandates, the reader of the log, checkpoints, dumps, erasures and
+/// heartbeats. The settlement of each chain has one more.
+const OWN_CONNECTIONS: u32 = 9;
 /// How long a stopping node waits for rows under way.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 
@@ -94,7 +97,10 @@ pub struct Node {
 struct Inner {
     config: NodeConfig,
     id: NodeId,
+    /// For whoever asks.
     store: Store,
+    /// For what goes on whoever asks.
+    own: Store,
     follower: Follower,
     snapshots: Snapshots,
     intake: Intake,
@@ -105,20 +111,6 @@ struct Inner {
     leading: Arc<AtomicU64>,
     failed: watch::Receiver<Option<Arc<EngineError>>>,
     tasks: tokio::sync::Mutex<Option<Tasks>>,
-}
-
-/// What is known of a demand.
-#[derive(Debug)]
-pub enum DemandStatus {
-    /// Durable, not decided; its ticket.
-    Waiting(Box<Ticket>),
-    /// In the log.
-    Decided {
-        /// The entry.
-        entry: Box<Entry>,
-        /// For a claim: where its payment stands. For a refused one, why.
-        state: Option<ClaimState>,
-    },
 }
 
 /// What a node says of itself.
@@ -154,6 +146,10 @@ impl Node {
         let seal_key = SealKey::new(&config.seal_secret);
         let store = Store::connect(&config.database_url, sluice_store::Options::default()).await?;
         let store = store.with_seal_key(seal_key.clone());
+        // Readers wait for each other, first come, first served; one slow answer must end nobody's term.
+        let connections = OWN_CONNECTIONS + u32::try_from(config.chains.len()).unwrap_or(u32::MAX);
+        let own = Store::connect(&config.database_url, sluice_store::Options { connections }).await?;
+        let own = own.with_seal_key(seal_key.clone());
         store.migrate().await?;
         store.check_seal_key(config.stream).await?;
         let home = config
@@ -181,7 +177,7 @@ impl Node {
         let verifier = Verifier::new(
             follower.clone(),
             snapshots.clone(),
-            store.clone(),
+            own.clone(),
             Arc::clone(&chains),
             Arc::clone(&clock),
         );
@@ -195,10 +191,11 @@ impl Node {
             verifier.gate_books(),
         );
         let arrivals = Arc::new(Arrivals::default());
-        let writer = IntakeWriter::new(store.clone(), id);
+        let writer = IntakeWriter::new(own.clone(), id);
         let (intake, writer) = Intake::new(
             follower.clone(),
             verifier.clone(),
+            store.clone(),
             Arc::clone(&clock),
             writer,
             Arc::clone(&arrivals),
@@ -213,7 +210,7 @@ impl Node {
             sequencer: config.sequencer,
             decisions_per_second: config.decisions_per_second,
             home: config.home,
-            store: store.clone(),
+            store: own.clone(),
             follower: follower.clone(),
             verifier,
             snapshots: snapshots.clone(),
@@ -224,7 +221,7 @@ impl Node {
             leading: Arc::clone(&leading),
         };
         standby.check_charters().await?;
-        let heartbeats = heartbeats(store.clone(), id, Arc::clone(&clock), Arc::clone(&leading));
+        let heartbeats = heartbeats(own.clone(), id, Arc::clone(&clock), Arc::clone(&leading));
         let tasks = Tasks::start([
             ("intake writer", endless(writer.run())),
             ("attestations' checks", endless(checking)),
@@ -239,6 +236,7 @@ impl Node {
             config,
             id,
             store,
+            own,
             follower,
             snapshots,
             intake,
@@ -276,7 +274,7 @@ impl Node {
         if let Some(tasks) = self.inner.tasks.lock().await.take() {
             tasks.stop().await;
         }
-        self.inner.store.close().await;
+        tokio::join!(self.inner.store.close(), self.inner.own.close());
     }
 
     /// State as this node knows it.
@@ -350,91 +348,6 @@ impl Node {
         self.inner.intake.submit_claim(campaign, id, claim).await
     }
 
-    /// What became of a claim; `None` if nobody made it.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub async fn demand(
-        &self,
-        campaign: CampaignId,
-        id: DemandId,
-    ) -> Result<Option<DemandStatus>, EngineError> {
-        match self.inner.store.intake_by_id(campaign, id).await? {
-            Some(row) => Ok(Some(self.status_of(&row).await?)),
-            None => Ok(None),
-        }
-    }
-
-    /// What became of a command or of a gate's masks; the campaign is the nil one where none is concerned. `None` if nobody handed
-    /// them in.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub async fn order(
-        &self,
-        campaign: CampaignId,
-        id: DemandId,
-    ) -> Result<Option<DemandStatus>, EngineError> {
-        self.demand(campaign.orders(), id).await
-    }
-
-    /// What became of a row.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub async fn status_of(&self, row: &IntakeRow) -> Result<DemandStatus, EngineError> {
-        if !self.inner.follower.read(|s| s.is_answered(row.key)) {
-            return Ok(DemandStatus::Waiting(Box::new(self.inner.intake.ticket(row))));
-        }
-        let stored = self.inner.store.entry_of_intake(row.key).await?;
-        let (_, stored) = stored.ok_or_else(|| {
-            EngineError::Incident(format!("row {} is answered, but its entry is not in the log", row.key.n))
-        })?;
-        let entry = Entry::decode(&stored.entry)?;
-        let state = self.claim_state(row.key.campaign, &entry);
-        Ok(DemandStatus::Decided { entry: Box::new(entry), state })
-    }
-
-    /// Where the payment stands that an entry decided.
-    pub fn claim_state(&self, campaign: CampaignId, entry: &Entry) -> Option<ClaimState> {
-        match &entry.body {
-            Body::ClaimDecided(claim) => {
-                self.inner.follower.read(|s| s.campaign(campaign).and_then(|c| c.status(claim.entitlement)))
-            }
-            Body::ClaimRefused(claim) => Some(ClaimState::Refused(claim.code)),
-            _ => None,
-        }
-    }
-
-    /// The receipt of an entry, against the head this node has reached.
-    ///
-    /// # Errors
-    /// When the database cannot be read, or there is no such entry yet.
-    pub async fn receipt(&self, seq: Seq) -> Result<Receipt, EngineError> {
-        let stream = self.inner.config.stream;
-        let tree = self.inner.follower.tree();
-        let row = self.inner.store.read_log(stream, seq.saturating_sub(1), 1).await?.pop();
-        let row = row.filter(|row| row.seq == seq && seq <= tree.size());
-        let row = row.ok_or_else(|| EngineError::Config(format!("seq: there is no entry at {seq} yet")))?;
-        let index = seq - 1;
-        let mut tiles = BTreeMap::new();
-        for id in
-            merkle::inclusion_tiles(index, tree.size()).map_err(|e| EngineError::Incident(e.to_string()))?
-        {
-            if let Some(tile) = self.inner.store.tile(stream, id).await? {
-                tiles.insert(id, tile.hashes);
-            } else if let Some(open) = tree.open_tile(id.level).filter(|t| t.n == id.n) {
-                tiles.insert(id, open.hashes);
-            }
-        }
-        let path = merkle::inclusion_path(index, tree.size(), |id| tiles.get(&id).map(Vec::as_slice))
-            .map_err(|e| EngineError::Incident(e.to_string()))?;
-        let key = self.inner.follower.log_key();
-        let head =
-            TreeHead { origin: key.origin().clone(), size: tree.size(), root: tree.root(), state_hash: None };
-        Ok(Receipt { entry: row.entry, seq, path, note: key.sign(&head) })
-    }
-
     /// What this node says of itself.
     pub fn status(&self) -> NodeStatus {
         let inner = &self.inner;
@@ -451,24 +364,6 @@ impl Node {
             paused: state.chains.iter().filter_map(|(id, c)| Some((*id, paused(c)?))).collect(),
             missing_snapshots,
         })
-    }
-
-    /// The outcome of a submission as an entry with its receipt, or the ticket.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub async fn outcome(&self, submitted: Submitted) -> Result<Result<Outcome, Ticket>, EngineError> {
-        match submitted {
-            Submitted::Decided(outcome) => Ok(Ok(*outcome)),
-            Submitted::Waiting(ticket) => Ok(Err(*ticket)),
-            Submitted::Before(row) => match self.status_of(&row).await? {
-                DemandStatus::Waiting(ticket) => Ok(Err(*ticket)),
-                DemandStatus::Decided { entry, .. } => {
-                    let receipt = self.receipt(entry.seq).await?;
-                    Ok(Ok(Outcome { entry: *entry, receipt }))
-                }
-            },
-        }
     }
 }
 

@@ -381,7 +381,8 @@ fn ended(result: Result<std::convert::Infallible, EngineError>) -> EngineError {
     }
 }
 
-/// Waits before the next look when there was nothing to do or the chain failed; any other failure ends the term.
+/// Waits before the next look when there was nothing to do, or the chain or the database gave no answer; any other failure
+/// ends the term.
 async fn pace(
     part: &'static str,
     every: Duration,
@@ -390,11 +391,40 @@ async fn pace(
     match result {
         Ok(0) => tokio::time::sleep(every).await,
         Ok(_) => tokio::task::yield_now().await,
-        Err(error @ (EngineError::Chain(_) | EngineError::Snapshot { .. } | EngineError::Proof(_))) => {
+        Err(error) if passes(&error) => {
             tracing::warn!(part, error = &error as &dyn std::error::Error, "this failed; it is tried again");
             tokio::time::sleep(REST).await;
         }
         Err(error) => return Some(error),
     }
     None
+}
+
+/// Whether a failure says nothing of the next time. Who leads is decided by the lease, not by one answer that was late.
+fn passes(error: &EngineError) -> bool {
+    let outside =
+        matches!(error, EngineError::Chain(_) | EngineError::Snapshot { .. } | EngineError::Proof(_));
+    outside || error.is_no_answer()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sqlx::Error as Sql;
+    use sluice_store::Error as Store;
+
+    #[test]
+    fn a_part_whose_question_the_database_did_not_answer_asks_again_and_whoever_may_have_written_stops() {
+        let action = "read what was spent";
+        assert!(passes(&Store::Unavailable { action, source: Sql::PoolTimedOut }.into()));
+        for ends in [
+            Store::Unknown { action, source: Sql::PoolTimedOut }.into(),
+            Store::Corrupt { what: "spending", reason: "a test".into() }.into(),
+            EngineError::Fenced(7),
+            EngineError::Stopping,
+            EngineError::Incident("a test".into()),
+        ] {
+            assert!(!passes(&ends), "{ends:?}");
+        }
+    }
 }

@@ -95,8 +95,8 @@ async fn a_demand_is_on_its_way_until_its_row_is_written() {
     let snapshots = Snapshots::new(world.folder.path());
     let verifier =
         Verifier::new(follower.clone(), snapshots, store.clone(), Arc::new(chains), Arc::clone(&clock));
-    let writer = IntakeWriter::new(store, u32::try_from(own).unwrap());
-    let (intake, mut writer) = Intake::new(follower, verifier, clock, writer, Arc::default());
+    let writer = IntakeWriter::new(store.clone(), u32::try_from(own).unwrap());
+    let (intake, mut writer) = Intake::new(follower, verifier, store, clock, writer, Arc::default());
     let writing = tokio::spawn(async move { writer.tick().await });
     assert!(intake.is_quiet());
 

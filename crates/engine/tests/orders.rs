@@ -93,7 +93,7 @@ async fn a_hold_comes_in_where_the_room_is_full_and_is_decided_before_those_who_
     let verifier =
         Verifier::new(follower.clone(), snapshots, store.clone(), Arc::new(chains), Arc::clone(&clock));
     let (intake, writer) =
-        Intake::new(follower.clone(), verifier.clone(), clock, writer, Arc::default());
+        Intake::new(follower.clone(), verifier.clone(), store.clone(), clock, writer, Arc::default());
     let writing = tokio::spawn(writer.run());
     let other = world.claim(&snapshot, 1, &wallet(2), wallet(2).address());
     let refused = intake.submit_claim(world.campaign, new_id(), other).await;
