@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use alloy::rpc::client::RpcClient;
 use alloy::rpc::json_rpc::RpcRecv;
@@ -11,15 +12,19 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use crate::error::ChainError;
-use crate::limits::{CONNECT_TIMEOUT, LIMITER_WAIT, LOOKUP_SHARE, REQUEST_TIMEOUT};
+use crate::limits::{CONNECT_TIMEOUT, DOOR_SHARE, LIMITER_WAIT, LOOKUP_SHARE, ORDERS_SHARE, REQUEST_TIMEOUT};
 
 /// On whose account a request goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Share {
     /// Settlement, the watcher, operators: the whole limit.
     Own,
-    /// Look-ups for claimants: at most one request in [`LOOKUP_SHARE`].
+    /// Look-ups for demands: at most one request in [`LOOKUP_SHARE`].
     LookUps,
+    /// Those of them that anybody causes by handing something in: at most one in [`DOOR_SHARE`].
+    Door,
+    /// Those of them for what offices and gates sign, as anybody hands it in: at most one in [`ORDERS_SHARE`].
+    Orders,
 }
 
 pub(crate) struct Endpoint {
@@ -27,6 +32,9 @@ pub(crate) struct Endpoint {
     limiter: DefaultDirectRateLimiter,
     /// What look-ups pass before the limiter of all.
     look_ups: DefaultDirectRateLimiter,
+    /// What look-ups at the door pass before that.
+    door: DefaultDirectRateLimiter,
+    orders: DefaultDirectRateLimiter,
     /// The URL without user, password, path and query, where providers put their keys.
     shown: String,
 }
@@ -49,13 +57,14 @@ impl Endpoint {
             .connect_timeout(CONNECT_TIMEOUT)
             .build()
             .map_err(|error| format!("no HTTP client can be made ({error})"))?;
+        let look_ups = NonZeroU32::new(requests_per_second.get() / LOOKUP_SHARE).unwrap_or(NonZeroU32::MIN);
         Ok(Self {
             shown: shown(&parsed),
             client: RpcClient::new_http_with_client(client, parsed),
             limiter: RateLimiter::direct(Quota::per_second(requests_per_second)),
-            look_ups: RateLimiter::direct(Quota::per_second(
-                NonZeroU32::new(requests_per_second.get() / LOOKUP_SHARE).unwrap_or(NonZeroU32::MIN),
-            )),
+            look_ups: RateLimiter::direct(Quota::per_second(look_ups)),
+            door: RateLimiter::direct(one_in(DOOR_SHARE, look_ups)),
+            orders: RateLimiter::direct(one_in(ORDERS_SHARE, look_ups)),
         })
     }
 
@@ -72,7 +81,12 @@ impl Endpoint {
     ) -> Result<R, ChainError> {
         let url = || self.shown.clone();
         let room = async {
-            if share == Share::LookUps {
+            match share {
+                Share::Own | Share::LookUps => {}
+                Share::Door => self.door.until_ready().await,
+                Share::Orders => self.orders.until_ready().await,
+            }
+            if share != Share::Own {
                 self.look_ups.until_ready().await;
             }
             self.limiter.until_ready().await;
@@ -85,6 +99,13 @@ impl Endpoint {
             Err(_) => Err(ChainError::TimedOut { method, url: url(), after: REQUEST_TIMEOUT }),
         }
     }
+}
+
+/// One request in so many of a rate, and as much of it at once; less than one a second where the rate is small.
+fn one_in(share: u32, per_second: NonZeroU32) -> Quota {
+    let at_once = NonZeroU32::new(per_second.get() / share).unwrap_or(NonZeroU32::MIN);
+    let period = Duration::from_secs(share.into()) / per_second.get();
+    Quota::with_period(period).map_or(Quota::per_second(NonZeroU32::MIN), |quota| quota.allow_burst(at_once))
 }
 
 fn shown(url: &Url) -> String {

@@ -13,6 +13,11 @@ pub const LIMITER_WAIT: Duration = Duration::from_secs(10);
 /// Of each URL's requests a second, look-ups for claimants (ERC-1271) may take one in this many; the rest is kept for
 /// settlement and the watcher. Anyone can ask for a look-up by signing badly.
 pub const LOOKUP_SHARE: u32 = 4;
+/// Of the look-ups' requests, what is looked up for claims and attestations as they are handed in may take one in this many:
+/// whoever signs badly causes one, and what was accepted must still be decided in time.
+pub const DOOR_SHARE: u32 = 2;
+/// The same for commands and gates' masks, apart from claims: no flood of claims stands before a hold.
+pub const ORDERS_SHARE: u32 = 4;
 /// Attempts of a read; broadcasts are never repeated here.
 pub const READ_ATTEMPTS: u32 = 4;
 /// Wait before the second attempt of a read; doubled each time.

@@ -228,7 +228,23 @@ impl Chain {
     /// The same chain for look-ups that claimants cause: they share the limit of requests, but cannot take more than
     /// one in [`crate::limits::LOOKUP_SHARE`] of it, however many there are.
     pub fn for_look_ups(&self) -> Self {
-        Self { inner: Arc::clone(&self.inner), share: Share::LookUps }
+        self.with(Share::LookUps)
+    }
+
+    /// The same chain for look-ups about claims and attestations as they are handed in: at most one in
+    /// [`crate::limits::DOOR_SHARE`] of all look-ups.
+    pub fn at_door(&self) -> Self {
+        self.with(Share::Door)
+    }
+
+    /// The same chain for look-ups about commands and gates' masks as they are handed in: at most one in
+    /// [`crate::limits::ORDERS_SHARE`] of all look-ups.
+    pub fn for_orders(&self) -> Self {
+        self.with(Share::Orders)
+    }
+
+    fn with(&self, share: Share) -> Self {
+        Self { inner: Arc::clone(&self.inner), share }
     }
 
     /// The chain's id.

@@ -39,11 +39,21 @@ pub const CURSOR_WINDOW_MAX: usize = 4_096;
 
 /// Verifications under way in the pool of a node.
 pub const VERIFY_QUEUE_MAX: usize = 4_096;
-/// Look-ups on chain (EIP-1271) under way; they wait in a queue of their own, so that slow RPC delays no EOA.
+/// Look-ups (EIP-1271) of accepted demands under way on each chain; they wait in a queue of their own, so that slow RPC
+/// delays no EOA.
 pub const LOOKUPS_MAX: usize = 32;
-/// Look-ups under way at the door for claims on private lists: anybody can cause one, before the list is looked at, so they
-/// take none of those above, and who finds no room comes back.
+/// Look-ups under way at the door for claims: anybody can cause one by signing badly, so they take none of those above, and
+/// who finds no room comes back. Those for claims on private lists, before the list is looked at, are as many again.
+pub const DOOR_LOOKUPS_MAX: usize = 32;
+/// Look-ups under way at the door for claims on private lists.
 pub const PRIVATE_LOOKUPS_MAX: usize = 32;
+/// Look-ups under way at the door for commands and gates' masks, apart from claims: no crowd stands before a hold.
+pub const ORDER_LOOKUPS_MAX: usize = 32;
+/// Look-ups in vain that one network may cause at the door, at once: people who sign with the wrong account.
+pub const VAIN_LOOKUPS_AT_ONCE: u32 = 20;
+/// One of them is forgotten after this time: where a provider allows 25 requests a second, a network's are a third of what
+/// the door may look up.
+pub const VAIN_LOOKUP_FORGOTTEN: Duration = Duration::from_secs(2);
 /// Look-ups under way for attestations that come in: as many as claims have, and none of theirs.
 pub const ATTESTATION_LOOKUPS_MAX: usize = 32;
 /// Attestations that wait for their look-ups; more are told to come back. Those that need none pass them by.

@@ -42,6 +42,9 @@ pub enum EngineError {
     /// The configuration.
     #[error("{0}")]
     Config(String),
+    /// Too much is looked up at the door, or was in vain for whoever asks; he comes back.
+    #[error("too many signatures are looked up now")]
+    LookUpsFull,
     /// The part that was to answer has stopped.
     #[error("the node is stopping")]
     Stopping,
@@ -78,7 +81,9 @@ impl EngineError {
             Self::Fenced(_) | Self::Corrupt(_) | Self::Entry(_) | Self::Incident(_) => Class::Exit,
             Self::Append(error) if error.class() == sluice_store::Class::Bug => Class::Exit,
             Self::Store(error) if error.class() == sluice_store::Class::Bug => Class::Exit,
-            Self::Store(_) | Self::Append(_) | Self::Chain(_) | Self::Stopping => Class::Retry,
+            Self::Store(_) | Self::Append(_) | Self::Chain(_) | Self::LookUpsFull | Self::Stopping => {
+                Class::Retry
+            }
             Self::Key(_) | Self::Snapshot { .. } | Self::Proof(_) | Self::Config(_) => Class::Bug,
         }
     }

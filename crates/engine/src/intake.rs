@@ -21,6 +21,7 @@ use crate::arrivals::Arrivals;
 use crate::clock::DatabaseClock;
 use crate::error::EngineError;
 use crate::follower::{Follower, Outcome};
+use crate::verify::door::{Crowd, LookUpFor};
 use crate::verify::{ClaimCheck, Verifier};
 use crate::waiting_room::{Estimate, WaitingRoom};
 
@@ -139,14 +140,19 @@ impl Intake {
     ///
     /// # Errors
     /// When it gets no row; see [`SubmitError`].
-    pub async fn submit(&self, id: DemandId, demand: Demand) -> Result<Submitted, SubmitError> {
+    pub async fn submit(
+        &self,
+        id: DemandId,
+        demand: Demand,
+        by: Option<Crowd>,
+    ) -> Result<Submitted, SubmitError> {
         let campaign = match &demand {
             Demand::Claim(_) => return Err(SubmitError::Malformed("a claim names its campaign".into())),
             Demand::Command(command) => command.action.queue(),
             Demand::Gate(signed) => signed.campaign,
         };
         // Not in the queue of the claims: of those a crowd may wait, before and after the row.
-        self.submit_to(campaign.orders(), id, demand).await
+        self.submit_to(campaign.orders(), id, demand, by).await
     }
 
     /// Takes a claim.
@@ -158,11 +164,12 @@ impl Intake {
         campaign: CampaignId,
         id: DemandId,
         claim: ClaimDemand,
+        by: Option<Crowd>,
     ) -> Result<Submitted, SubmitError> {
         if campaign.is_orders() {
             return Err(SubmitError::Refused(Code::UnknownCampaign));
         }
-        self.submit_to(campaign, id, Demand::Claim(claim)).await
+        self.submit_to(campaign, id, Demand::Claim(claim), by).await
     }
 
     async fn submit_to(
@@ -170,6 +177,7 @@ impl Intake {
         queue: CampaignId,
         id: DemandId,
         demand: Demand,
+        by: Option<Crowd>,
     ) -> Result<Submitted, SubmitError> {
         let body = demand.encode();
         if body.len() > BODY_BYTES_MAX {
@@ -178,7 +186,11 @@ impl Intake {
         // First of all: whoever cannot be served in time costs no work.
         let estimate = self.room.estimate(queue).ok_or(SubmitError::Busy { retry_after: COME_BACK })?;
         let body_hash = Sha256::digest(&body).into();
-        if let Err(refused) = self.examine(queue, id, &demand).await {
+        if let Err(refused) = self.examine(queue, id, &demand, by).await {
+            // As little as of whoever finds the waiting room full.
+            if matches!(refused, SubmitError::Busy { .. }) {
+                return Err(refused);
+            }
             // Whoever asks again under the same id is told what became of it, not that it came too late.
             return self.store.intake_by_id(queue, id).await.map_err(unavailable)?.map_or(
                 Err(refused),
@@ -237,11 +249,18 @@ impl Intake {
     }
 
     /// Everything that can be said before the row, so that garbage never becomes durable.
-    async fn examine(&self, queue: CampaignId, id: DemandId, demand: &Demand) -> Result<(), SubmitError> {
+    async fn examine(
+        &self,
+        queue: CampaignId,
+        id: DemandId,
+        demand: &Demand,
+        by: Option<Crowd>,
+    ) -> Result<(), SubmitError> {
         match demand {
-            Demand::Claim(claim) => self.examine_claim(queue, claim).await,
-            Demand::Gate(signed) => match self.verifier.gate_words(signed).await {
+            Demand::Claim(claim) => self.examine_claim(queue, claim, by).await,
+            Demand::Gate(signed) => match self.verifier.gate_words(signed, LookUpFor::Door(by)).await {
                 Ok(checked) => checked.map_err(SubmitError::Refused),
+                Err(EngineError::LookUpsFull) => Err(SubmitError::Busy { retry_after: COME_BACK }),
                 Err(error) => {
                     tracing::warn!(%queue, %id, error = %error, "a gate's masks could not be verified now");
                     Err(SubmitError::Unavailable { retry_after: COME_BACK })
@@ -255,8 +274,9 @@ impl Intake {
                 {
                     return Err(SubmitError::Refused(Code::UnknownCampaign));
                 }
-                match self.verifier.approvals(id, command).await {
+                match self.verifier.approvals(id, command, LookUpFor::Door(by)).await {
                     Ok(signed) => signed.map(|_| ()).map_err(SubmitError::Refused),
+                    Err(EngineError::LookUpsFull) => Err(SubmitError::Busy { retry_after: COME_BACK }),
                     Err(error) => {
                         tracing::warn!(%queue, %id, error = %error, "a command could not be verified now");
                         Err(SubmitError::Unavailable { retry_after: COME_BACK })
@@ -266,17 +286,22 @@ impl Intake {
         }
     }
 
-    async fn examine_claim(&self, campaign: CampaignId, claim: &ClaimDemand) -> Result<(), SubmitError> {
+    async fn examine_claim(
+        &self,
+        campaign: CampaignId,
+        claim: &ClaimDemand,
+        by: Option<Crowd>,
+    ) -> Result<(), SubmitError> {
         let now = self.clock.now();
         let id = EntitlementId { round: claim.round, index: claim.index };
         self.follower.read(|state| pre_check(state, campaign, claim, now)).map_err(SubmitError::Refused)?;
         if self.room.asks_for(campaign, id) {
             return Err(SubmitError::Refused(Code::ClaimOpen));
         }
-        match self.verifier.check_at_door(campaign, claim).await {
-            Ok(Some(ClaimCheck::Good(_))) => Ok(()),
-            Ok(Some(ClaimCheck::Refused(code))) => Err(SubmitError::Refused(code)),
-            Ok(None) => Err(SubmitError::Busy { retry_after: COME_BACK }),
+        match self.verifier.check_at_door(campaign, claim, by).await {
+            Ok(ClaimCheck::Good(_)) => Ok(()),
+            Ok(ClaimCheck::Refused(code)) => Err(SubmitError::Refused(code)),
+            Err(EngineError::LookUpsFull) => Err(SubmitError::Busy { retry_after: COME_BACK }),
             Err(error) => {
                 tracing::warn!(%campaign, error = %error, "a claim could not be verified now");
                 Err(SubmitError::Unavailable { retry_after: COME_BACK })

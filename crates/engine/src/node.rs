@@ -32,6 +32,7 @@ use crate::settlement::{LaneStatus, paused};
 use crate::snapshots::Snapshots;
 use crate::standby::{ChainSettings, Standby};
 use crate::verify::Verifier;
+use crate::verify::door::Crowd;
 use crate::verify::workers::Workers;
 pub use answers::DemandStatus;
 use heartbeat::heartbeats;
@@ -183,10 +184,11 @@ impl Node {
         );
         let aside = Store::connect(&config.database_url, sluice_store::Options { connections: 2 }).await?;
         let aside = aside.with_seal_key(seal_key);
+        let at_door = Arc::new(chains.iter().map(|(id, chain)| (*id, chain.at_door())).collect());
         let (attestations, checking, keeping, asking) = Attestations::new(
             follower.clone(),
             aside,
-            (Arc::clone(&chains), config.chains.values().map(|c| c.chain.clone()).collect()),
+            (at_door, config.chains.values().map(|c| c.chain.clone()).collect()),
             Arc::clone(&clock),
             verifier.gate_books(),
         );
@@ -327,7 +329,20 @@ impl Node {
     /// # Errors
     /// See [`SubmitError`].
     pub async fn submit(&self, id: DemandId, demand: Demand) -> Result<Submitted, SubmitError> {
-        self.inner.intake.submit(id, demand).await
+        self.inner.intake.submit(id, demand, None).await
+    }
+
+    /// The same from somebody outside, of whom this is known.
+    ///
+    /// # Errors
+    /// See [`SubmitError`].
+    pub async fn submit_from(
+        &self,
+        by: Crowd,
+        id: DemandId,
+        demand: Demand,
+    ) -> Result<Submitted, SubmitError> {
+        self.inner.intake.submit(id, demand, Some(by)).await
     }
 
     /// Whether a demand of this campaign could be decided in time. Whoever is sent away without costs no work.
@@ -345,7 +360,21 @@ impl Node {
         id: DemandId,
         claim: ClaimDemand,
     ) -> Result<Submitted, SubmitError> {
-        self.inner.intake.submit_claim(campaign, id, claim).await
+        self.inner.intake.submit_claim(campaign, id, claim, None).await
+    }
+
+    /// The same from somebody outside, of whom this is known.
+    ///
+    /// # Errors
+    /// See [`SubmitError`].
+    pub async fn submit_claim_from(
+        &self,
+        by: Crowd,
+        campaign: CampaignId,
+        id: DemandId,
+        claim: ClaimDemand,
+    ) -> Result<Submitted, SubmitError> {
+        self.inner.intake.submit_claim(campaign, id, claim, Some(by)).await
     }
 
     /// What this node says of itself.

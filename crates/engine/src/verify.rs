@@ -5,6 +5,7 @@ mod announced;
 pub(crate) mod attested;
 mod commands;
 mod covered;
+pub mod door;
 mod gate_words;
 pub(crate) mod gates;
 mod listed;
@@ -24,7 +25,7 @@ use sluice_core::decide::{
     ClaimFault, ClaimVerdict, Input, PersonSeen, VerifiedClaim, VerifiedCommand, VerifiedGate,
 };
 use sluice_core::ids::{BlockRef, CampaignId, ChainId, ContractRef, Millis, RoundNo};
-use sluice_core::limits::{LOOKUP_VALID, LOOKUPS_MAX, PRIVATE_LOOKUPS_MAX, SIGNATURE_BYTES_MAX};
+use sluice_core::limits::{LOOKUP_VALID, LOOKUPS_MAX, SIGNATURE_BYTES_MAX};
 use sluice_core::log::entry::SignedBy;
 use sluice_core::refusal::Code;
 use sluice_core::signing::claim_digest;
@@ -37,11 +38,12 @@ use crate::error::EngineError;
 use crate::follower::Follower;
 use crate::recover::Signers;
 use crate::snapshots::Snapshots;
+use door::{Crowd, Door, Kind, LookUpFor};
 use workers::Workers;
 
 pub use shape::check_shape;
 
-/// Verifies demands. Cheap to clone; look-ups on chain share one bound.
+/// Verifies demands. Cheap to clone; look-ups on a chain share one bound, and those at the door have others.
 #[derive(Clone, Debug)]
 pub struct Verifier {
     follower: Follower,
@@ -49,8 +51,8 @@ pub struct Verifier {
     store: Store,
     chains: Arc<BTreeMap<ChainId, sluice_chain::Chain>>,
     clock: Arc<DatabaseClock>,
-    lookups: Arc<Semaphore>,
-    private_lookups: Arc<Semaphore>,
+    lookups: Arc<BTreeMap<ChainId, Semaphore>>,
+    door: Arc<Door>,
     signers: Arc<Signers>,
     gates: Arc<gates::Gates>,
     attested: Arc<attested::Attested>,
@@ -91,9 +93,8 @@ impl Verifier {
         chains: Arc<BTreeMap<ChainId, sluice_chain::Chain>>,
         clock: Arc<DatabaseClock>,
     ) -> Self {
-        let lookups = Arc::new(Semaphore::new(LOOKUPS_MAX));
-        let private_lookups = Arc::new(Semaphore::new(PRIVATE_LOOKUPS_MAX));
-        let (signers, gates, attested, admitted, workers) = Default::default();
+        let lookups = Arc::new(chains.keys().map(|id| (*id, Semaphore::new(LOOKUPS_MAX))).collect());
+        let (door, signers, gates, attested, admitted, workers) = Default::default();
         let doubts = false;
         Self {
             follower,
@@ -102,7 +103,7 @@ impl Verifier {
             chains,
             clock,
             lookups,
-            private_lookups,
+            door,
             signers,
             gates,
             attested,
@@ -128,6 +129,10 @@ impl Verifier {
         &self.workers
     }
 
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// Verifies an accepted demand. An error means that it could not be found out now: try again later, the demand
     /// stays where it is. What few demands need is boxed: thousands of these futures are under way, and each is as large as
     /// the largest thing that it may come to wait for.
@@ -137,7 +142,7 @@ impl Verifier {
     pub async fn verify(&self, row: &Accepted) -> Result<Input, EngineError> {
         match &row.demand {
             Demand::Claim(claim) => {
-                let verdict = match self.check_claim(row.key.campaign, claim).await? {
+                let verdict = match self.check_claim(row.key.campaign, claim, LookUpFor::Decision).await? {
                     ClaimCheck::Good(verdict) => self.concerns(row, claim, *verdict).await?,
                     ClaimCheck::Refused(code) => Err(code.into()),
                 };
@@ -162,7 +167,7 @@ impl Verifier {
                 id: row.id,
                 signed: signed.clone(),
                 body_hash: row.demand.body_hash(),
-                verdict: Box::pin(self.gate_words(signed)).await?,
+                verdict: Box::pin(self.gate_words(signed, LookUpFor::Decision)).await?,
             })),
         }
     }
@@ -196,63 +201,64 @@ impl Verifier {
     }
 
     /// Checks a claim for whoever handed it in: on a private list the signature first, so that neither the answer nor the wait
-    /// for it tells somebody else what is listed. `None`: too many are looked up now.
+    /// for it tells somebody else what is listed.
     ///
     /// # Errors
-    /// As [`Self::check_claim`].
+    /// When the snapshot or, for contract wallets, the chain cannot be reached; [`EngineError::LookUpsFull`] where there is
+    /// no room to ask it.
     pub async fn check_at_door(
         &self,
         campaign: CampaignId,
         claim: &ClaimDemand,
-    ) -> Result<Option<ClaimCheck>, EngineError> {
-        self.workers.run(campaign, self.checked_at_door(campaign, claim)).await
+        by: Option<Crowd>,
+    ) -> Result<ClaimCheck, EngineError> {
+        self.workers.run(campaign, self.checked_at_door(campaign, claim, by)).await
     }
 
     async fn checked_at_door(
         &self,
         campaign: CampaignId,
         claim: &ClaimDemand,
-    ) -> Result<Option<ClaimCheck>, EngineError> {
-        if let Some(ground) = self.ground(campaign, claim.round).filter(|ground| ground.private) {
-            match self.signed_unseen(&ground, claim).await? {
-                Some(Ok(())) => {}
-                Some(Err(code)) => return Ok(Some(ClaimCheck::Refused(code))),
-                None => return Ok(None),
-            }
+        by: Option<Crowd>,
+    ) -> Result<ClaimCheck, EngineError> {
+        if let Some(ground) = self.ground(campaign, claim.round).filter(|ground| ground.private)
+            && let Err(code) = self.signed_unseen(&ground, claim, by).await?
+        {
+            return Ok(ClaimCheck::Refused(code));
         }
-        self.check_claim(campaign, claim).await.map(Some)
+        self.check_claim(campaign, claim, LookUpFor::Door(by)).await
     }
 
-    /// Whether the recipient that a claim names signed it, whoever is listed. `None`: too many are looked up now.
+    /// Whether the recipient that a claim names signed it, whoever is listed.
     async fn signed_unseen(
         &self,
         ground: &Ground,
         claim: &ClaimDemand,
-    ) -> Result<Option<Result<(), Code>>, EngineError> {
+        by: Option<Crowd>,
+    ) -> Result<Result<(), Code>, EngineError> {
         if let Err(code) = destination(claim, ground) {
-            return Ok(Some(Err(code)));
+            return Ok(Err(code));
         }
         if claim.signature.len() > SIGNATURE_BYTES_MAX {
-            return Ok(Some(Err(Code::BadSignature)));
+            return Ok(Err(Code::BadSignature));
         }
         let digest = claim_digest(claim, ground.distributor);
         if self.signers.signer_of(digest, &claim.signature) == Some(claim.recipient) {
-            return Ok(Some(Ok(())));
+            return Ok(Ok(()));
         }
-        let Ok(_permit) = self.private_lookups.try_acquire() else { return Ok(None) };
-        let chain = self.chain(ground.distributor.chain_id)?;
-        let (good, _) = chain.wallet_signed(claim.recipient, digest, &claim.signature).await?;
-        Ok(Some(if good { Ok(()) } else { Err(Code::BadSignature) }))
+        let (good, _) = self.wallet_signed(LookUpFor::Door(by), Kind::PrivateClaim, ground, claim).await?;
+        Ok(if good { Ok(()) } else { Err(Code::BadSignature) })
     }
 
     /// Checks a claim against the snapshot and its signature.
     ///
     /// # Errors
     /// When the snapshot or, for contract wallets, the chain cannot be reached.
-    pub async fn check_claim(
+    async fn check_claim(
         &self,
         campaign: CampaignId,
         claim: &ClaimDemand,
+        asker: LookUpFor,
     ) -> Result<ClaimCheck, EngineError> {
         let Some(ground) = self.ground(campaign, claim.round) else {
             return Ok(ClaimCheck::Refused(Code::UnknownRound));
@@ -276,9 +282,7 @@ impl Verifier {
                 gate: None,
             })));
         }
-        let (good, block) = self
-            .contract_signature(ground.distributor.chain_id, claim.recipient, digest, &claim.signature)
-            .await?;
+        let (good, block) = self.wallet_signed(asker, Kind::Claim, &ground, claim).await?;
         if !good {
             return Ok(ClaimCheck::Refused(Code::BadSignature));
         }
@@ -314,20 +318,27 @@ impl Verifier {
 
     /// Asks a contract whether it signed (ERC-1271), also one that is not made yet and whose signature says how (ERC-6492).
     /// Any other account without code did not.
-    async fn contract_signature(
+    async fn wallet_signed(
         &self,
-        chain: ChainId,
-        account: Address,
-        digest: B256,
-        signature: &[u8],
+        asker: LookUpFor,
+        kind: Kind,
+        ground: &Ground,
+        claim: &ClaimDemand,
     ) -> Result<(bool, BlockRef), EngineError> {
-        let _permit = self.lookups.acquire().await.map_err(|_| EngineError::Stopping)?;
-        Ok(self.chain(chain)?.wallet_signed(account, digest, signature).await?)
+        let digest = claim_digest(claim, ground.distributor);
+        let ask = |chain: sluice_chain::Chain| async move {
+            chain.wallet_signed(claim.recipient, digest, &claim.signature).await
+        };
+        self.look_up(asker, kind, ground.distributor.chain_id, ask).await
     }
 
     fn chain(&self, id: ChainId) -> Result<&sluice_chain::Chain, EngineError> {
-        self.chains.get(&id).ok_or_else(|| EngineError::Config(format!("chain {id} is not configured here")))
+        self.chains.get(&id).ok_or_else(|| not_configured(id))
     }
+}
+
+fn not_configured(id: ChainId) -> EngineError {
+    EngineError::Config(format!("chain {id} is not configured here"))
 }
 
 /// Whether index, recipient and amount are what the snapshot says.

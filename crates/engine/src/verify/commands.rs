@@ -7,6 +7,7 @@ use sluice_core::ids::{BlockRef, DemandId, Millis};
 use sluice_core::refusal::Code;
 
 use super::Verifier;
+use super::door::LookUpFor;
 use crate::error::EngineError;
 
 impl Verifier {
@@ -16,7 +17,7 @@ impl Verifier {
         command: &Command,
         accepted_at: Millis,
     ) -> Result<Result<CommandFacts, Code>, EngineError> {
-        let signed = match self.approvals(id, command).await? {
+        let signed = match self.approvals(id, command, LookUpFor::Decision).await? {
             Ok(signed) => signed,
             Err(code) => return Ok(Err(code)),
         };

@@ -3,7 +3,8 @@
 use alloy_primitives::{B256, Bytes};
 use sluice_chain::actions::gate_digest;
 use sluice_chain::calls::GateContent;
-use sluice_core::ids::{ContractRef, RoundNo};
+use sluice_chain::{Chain, ChainError};
+use sluice_core::ids::{BlockRef, ContractRef, RoundNo};
 use sluice_core::limits::{GATE_WORDS_MAX, SIGNATURE_BYTES_MAX};
 use sluice_core::log::entry::{GateMask, GateSigned, WordMask};
 use sluice_core::refusal::Code;
@@ -11,6 +12,7 @@ use sluice_core::signing::address_signer;
 use sluice_core::state::State;
 
 use super::Verifier;
+use super::door::{Kind, LookUpFor};
 use crate::error::EngineError;
 use crate::recover::signer_of;
 
@@ -37,8 +39,13 @@ impl Verifier {
     /// Whether every mask is signed by the gate version's key.
     ///
     /// # Errors
-    /// When the key is a contract and its chain cannot be reached.
-    pub async fn gate_words(&self, signed: &GateSigned) -> Result<Result<(), Code>, EngineError> {
+    /// When the key is a contract and its chain cannot be reached; [`EngineError::LookUpsFull`] where there is no room to ask
+    /// it at the door.
+    pub async fn gate_words(
+        &self,
+        signed: &GateSigned,
+        asker: LookUpFor,
+    ) -> Result<Result<(), Code>, EngineError> {
         if signed.words.is_empty() || signed.words.len() > GATE_WORDS_MAX {
             return Ok(Err(Code::TooMany));
         }
@@ -60,22 +67,39 @@ impl Verifier {
         if self.follower.read(|state| is_known(state, signed)) {
             return Ok(Err(Code::GateMismatch));
         }
+        let mut by_contract = Vec::new();
         for mask in &signed.words {
             let Some(digest) = known.digest(signed.version, mask) else { return Ok(Err(Code::GateMismatch)) };
             let by_key = address_signer(&known.signer)
                 .is_some_and(|address| signer_of(digest, &mask.signature) == Some(address));
-            if by_key {
-                continue;
-            }
-            let _permit = self.lookups.acquire().await.map_err(|_| EngineError::Stopping)?;
-            let chain = self.chain(known.distributor.chain_id)?;
-            let (good, _) = chain.is_valid_signer_signature(&known.signer, digest, &mask.signature).await?;
-            if !good {
-                return Ok(Err(Code::BadSignature));
+            if !by_key {
+                by_contract.push((digest, &mask.signature));
             }
         }
-        Ok(Ok(()))
+        let mut by_contract = by_contract.into_iter();
+        let Some(first) = by_contract.next() else { return Ok(Ok(())) };
+        // All of them are one look-up: whoever began it need not find room again for each.
+        let ask = |chain: Chain| all_signed(chain, &known.signer, first, by_contract);
+        let (good, _) = self.look_up(asker, Kind::Order, known.distributor.chain_id, ask).await?;
+        Ok(if good { Ok(()) } else { Err(Code::BadSignature) })
     }
+}
+
+/// Whether a contract signed all of these, with the block that was looked at last.
+async fn all_signed(
+    chain: Chain,
+    signer: &[u8],
+    (digest, signature): (B256, &Bytes),
+    more: impl Iterator<Item = (B256, &Bytes)>,
+) -> Result<(bool, BlockRef), ChainError> {
+    let mut seen = chain.is_valid_signer_signature(signer, digest, signature).await?;
+    for (digest, signature) in more {
+        if !seen.0 {
+            break;
+        }
+        seen = chain.is_valid_signer_signature(signer, digest, signature).await?;
+    }
+    Ok(seen)
 }
 
 /// Whether every mask says no more than the log knows.

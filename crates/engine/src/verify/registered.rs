@@ -21,7 +21,7 @@ impl Verifier {
         let Ok(chain) = self.chain(at.chain_id) else { return Ok(Err(Code::NotRegistered)) };
         let charter = self.follower.read(|s| s.charters.get(&at.chain_id).map(|c| c.charter.address));
         let Some(charter) = charter else { return Ok(Err(Code::NotRegistered)) };
-        let _permit = self.lookups.acquire().await.map_err(|_| EngineError::Stopping)?;
+        let _permit = self.look_up_permit(at.chain_id).await?;
         if !chain.is_registered(charter, at.address).await? {
             return Ok(Err(Code::NotRegistered));
         }

@@ -2,6 +2,7 @@
 //! person's own address.
 
 use alloy_primitives::{B256, Bytes};
+use sluice_chain::Chain;
 use sluice_core::command::{Action, Approval, Command};
 use sluice_core::decide::SignerSeen;
 use sluice_core::ids::{BlockRef, ContractRef, DemandId};
@@ -10,6 +11,7 @@ use sluice_core::signing::{address_signer, command_digest};
 use sluice_core::state::State;
 
 use super::Verifier;
+use super::door::{Kind, LookUpFor};
 use crate::error::EngineError;
 use crate::recover::signer_of;
 
@@ -36,11 +38,13 @@ impl Verifier {
     /// good.
     ///
     /// # Errors
-    /// When a signer is a contract and the chain cannot be reached.
+    /// When a signer is a contract and the chain cannot be reached; [`EngineError::LookUpsFull`] where there is no room to ask
+    /// it at the door.
     pub async fn approvals(
         &self,
         id: DemandId,
         command: &Command,
+        asker: LookUpFor,
     ) -> Result<Result<Signed, Code>, EngineError> {
         let known = match self.follower.read(|state| known(state, command)) {
             Ok(known) => known,
@@ -54,7 +58,7 @@ impl Verifier {
             let by_key = address_signer(&approval.signer)
                 .is_some_and(|address| signer_of(digest, &approval.signature) == Some(address));
             if !by_key {
-                let (good, block) = self.contract_approval(known.charter, approval, digest).await?;
+                let (good, block) = self.contract_approval(asker, known.charter, approval, digest).await?;
                 if !good {
                     return Ok(Err(Code::BadSignature));
                 }
@@ -67,13 +71,15 @@ impl Verifier {
 
     async fn contract_approval(
         &self,
+        asker: LookUpFor,
         charter: ContractRef,
         approval: &Approval,
         digest: B256,
     ) -> Result<(bool, BlockRef), EngineError> {
-        let _permit = self.lookups.acquire().await.map_err(|_| EngineError::Stopping)?;
-        let chain = self.chain(charter.chain_id)?;
-        Ok(chain.is_valid_signer_signature(&approval.signer, digest, &approval.signature).await?)
+        let ask = |chain: Chain| async move {
+            chain.is_valid_signer_signature(&approval.signer, digest, &approval.signature).await
+        };
+        self.look_up(asker, Kind::Order, charter.chain_id, ask).await
     }
 }
 

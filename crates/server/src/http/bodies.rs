@@ -1,7 +1,6 @@
 //! Bodies of demands are awaited before a turn or a place is taken, so that whoever sends slowly keeps nothing that others
 //! wait for.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,9 +41,7 @@ impl Bodies {
         if request.body().is_end_stream() {
             return Ok(request);
         }
-        // Only requests made inside this process come from nowhere.
-        let network = request.extensions().get::<Network>().copied();
-        let network = network.unwrap_or_else(|| IpAddr::V4(Ipv4Addr::UNSPECIFIED).into());
+        let network = Network::of(request.extensions());
         let Some(_place) = self.awaited.take(network) else {
             return Err(Problem::from(problem::BUSY).retry_after(bounds::COME_BACK));
         };

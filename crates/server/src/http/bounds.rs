@@ -41,8 +41,10 @@ pub(crate) const TURNS_WINDOW: Duration = Duration::from_millis(100);
 pub(crate) const MANAGING_MAX: usize = 16;
 /// Claims at once; each waits for its decision, and the waiting room bounds them again. One campaign has half of them at most:
 /// at the thousand and more a second that it then gets in while each waits as long as it may, it fills its queue soon enough.
+/// One network has half of a campaign's at most: of a country behind one carrier's NAT 1,024 wait at once, for 1.5 seconds
+/// at worst, and decisions that come sooner let more in.
 pub(crate) const CLAIMS_MAX: usize = 4_096;
-/// Commands and masks at once, apart from claims: no crowd stands before a hold.
+/// Commands and masks at once, apart from claims: no crowd stands before a hold, and no network has more than half.
 pub(crate) const ORDERS_MAX: usize = 1_024;
 /// How long a request waits for its turn before it is sent away.
 pub(crate) const TURN_WAIT: Duration = Duration::from_secs(1);

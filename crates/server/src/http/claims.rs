@@ -22,6 +22,7 @@ use utoipa::ToSchema;
 use super::Api;
 use super::address::Typed;
 use super::auth::Caller;
+use super::client::Network;
 use super::extract::{Json, Path};
 use super::hidden::Hidden;
 use super::money::Money;
@@ -128,6 +129,7 @@ pub(crate) async fn hand_in(
     State(api): State<Api>,
     caller: Caller,
     reader: Reader,
+    network: Network,
     Path(campaign): Path<CampaignId>,
     Json(body): Json<ClaimBody>,
 ) -> Result<Response, Problem> {
@@ -149,7 +151,7 @@ pub(crate) async fn hand_in(
         }
         _ => complete(&api, body, list_hash).await?,
     };
-    let submitted = api.node.submit_claim(campaign, id, claim).await;
+    let submitted = api.node.submit_claim_from(network.into(), campaign, id, claim).await;
     let submitted =
         submitted.map_err(|error| if private { without_list(error) } else { from_submit(error) })?;
     match api.node.outcome(submitted).await.map_err(super::from_engine)? {

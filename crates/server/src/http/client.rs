@@ -1,9 +1,13 @@
 //! Who asks, as far as the connection tells: the address behind trusted proxies, and its network.
 
-use std::net::{IpAddr, SocketAddr};
+use std::convert::Infallible;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use axum::http::HeaderMap;
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{Extensions, HeaderMap};
 use ipnet::IpNet;
+use sluice_engine::verify::door::Crowd;
 
 /// The other end of the connection; the listener puts it into every request.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +36,32 @@ impl From<IpAddr> for Network {
     }
 }
 
+impl Network {
+    /// The network of a request that was let in. Only requests made inside this process come from nowhere.
+    pub(crate) fn of(extensions: &Extensions) -> Self {
+        let known = extensions.get::<Self>().copied();
+        known.unwrap_or_else(|| IpAddr::V4(Ipv4Addr::UNSPECIFIED).into())
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Network {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self::of(&parts.extensions))
+    }
+}
+
+impl From<Network> for Crowd {
+    fn from(network: Network) -> Self {
+        let bytes = match network {
+            Network::V4([a, b, c]) => [4, 0, 0, 0, 0, a, b, c],
+            Network::V6([a, b, c, d, e, f, g]) => [6, a, b, c, d, e, f, g],
+        };
+        Self(u64::from_be_bytes(bytes))
+    }
+}
+
 /// The client's address. `X-Forwarded-For` counts only as far as proxies that the configuration names wrote it: read
 /// from its end, the first address that is no such proxy is the client.
 pub(crate) fn address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
@@ -55,6 +85,8 @@ pub(crate) fn address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> I
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     fn client(peer: &str, forwarded: &[&'static str], trusted: &[&str]) -> String {
@@ -88,5 +120,9 @@ mod tests {
         assert_eq!(network("203.0.113.9"), network("::ffff:203.0.113.10"));
         assert_eq!(network("2001:db8:0:100::1"), network("2001:db8:0:1ff::1"));
         assert_ne!(network("2001:db8:0:100::1"), network("2001:db8:0:200::1"));
+        let crowds =
+            ["203.0.113.9", "203.0.114.9", "::cb00:7100:0:0:0:0", "2001:db8:0:100::1", "2001:db8:0:200::1"];
+        let crowds: HashSet<_> = crowds.iter().map(|text| Crowd::from(network(text))).collect();
+        assert_eq!(crowds.len(), 5, "each network is a crowd of its own");
     }
 }

@@ -19,6 +19,7 @@ use super::about::{self, Change};
 use super::auth::Caller;
 use super::changes;
 use super::claims::{from_submit, not_decided};
+use super::client::Network;
 use super::extract::{Json, Path};
 use super::hidden::Hidden;
 use super::outcome::{self, OutcomeView};
@@ -98,11 +99,13 @@ pub(crate) async fn hand_in(
     State(api): State<Api>,
     caller: Caller,
     reader: Reader,
+    network: Network,
     Json(body): Json<CommandBody>,
 ) -> Result<Response, Problem> {
     let CommandBody { id, command } = body;
     let (campaign, seen) = (command.action.queue(), Seen::by(&command));
-    let submitted = api.node.submit(id, Demand::Command(command)).await.map_err(from_submit)?;
+    let submitted = api.node.submit_from(network.into(), id, Demand::Command(command)).await;
+    let submitted = submitted.map_err(from_submit)?;
     match api.node.outcome(submitted).await.map_err(super::from_engine)? {
         Ok(outcome) => {
             let sight = api.node.follower().read(|log| reader.at(log));

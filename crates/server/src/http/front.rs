@@ -39,7 +39,7 @@ use super::bounds;
 use super::claimant::CLAIMANT;
 use super::client::{self, Network, Peer};
 use super::limits::{Charged, Limits};
-use super::places::Places;
+use super::places::{Parted, Places};
 use super::problem::{self, Problem};
 use super::reading::OFFICE;
 use super::turns::Turns;
@@ -147,6 +147,18 @@ pub(crate) fn in_turn(routes: Router, at_once: usize) -> Router {
     routes.layer(from_fn_with_state(Arc::new(Semaphore::new(at_once)), turn))
 }
 
+/// The same among networks, of which each may have half of what others leave: whoever finds no room is sent away at once.
+pub(crate) fn in_place(routes: Router, at_once: usize) -> Router {
+    routes.layer(from_fn_with_state(Places::new(at_once), placed))
+}
+
+async fn placed(State(places): State<Arc<Places<Network>>>, request: Request, next: Next) -> Response {
+    let Some(_place) = places.take(Network::of(request.extensions())) else {
+        return Problem::from(problem::BUSY).retry_after(bounds::COME_BACK).into_response();
+    };
+    next.run(request).await
+}
+
 /// The same for what the database answers to requests without bodies: as many at once as it answers without getting slow.
 pub(crate) fn in_quick_turn(routes: Router, most: usize) -> Router {
     among_quick(routes, &Arc::new(Turns::new(most)))
@@ -193,14 +205,15 @@ async fn whole_single_body(state: State<Arc<Bodies>>, request: Request, next: Ne
 }
 
 /// Bounds how many claims are under way. Those that could not be decided in time, and those of a campaign that has its share
-/// of the places, are sent away before anything of them is read; the others take their places when all of them was.
+/// of the places, or of a network that has its share of the campaign's, are sent away before anything of them is read; the
+/// others take their places when all of them was.
 pub(crate) fn claims_in_place(routes: Router, node: Node, most: usize, body_max: usize) -> Router {
-    let state = (node, Places::new(most), Arc::new(Bodies::new(bounds::CLAIM_BODIES_MAX)));
+    let state = (node, Parted::new(most), Arc::new(Bodies::new(bounds::CLAIM_BODIES_MAX)));
     routes.layer((DefaultBodyLimit::max(body_max), from_fn_with_state(state, claim_place)))
 }
 
 async fn claim_place(
-    State((node, places, bodies)): State<(Node, Arc<Places<CampaignId>>, Arc<Bodies>)>,
+    State((node, places, bodies)): State<(Node, Arc<Parted<CampaignId, Network>>, Arc<Bodies>)>,
     named: Result<RawPathParams, RawPathParamsRejection>,
     request: Request,
     next: Next,
@@ -209,7 +222,8 @@ async fn claim_place(
     let named = named.ok().and_then(|named| campaign_of(&named));
     let campaign = named.filter(|name| node.follower().read(|state| state.campaign(*name).is_some()));
     let has_room = campaign.is_none_or(|campaign| node.has_room(campaign));
-    let place = || places.take(campaign.unwrap_or_default());
+    let network = Network::of(request.extensions());
+    let place = || places.take(campaign.unwrap_or_default(), network);
     let full = || Problem::from(problem::WAITING_ROOM_FULL).retry_after(bounds::COME_BACK).into_response();
     if !has_room || place().is_none() {
         return full();

@@ -18,6 +18,7 @@ use utoipa::ToSchema;
 
 use super::Api;
 use super::claims::from_submit;
+use super::client::Network;
 use super::extract::Json;
 use super::problem::{self, Problem};
 
@@ -70,6 +71,7 @@ pub(crate) struct GateWordsView {
         (status = 503, body = Problem)))]
 pub(crate) async fn hand_in(
     State(api): State<Api>,
+    network: Network,
     Json(body): Json<GateWordsBody>,
 ) -> Result<Response, Problem> {
     let GateWordsBody { campaign, version, words } = body;
@@ -80,7 +82,8 @@ pub(crate) async fn hand_in(
     let signed = GateSigned { campaign, version, words };
     let id = gate_words_id(&signed);
     let view = GateWordsView { id, campaign, state: "waiting", seq: None, receipt: None, ticket: None };
-    let submitted = api.node.submit(id, Demand::Gate(signed)).await.map_err(from_submit)?;
+    let submitted = api.node.submit_from(network.into(), id, Demand::Gate(signed)).await;
+    let submitted = submitted.map_err(from_submit)?;
     let outcome = match api.node.outcome(submitted).await.map_err(super::from_engine)? {
         Ok(outcome) => outcome,
         Err(ticket) => {

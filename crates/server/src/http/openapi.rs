@@ -61,7 +61,7 @@ pub(super) fn routes(api: &Api) -> (Router, OpenApi) {
     };
     let (reads, rows, orders, claims) = (split(reads), split(rows), split(orders), split(claims));
     let (attestations, feed, managing) = (split(attestations), split(feed), split(managing));
-    let orders = front::in_turn(orders, bounds::ORDERS_MAX);
+    let orders = front::in_place(orders, bounds::ORDERS_MAX);
     let orders = front::bodies_first(orders, Bodies::new(bounds::ORDER_BODIES_MAX));
     let attestations = front::in_turn(attestations, bounds::ATTESTATIONS_MAX);
     let bodies = Bodies::new(bounds::ATTESTATION_BODIES_MAX);
