@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 
 use crate::claims::client::{Connection, Target};
 use crate::claims::offer::{self, Outcome, Prepared, Seen};
+use crate::claims::stats::whole;
 use crate::machine;
 
 /// Microseconds; the longest a latency may be told, and the digits of it that count.
@@ -46,8 +47,11 @@ pub(crate) struct Told {
     pub(crate) refused: BTreeMap<String, u64>,
     /// How long an answer of 429 or 503 took, microseconds.
     pub(crate) sent_away: Histogram<u64>,
-    /// Requests made.
+    /// Requests made, and those that were due and not made, as all connections were busy.
     pub(crate) requests: u64,
+    pub(crate) unsent: u64,
+    /// From the first request's time until no more were due, and until the last answer.
+    pub(crate) lasted: Duration,
     pub(crate) took: Duration,
     /// Those who have not been accepted.
     pub(crate) left: Vec<Prepared>,
@@ -59,6 +63,15 @@ struct Shared {
     waiting: Mutex<VecDeque<Prepared>>,
     next: AtomicU64,
     start: Instant,
+    /// Microseconds behind the start at which it ends: earlier than time is up where somebody ends it, or nobody waits.
+    ends: AtomicU64,
+}
+
+impl Shared {
+    fn end_now(&self) {
+        let now = self.start.elapsed().as_micros().try_into().unwrap_or(u64::MAX);
+        self.ends.fetch_min(now, Ordering::Relaxed);
+    }
 }
 
 /// What one connection saw.
@@ -94,7 +107,12 @@ impl Crowd {
         }
         let path: Arc<str> = format!("/v1/campaigns/{}/claims", self.campaign).into();
         let start = Instant::now() + Duration::from_millis(100);
-        let shared = Arc::new(Shared { waiting: Mutex::new(claims.into()), next: AtomicU64::new(0), start });
+        let shared = Arc::new(Shared {
+            waiting: Mutex::new(claims.into()),
+            next: AtomicU64::new(0),
+            start,
+            ends: AtomicU64::new(self.at_most.as_micros().try_into().unwrap_or(u64::MAX)),
+        });
         let mut workers = JoinSet::new();
         for connection in open {
             workers.spawn(work(self.clone(), connection, Arc::clone(&path), Arc::clone(&shared)));
@@ -104,6 +122,8 @@ impl Crowd {
             refused: BTreeMap::new(),
             sent_away: Histogram::new_with_bounds(1, LONGEST, DIGITS).context("no histogram")?,
             requests: 0,
+            unsent: 0,
+            lasted: Duration::ZERO,
             took: Duration::ZERO,
             left: Vec::new(),
         };
@@ -119,6 +139,8 @@ impl Crowd {
             }
         }
         told.took = start.elapsed();
+        told.lasted = Duration::from_micros(shared.ends.load(Ordering::Relaxed));
+        told.unsent = whole((told.lasted.as_secs_f64() * self.rate).ceil()).saturating_sub(told.requests);
         told.left = shared.waiting.lock().expect("no panic inside").drain(..).collect();
         Ok(told)
     }
@@ -130,22 +152,28 @@ async fn work(crowd: Crowd, mut connection: Connection, path: Arc<str>, shared: 
     loop {
         let number = shared.next.fetch_add(1, Ordering::Relaxed);
         let due = Duration::from_secs_f64(number as f64 / crowd.rate);
+        if crowd.stop.load(Ordering::Relaxed) {
+            shared.end_now();
+        }
         if due >= crowd.at_most || crowd.stop.load(Ordering::Relaxed) {
             return part;
         }
         let due = shared.start + due;
         tokio::time::sleep_until(due.into()).await;
-        // Whoever would be asked for after the end, because all connections were busy, is not.
+        // Whoever would be asked for after the end, because all connections were busy, is counted as not sent.
         if shared.start.elapsed() >= crowd.at_most {
             return part;
         }
-        let Some(first) = shared.waiting.lock().expect("no panic inside").pop_front() else { return part };
+        let Some(first) = shared.waiting.lock().expect("no panic inside").pop_front() else {
+            shared.end_now();
+            return part;
+        };
         let asked = connection.ask(Method::POST, &path, "application/json", offer::body(&first)).await;
         let outcome = match asked {
             Ok(answer) => offer::outcome(answer.status, &answer.body),
             Err(error) => Outcome::Unknown(format!("{error:#}")),
         };
-        let latency = due.elapsed();
+        let (latency, due) = (due.elapsed(), due.saturating_duration_since(shared.start));
         if let Outcome::Refused(status, code) = outcome {
             *part.refused.entry(format!("{status} {code}")).or_default() += 1;
             if matches!(status, 429 | 503) {
@@ -154,7 +182,29 @@ async fn work(crowd: Crowd, mut connection: Connection, path: Arc<str>, shared: 
             }
             continue;
         }
-        let (round, index) = (first.claim.round, first.claim.index);
-        part.seen.push(Seen { id: first.id, round, index, outcome, latency });
+        let index = first.claim.index;
+        part.seen.push(Seen { id: first.id, index, outcome, due, latency });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::claims::offer::tests::{claims, slow_server};
+
+    #[tokio::test]
+    async fn requests_that_were_due_and_not_made_are_told() {
+        let crowd = Crowd {
+            target: slow_server(Duration::from_millis(300)).await,
+            campaign: CampaignId::default(),
+            rate: 1_000.0,
+            connections: 1,
+            at_most: Duration::from_millis(200),
+            core: None,
+            stop: Arc::default(),
+        };
+        let told = crowd.come(claims(250)).await.unwrap();
+        assert_eq!((told.requests, told.unsent, told.left.len()), (1, 199, 249));
+        assert_eq!(told.lasted, Duration::from_millis(200));
     }
 }

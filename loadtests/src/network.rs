@@ -1,38 +1,40 @@
 //! `sluice-load network`: a hundred thousand claimants whom one carrier brings through one address, some of whom mistype.
 //! None of them may be kept out for the others' sake.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use alloy_primitives::Bytes;
-use anyhow::ensure;
 use clap::Args;
 
 use crate::claims::cluster;
-use crate::claims::figures::{Counts, latencies, millis};
+use crate::claims::figures::{Counts, add_unsent, latencies, millis};
 use crate::claims::offer::{Offer, Pace, prepare};
-use crate::claims::run;
+use crate::claims::{options, run};
 use crate::estimate::Needs;
 use crate::report::{Figure, Goal, Report, Show};
 use crate::soak::{DISK_EACH, MEMORY_EACH};
 use crate::stage::{Plan, Stage};
-use crate::steady::{self, Listed};
+use crate::steady::{End, Listed};
 
 /// Connections, all of one address.
 const CONNECTIONS: usize = 1_024;
 /// How a network limit answers.
 const LIMITED: &str = "429 too_many_requests";
+/// Refused requests that a network may make, a second and at once (`REFUSALS_PER_SECOND` and `REFUSALS_BURST` in
+/// `crates/server/src/http/bounds.rs`), whose limit this test stays below with the options' defaults.
+const PERMITTED: u32 = 20;
+const PERMITTED_AT_ONCE: u32 = 200;
 
 /// `sluice-load network`.
 #[derive(Debug, Args)]
 pub(crate) struct NetworkArgs {
     /// Claimants, all behind one address.
-    #[arg(long, default_value_t = 100_000)]
+    #[arg(long, default_value_t = 100_000, value_parser = options::some())]
     claimants: u32,
     /// Claims a second.
-    #[arg(long, default_value_t = 2_500)]
+    #[arg(long, default_value_t = 2_500, value_parser = options::whole_rate())]
     rate: u32,
     /// Every so many-th hands in a signature that is none first; 0 for none.
     #[arg(long, default_value_t = 250)]
@@ -46,11 +48,11 @@ impl NetworkArgs {
     pub(crate) fn run(&self) -> anyhow::Result<()> {
         let count = u64::from(self.claimants);
         let needs = Needs {
-            time: Duration::from_secs(count / u64::from(self.rate.max(1)) + count / 8_000 + 30),
+            time: Duration::from_secs(count / u64::from(self.rate) + count / 8_000 + 30),
             disk: count * DISK_EACH + cluster::DISK,
             memory: count * MEMORY_EACH + (1 << 29),
         };
-        needs.announce("network", Path::new("/tmp"))?;
+        needs.announce("network", &std::env::temp_dir())?;
         run::to_the_end(self.measure())
     }
 
@@ -81,11 +83,10 @@ impl NetworkArgs {
             campaign: stage.set.campaigns[0].0,
             pace: Pace::PerSecond(self.rate.into()),
             connections: CONNECTIONS,
-            at_most: Duration::from_secs(claims.len() as u64 / u64::from(self.rate.max(1)) + 1),
+            at_most: Duration::from_secs(claims.len() as u64 / u64::from(self.rate) + 1),
             stop: Arc::new(AtomicBool::new(false)),
         };
-        let (record, left) = offer.make(prepare(claims)).await?;
-        ensure!(left.is_empty(), "{} claims were not offered in time", left.len());
+        let (record, _) = offer.make(prepare(claims)).await?;
         let counts = Counts::of(&record);
         let limited = counts.refused.get(LIMITED).copied().unwrap_or(0);
         let others: u64 = counts.refused.values().sum::<u64>() - limited;
@@ -97,6 +98,7 @@ impl NetworkArgs {
             self.claimants
         )));
         report.add(Figure::new("p99", millis(&latencies([&record])?, 0.99), "ms"));
+        add_unsent(&mut report, "", [&record], true);
         let figure = Figure::new("refused by a network limit", limited as f64, "claims");
         report.add(figure.goal(Goal::AtMost(0.0)));
         let missing = u64::from(self.claimants).saturating_sub(counts.accepted());
@@ -104,10 +106,11 @@ impl NetworkArgs {
         let codes: Vec<_> = counts.refused.iter().map(|(code, count)| format!("{code}: {count}")).collect();
         let refused = Figure::new("refused otherwise", others as f64, "claims");
         report.add(refused.note(format!("{mistyped} had no signature; {}", codes.join(", "))));
-        let (comparison, _) = steady::reconcile(&stage, &[record]).await?;
-        steady::add_differences(&mut report, &comparison, None);
-        report.print(self.show)?;
-        ensure!(comparison.agrees(), "the client's record and the log differ: {comparison:?}");
-        Ok(())
+        let charged = Figure::new("refused otherwise", others as f64 / record.took.as_secs_f64(), "/s");
+        report.add(charged.note(format!(
+            "a network may be refused {PERMITTED} a second, {PERMITTED_AT_ONCE} at once: --mistyped-every keeps below that, \
+             and with more mistakes its claimants wait"
+        )));
+        End { stage: &stage, records: &[record], paid_rounds: None, show: self.show }.print(report).await
     }
 }

@@ -10,17 +10,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use alloy_primitives::Address;
+use anyhow::ensure;
 use sluice_core::log::entry::Body;
 use tokio::task::JoinHandle;
 
-use crate::claims::figures::{Counts, add_comparison, latencies, millis};
+use crate::claims::figures::{Counts, add_comparison, add_unsent, latencies, millis};
 use crate::claims::offer::{Offer, Outcome, Pace, Prepared, Record};
 use crate::claims::processor::family_seconds;
 use crate::claims::reconcile::{Comparison, LogSide};
 use crate::claims::stats::whole;
 use crate::claims::wallets::{self, Wallet};
 use crate::machine;
-use crate::report::{Figure, Goal, Report};
+use crate::report::{Figure, Goal, Report, Show};
 use crate::stage::Stage;
 
 pub(crate) use chain::{OnChain, connect};
@@ -91,31 +92,23 @@ impl Steady {
         usize::try_from(whole(self.rate * self.seconds as f64)).unwrap_or(usize::MAX)
     }
 
-    /// Offers the claims, third by third.
+    /// Offers the claims, all of them at their times; what came of them is told by thirds of the time.
     pub(crate) async fn offer(&self, stage: &Stage, claims: Vec<Prepared>) -> anyhow::Result<Course> {
         let watch = Watch::start(self.name, stage.pid());
         let used = || [family_seconds(stage.pid()), family_seconds(stage.set.postgres)];
-        let (before, mut claims) = (used(), claims);
-        let third = self.claims().div_ceil(3);
-        let (campaign, _) = stage.set.campaigns[0];
-        let mut thirds = Vec::new();
-        while !claims.is_empty() {
-            let rest = claims.split_off(third.min(claims.len()));
-            let offer = Offer {
-                target: stage.target()?,
-                campaign,
-                pace: Pace::PerSecond(self.rate),
-                connections: CONNECTIONS,
-                // The claims of a third take no longer.
-                at_most: Duration::from_secs(self.seconds),
-                stop: Arc::new(AtomicBool::new(false)),
-            };
-            thirds.push(offer.make(claims).await?.0);
-            claims = rest;
-        }
+        let (before, time) = (used(), Duration::from_secs(self.seconds));
+        let offer = Offer {
+            target: stage.target()?,
+            campaign: stage.set.campaigns[0].0,
+            pace: Pace::PerSecond(self.rate),
+            connections: CONNECTIONS,
+            at_most: time,
+            stop: Arc::new(AtomicBool::new(false)),
+        };
+        let (record, _) = offer.make(claims).await?;
         let after = used();
         let used = [after[0] - before[0], after[1] - before[1]];
-        Ok(Course { thirds, memory: watch.end().await, used })
+        Ok(Course { thirds: record.into_thirds(time), memory: watch.end().await, used })
     }
 }
 
@@ -153,15 +146,20 @@ impl Watch {
 }
 
 impl Course {
-    /// The parts of a hundred that were not decided within a second of when they were due, refused and unanswered ones
-    /// among them: a ticket says that a claim waited longer.
+    /// The parts of a hundred that were not decided within a second of when they were due, refused, unanswered and unsent
+    /// ones among them: a ticket says that a claim waited longer. None of nothing, which is no number.
     pub(crate) fn late(&self) -> f64 {
-        let all = self.thirds.iter().flat_map(|third| &third.seen);
-        let (late, count) = all.fold((0_u64, 0_u64), |(late, count), seen| {
-            let in_time = matches!(seen.outcome, Outcome::Decided(_)) && seen.latency <= SECOND;
-            (late + u64::from(!in_time), count + 1)
-        });
-        100.0 * late as f64 / count.max(1) as f64
+        let all: usize = self.thirds.iter().map(|third| third.seen.len() + third.unsent.len()).sum();
+        let seen = self.thirds.iter().flat_map(|third| &third.seen);
+        let in_time =
+            seen.filter(|seen| matches!(seen.outcome, Outcome::Decided(_)) && seen.latency <= SECOND).count();
+        100.0 * (all - in_time) as f64 / all as f64
+    }
+
+    /// Claims a second that were sent.
+    pub(crate) fn offered(&self) -> f64 {
+        let all: usize = self.thirds.iter().map(|third| third.seen.len()).sum();
+        all as f64 / self.thirds.iter().map(|third| third.took.as_secs_f64()).sum::<f64>()
     }
 
     /// Adds the figures of the offering; `flat` names what must stay as it is as a goal.
@@ -173,8 +171,9 @@ impl Course {
         let accepted: u64 = counts.iter().map(Counts::accepted).sum();
         let refused: u64 = counts.iter().flat_map(|counts| counts.refused.values()).sum();
         let unknown: u64 = counts.iter().map(|counts| counts.unknown).sum();
-        let offered = Figure::new("offered", all as f64 / seconds, "/s");
+        let offered = Figure::new("offered", self.offered(), "/s");
         report.add(offered.note(format!("{all} claims in {seconds:.0} s")));
+        add_unsent(report, "", &self.thirds, true);
         let accepted = Figure::new("accepted", accepted as f64 / seconds, "/s");
         report.add(
             accepted.note(format!("{decided} decided at once; {refused} refused, {unknown} not answered")),
@@ -214,12 +213,60 @@ pub(crate) fn thirds(figures: &[u64]) -> [f64; 3] {
     [part(0, 1), part(1, 2), part(2, 3)]
 }
 
-/// Compares all that was offered with the log, once everything is decided; says what the log decided, by round and index.
-pub(crate) async fn reconcile(
+/// What a run ends with.
+#[derive(Debug)]
+pub(crate) struct End<'a> {
+    pub(crate) stage: &'a Stage,
+    /// Everything that was sent.
+    pub(crate) records: &'a [Record],
+    /// The rounds that are compared with the chain, where it pays.
+    pub(crate) paid_rounds: Option<u64>,
+    pub(crate) show: Show,
+}
+
+impl End<'_> {
+    /// Compares the client's record with the log and the chain, adds what that came to, and prints: also when there is no
+    /// comparison, for then the figures are all there is.
+    ///
+    /// # Errors
+    /// When somebody is never decided, something cannot be compared, or there is a difference.
+    pub(crate) async fn print(self, mut report: Report) -> anyhow::Result<()> {
+        let compared = self.compare(&mut report).await;
+        if let Err(error) = &compared {
+            let figure = Figure::new("comparisons that failed", 1.0, "").goal(Goal::AtMost(0.0));
+            report.add(figure.note(format!("{error:#}")));
+        }
+        report.print(self.show)?;
+        compared
+    }
+
+    async fn compare(&self, report: &mut Report) -> anyhow::Result<()> {
+        // Whoever still waits after that is missing in the log, and counted as lost.
+        let waited = self.stage.all_decided().await;
+        let (comparison, decided) = compare(self.stage, self.records).await?;
+        add_comparison(report, &comparison);
+        let bytes = self.stage.database_bytes().await? as f64 / decided.len().max(1) as f64;
+        report.add(Figure::new("database", bytes, "B/claim"));
+        waited?;
+        if let Some(rounds) = self.paid_rounds {
+            let on_chain = OnChain::compare(self.stage, rounds, &decided).await?;
+            let OnChain { decided, differences, asked } = on_chain;
+            let figure = Figure::new("log and chain: differences", differences as f64, "entitlements");
+            report.add(figure.goal(Goal::AtMost(0.0)).note(format!(
+                "{decided} decided; every paid bit, the Distributor's balance and the balances of {asked} recipients"
+            )));
+            ensure!(differences == 0, "log and chain differ: {on_chain:?}");
+        }
+        ensure!(comparison.agrees(), "the client's record and the log differ: {comparison:?}");
+        Ok(())
+    }
+}
+
+/// Compares all that was offered with the log as it stands; says what the log decided, by round and index.
+pub(crate) async fn compare(
     stage: &Stage,
     records: &[Record],
 ) -> anyhow::Result<(Comparison, HashMap<(u64, u64), Decided>)> {
-    stage.all_decided().await?;
     let (mut log, mut decided) = (LogSide::default(), HashMap::new());
     stage
         .read_log(0, |entry| {
@@ -230,28 +277,13 @@ pub(crate) async fn reconcile(
             }
         })
         .await?;
-    let seen: Vec<_> = records.iter().flat_map(|record| record.seen.iter().cloned()).collect();
-    Ok((log.compare(&seen), decided))
-}
-
-/// Adds what the comparisons came to.
-///
-/// # Errors
-/// When there is a difference.
-pub(crate) fn add_differences(report: &mut Report, comparison: &Comparison, on_chain: Option<&OnChain>) {
-    add_comparison(report, comparison);
-    let Some(on_chain) = on_chain else { return };
-    let OnChain { decided, differences, asked, .. } = on_chain;
-    let figure = Figure::new("log and chain: differences", *differences as f64, "entitlements");
-    report.add(figure.goal(Goal::AtMost(0.0)).note(format!(
-        "{decided} decided; every paid bit, the Distributor's balance and the balances of {asked} recipients"
-    )));
+    Ok((log.compare(records.iter().flat_map(|record| &record.seen)), decided))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::claims::offer::Seen;
+    use crate::claims::offer::{Seen, Unsent};
     use sluice_core::ids::DemandId;
     use uuid::Uuid;
 
@@ -265,9 +297,9 @@ mod tests {
     fn what_is_not_decided_within_a_second_is_late() {
         let seen = |outcome, ms| Seen {
             id: DemandId(Uuid::nil()),
-            round: 1,
             index: 0,
             outcome,
+            due: Duration::ZERO,
             latency: Duration::from_millis(ms),
         };
         let third = Record {
@@ -277,9 +309,12 @@ mod tests {
                 seen(Outcome::Waiting, 10),
                 seen(Outcome::Refused(429, "busy".into()), 1),
             ],
+            // However short a time it had waited when nobody was sent any more.
+            unsent: vec![Unsent { due: Duration::ZERO, waited: Duration::from_millis(1) }],
             ..Record::default()
         };
-        let course = Course { thirds: vec![third], memory: Vec::new(), used: [0.0; 2] };
-        assert_eq!(course.late(), 75.0);
+        let course = |thirds| Course { thirds, memory: Vec::new(), used: [0.0; 2] };
+        assert_eq!(course(vec![third]).late(), 80.0);
+        assert!(course(vec![Record::default()]).late().is_nan());
     }
 }

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -22,9 +21,9 @@ use crate::claims::figures::{Counts, add_comparison, latencies, millis};
 use crate::claims::ground::{Ground, Placed, Servers, eventually};
 use crate::claims::offer::{Offer, Pace, Prepared, Record, prepare};
 use crate::claims::reconcile::LogSide;
-use crate::claims::run;
 use crate::claims::stats::{median, whole};
 use crate::claims::wallets::{self, Wallet};
+use crate::claims::{options, run};
 use crate::estimate::Needs;
 use crate::report::{Figure, Goal, Report, Show};
 use crate::soak::{DISK_EACH, MEMORY_EACH};
@@ -45,10 +44,10 @@ const OVERTAKEN: Millis = 100;
 #[derive(Debug, Args)]
 pub(crate) struct WorkersArgs {
     /// Claims a second, of all campaigns at both nodes.
-    #[arg(long, default_value_t = 1_500)]
+    #[arg(long, default_value_t = 1_500, value_parser = options::whole_rate())]
     rate: u32,
     /// Length of each of the two stretches, seconds.
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 20, value_parser = options::seconds())]
     seconds: u64,
     #[command(flatten)]
     show: Show,
@@ -72,7 +71,7 @@ impl WorkersArgs {
             disk: count * DISK_EACH + cluster::DISK,
             memory: count * MEMORY_EACH + (1 << 30),
         };
-        needs.announce("workers", Path::new("/tmp"))?;
+        needs.announce("workers", &std::env::temp_dir())?;
         run::to_the_end(self.measure())
     }
 
@@ -118,10 +117,15 @@ impl WorkersArgs {
         }
         let mut report = Report::new("workers");
         for (name, records) in [("as many all the time", &records), ("coming and going", &changing)] {
-            let all: u64 = records.iter().map(|record| record.seen.len() as u64).sum();
+            let all: u64 =
+                records.iter().map(|record| (record.seen.len() + record.unsent.len()) as u64).sum();
             let accepted: u64 = records.iter().map(|record| Counts::of(record).accepted()).sum();
             let figure = Figure::new(format!("{name}: not accepted"), (all - accepted) as f64, "claims");
-            report.add(figure.goal(Goal::AtMost(0.0)).note(format!("of {all}, half at each node")));
+            report.add(
+                figure
+                    .goal(Goal::AtMost(0.0))
+                    .note(format!("of {all}, half at each node, those due and not sent among them")),
+            );
             report.add(Figure::new(format!("{name}: p99"), millis(&latencies(records)?, 0.99), "ms"));
         }
         for (name, before, after) in [("leader", &before[0], &after[0]), ("follower", &before[1], &after[1])]
@@ -139,8 +143,7 @@ impl WorkersArgs {
             })
             .await?;
         report.add(order.figure());
-        let seen: Vec<_> = records.into_iter().flat_map(|record| record.seen).collect();
-        let comparison = log.compare(&seen);
+        let comparison = log.compare(records.iter().flat_map(|record| &record.seen));
         add_comparison(&mut report, &comparison);
         report.print(self.show)?;
         follows.1.abort();

@@ -14,20 +14,26 @@ use crate::report::{Figure, Goal, Report};
 const LONGEST: u64 = 600_000_000;
 const DIGITS: u8 = 3;
 
-/// The latencies of the accepted claims, microseconds.
+/// The latencies of the accepted claims, microseconds, and how long those had waited that were due and not sent.
 pub(crate) fn latencies<'a>(records: impl IntoIterator<Item = &'a Record>) -> anyhow::Result<Histogram<u64>> {
     let mut histogram = Histogram::new_with_bounds(1, LONGEST, DIGITS).context("no histogram")?;
-    for seen in records.into_iter().flat_map(|record| &record.seen) {
-        if matches!(seen.outcome, Outcome::Decided(_) | Outcome::Waiting) {
-            histogram.saturating_record(seen.latency.as_micros().try_into().unwrap_or(LONGEST));
+    for record in records {
+        let accepted =
+            record.seen.iter().filter(|seen| matches!(seen.outcome, Outcome::Decided(_) | Outcome::Waiting));
+        let waited = record.unsent.iter().map(|unsent| unsent.waited);
+        for time in accepted.map(|seen| seen.latency).chain(waited) {
+            histogram.saturating_record(time.as_micros().try_into().unwrap_or(LONGEST));
         }
     }
     Ok(histogram)
 }
 
-/// A quantile in milliseconds.
+/// A quantile in milliseconds; of no latencies it is no number, and reaches no goal.
 pub(crate) fn millis(histogram: &Histogram<u64>, quantile: f64) -> f64 {
-    histogram.value_at_quantile(quantile) as f64 / 1_000.0
+    match histogram.is_empty() {
+        true => f64::NAN,
+        false => histogram.value_at_quantile(quantile) as f64 / 1_000.0,
+    }
 }
 
 /// How many claims came to what.
@@ -76,41 +82,85 @@ pub(crate) struct Used {
     pub(crate) postgres: f64,
 }
 
-/// Adds a phase's figures. `decided` is what the log decided in it.
-pub(crate) fn add(
-    report: &mut Report,
-    phase: &str,
-    record: &Record,
-    decided: u64,
-    goals: [Option<Goal>; 2],
-    used: Option<Used>,
-) -> anyhow::Result<()> {
+/// What was decided of a phase's claims while it lasted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct InTime {
+    pub(crate) decided: u64,
+    pub(crate) seconds: f64,
+    /// By whose account.
+    pub(crate) by: &'static str,
+}
+
+/// What a phase is to reach.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Goals {
+    /// Decided a second, at least.
+    pub(crate) decided: Option<f64>,
+    /// Of those accepted, the part decided meanwhile, at least.
+    pub(crate) of_accepted: Option<f64>,
+    /// Milliseconds, at most.
+    pub(crate) p99: Option<f64>,
+    /// Nobody may be left who was due.
+    pub(crate) all_sent: bool,
+}
+
+/// A phase of a run.
+#[derive(Debug)]
+pub(crate) struct Phase<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) record: &'a Record,
+    pub(crate) in_time: InTime,
+    pub(crate) goals: Goals,
+    pub(crate) used: Option<Used>,
+    /// How its rate came about.
+    pub(crate) note: &'a str,
+}
+
+fn at_least(figure: Figure, least: Option<f64>) -> Figure {
+    least.into_iter().fold(figure, |figure, least| figure.goal(Goal::AtLeast(least)))
+}
+
+fn at_most(figure: Figure, most: Option<f64>) -> Figure {
+    most.into_iter().fold(figure, |figure, most| figure.goal(Goal::AtMost(most)))
+}
+
+/// Adds a phase's figures. One in which nothing was accepted has missed, whatever its goals: nothing was measured.
+pub(crate) fn add(report: &mut Report, phase: &Phase<'_>) -> anyhow::Result<()> {
+    let Phase { name, record, in_time, goals, used, note } = *phase;
     let (counts, seconds) = (Counts::of(record), record.took.as_secs_f64());
-    let histogram = latencies([record])?;
-    let with = |figure: Figure, goal: Option<Goal>| match goal {
-        Some(goal) => figure.goal(goal),
-        None => figure,
-    };
-    let offered = Figure::new(format!("{phase}: offered"), record.seen.len() as f64 / seconds, "/s");
-    report.add(offered.note(format!("{} claims in {seconds:.0} s", record.seen.len())));
-    let accepted = Figure::new(format!("{phase}: accepted"), counts.accepted() as f64 / seconds, "/s");
-    report
-        .add(accepted.note(format!("{} decided at once, {} with a ticket", counts.decided, counts.waiting)));
-    let decided = with(Figure::new(format!("{phase}: decided"), decided as f64 / seconds, "/s"), goals[0]);
-    report.add(decided.note("by the log"));
-    for (name, quantile) in [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999)] {
-        let figure = Figure::new(format!("{phase}: {name}"), millis(&histogram, quantile), "ms");
-        report.add(with(figure, goals[1].filter(|_| name == "p99")));
+    let all = record.seen.len() as f64;
+    let offered = Figure::new(format!("{name}: offered"), all / seconds, "/s");
+    let comma = if note.is_empty() { "" } else { "; " };
+    report.add(offered.note(format!("{all} claims in {seconds:.0} s{comma}{note}")));
+    add_unsent(report, name, [record], goals.all_sent);
+    let accepted = Figure::new(format!("{name}: accepted"), counts.accepted() as f64 / seconds, "/s");
+    let accepted =
+        accepted.note(format!("{} decided at once, {} with a ticket", counts.decided, counts.waiting));
+    if counts.accepted() == 0 {
+        report.add(accepted.goal(Goal::AtLeast(1.0)));
+    } else {
+        report.add(accepted);
+        let decided = in_time.decided as f64;
+        let rate = Figure::new(format!("{name}: decided"), decided / in_time.seconds, "/s");
+        report.add(at_least(rate, goals.decided).note(in_time.by));
+        if goals.of_accepted.is_some() {
+            let part = decided / counts.accepted() as f64;
+            let part = Figure::new(format!("{name}: decided / accepted"), part, "×");
+            report.add(
+                at_least(part, goals.of_accepted).note("decided while it lasted, of those accepted in it"),
+            );
+        }
+        add_latencies(report, name, record, goals.p99)?;
     }
     let refused: u64 = counts.refused.values().sum();
-    report.add(Figure::new(format!("{phase}: refused"), refused as f64, "claims").note(counts.refusals()));
+    report.add(Figure::new(format!("{name}: refused"), refused as f64, "claims").note(counts.refusals()));
     if counts.unknown > 0 {
-        report.add(Figure::new(format!("{phase}: not answered"), counts.unknown as f64, "claims"));
+        report.add(Figure::new(format!("{name}: not answered"), counts.unknown as f64, "claims"));
     }
     if let Some(used) = used {
         let each = |seconds: f64| seconds * 1e6 / (counts.accepted().max(1) as f64);
         let figure =
-            Figure::new(format!("{phase}: processor"), (used.node + used.postgres) / seconds, "cores");
+            Figure::new(format!("{name}: processor"), (used.node + used.postgres) / seconds, "cores");
         report.add(figure.note(format!(
             "a claim: node {:.0} µs, PostgreSQL {:.0} µs, generator {:.0} µs",
             each(used.node),
@@ -121,20 +171,48 @@ pub(crate) fn add(
     Ok(())
 }
 
+fn add_latencies(
+    report: &mut Report,
+    name: &str,
+    record: &Record,
+    most_p99: Option<f64>,
+) -> anyhow::Result<()> {
+    let histogram = latencies([record])?;
+    for (which, quantile) in [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999)] {
+        let figure = Figure::new(format!("{name}: {which}"), millis(&histogram, quantile), "ms");
+        report.add(at_most(figure, most_p99.filter(|_| which == "p99")));
+    }
+    Ok(())
+}
+
+/// Adds how many claims were due and not begun, as a goal where none may be.
+pub(crate) fn add_unsent<'a>(
+    report: &mut Report,
+    name: &str,
+    records: impl IntoIterator<Item = &'a Record>,
+    all_sent: bool,
+) {
+    let waited: Vec<Duration> =
+        records.into_iter().flat_map(|record| &record.unsent).map(|unsent| unsent.waited).collect();
+    let colon = if name.is_empty() { "" } else { ": " };
+    let figure = Figure::new(format!("{name}{colon}due and not sent"), waited.len() as f64, "claims");
+    let longest = waited.iter().max().map_or(String::new(), |longest| {
+        format!("every connection was busy; the first had waited {:.1} s", longest.as_secs_f64())
+    });
+    report.add(at_most(figure, all_sent.then_some(0.0)).note(longest));
+}
+
 /// Adds what the comparison of the client's record with the log came to.
 pub(crate) fn add_comparison(report: &mut Report, comparison: &Comparison) {
-    let differences = comparison.lost + comparison.contradicted + comparison.strangers + comparison.twice;
-    let figure =
-        Figure::new("reconciliation: differences", differences as f64, "claims").goal(Goal::AtMost(0.0));
-    report.add(figure.note(format!(
-        "{} accepted by the client's record, {} decided in the log; lost {}, contradicted {}, unknown to the client {}, \
-         twice {}",
-        comparison.accepted,
-        comparison.decided,
-        comparison.lost,
-        comparison.contradicted,
-        comparison.strangers,
-        comparison.twice
+    let Comparison { accepted, decided, unanswered_found, .. } = comparison;
+    let Comparison { lost, contradicted, broken, strangers, twice, refused_in_log, .. } = comparison;
+    let figure = Figure::new("reconciliation: differences", comparison.differences() as f64, "claims");
+    let refused: Vec<_> = refused_in_log.iter().map(|(code, count)| format!("{code}: {count}")).collect();
+    let refused = if refused.is_empty() { "none".to_owned() } else { refused.join(", ") };
+    report.add(figure.goal(Goal::AtMost(0.0)).note(format!(
+        "{accepted} accepted by the client's record, {decided} decided in the log; lost {lost}, contradicted {contradicted}, \
+         accepted and then refused {broken}, unknown to the client {strangers}, twice {twice}; not answered and yet in the \
+         log {unanswered_found}; refused in the log: {refused}"
     )));
 }
 
@@ -143,3 +221,6 @@ pub(crate) fn add_sync(report: &mut Report, time: Duration) {
     let figure = Figure::new("one page made durable", time.as_secs_f64() * 1e6, "µs");
     report.add(figure.note("median of 100 writes of 8 KiB with fdatasync, nothing else running here"));
 }
+
+#[cfg(test)]
+mod tests;

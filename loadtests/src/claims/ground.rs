@@ -12,7 +12,7 @@ use sluice_chain::actions::ChainAction;
 use sluice_chain::deploy::NewDistributor;
 use sluice_chain::signer::Account;
 use sluice_core::command::{Action, Approval, CampaignTerms, Command, Demand, RoundMode, RoundTerms};
-use sluice_core::ids::{CampaignId, ContractRef, DemandId, ProjectId, RoundNo};
+use sluice_core::ids::{CampaignId, ContractRef, DemandId, ProjectId, RoundNo, Seq};
 use sluice_core::log::entry::{Body, CharterRead, Entry};
 use sluice_core::refusal::Code;
 use sluice_core::signing::command_digest;
@@ -385,11 +385,20 @@ impl Ground {
     }
 
     /// Everything in the log, in order, through `each`.
-    pub(crate) async fn read_log(&self, mut each: impl FnMut(Entry)) -> anyhow::Result<()> {
-        let (stream, mut after) = (self.node.follower().read(|s| s.stream), 0);
+    pub(crate) async fn read_log(&self, each: impl FnMut(Entry)) -> anyhow::Result<()> {
+        self.read_log_behind(0, each).await.map(drop)
+    }
+
+    /// Everything in it behind a position; says how far it went.
+    pub(crate) async fn read_log_behind(
+        &self,
+        mut after: Seq,
+        mut each: impl FnMut(Entry),
+    ) -> anyhow::Result<Seq> {
+        let stream = self.node.follower().read(|s| s.stream);
         loop {
             let rows = self.node.store().read_log(stream, after, 10_000).await?;
-            let Some(last) = rows.last() else { return Ok(()) };
+            let Some(last) = rows.last() else { return Ok(after) };
             after = last.seq;
             for row in &rows {
                 each(row.decode()?);
@@ -460,39 +469,4 @@ fn passes(error: &anyhow::Error) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicU32, Ordering};
-
-    use super::*;
-
-    fn away() -> sluice_store::Error {
-        let source = sqlx::Error::PoolTimedOut;
-        sluice_store::Error::Unavailable { action: "find a demand", source }
-    }
-
-    #[tokio::test]
-    async fn a_database_that_is_busy_for_a_moment_is_asked_again() {
-        let asked = AtomicU32::new(0);
-        let answer = eventually("a demand is decided", async || match asked.fetch_add(1, Ordering::SeqCst) {
-            0 => Err(EngineError::Store(away()).into()),
-            1 => Err(away().into()),
-            2 => Ok(None),
-            _ => Ok(Some("yes")),
-        });
-        assert_eq!(answer.await.unwrap(), "yes");
-        let always = async || Err::<Option<()>, _>(away().into());
-        let error = within(Duration::ZERO, "a demand is decided", always).await.unwrap_err();
-        assert!(format!("{error:#}").contains("times for 0ns: a demand is decided"), "{error:#}");
-    }
-
-    #[tokio::test]
-    async fn what_does_not_pass_is_told_at_once() {
-        let asked = AtomicU32::new(0);
-        let wrong = eventually("a demand is decided", async || {
-            asked.fetch_add(1, Ordering::SeqCst);
-            Err::<Option<()>, _>(EngineError::Incident("a row is gone".into()).into())
-        });
-        assert!(format!("{:#}", wrong.await.unwrap_err()).contains("a row is gone"));
-        assert_eq!(asked.into_inner(), 1);
-    }
-}
+mod tests;

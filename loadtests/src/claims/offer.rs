@@ -2,6 +2,7 @@
 //! when it was due, not from when a connection was free for it, so a server that stalls is charged for everybody who
 //! would have come meanwhile (no coordinated omission).
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -11,7 +12,7 @@ use anyhow::Context;
 use hyper::Method;
 use hyper::body::Bytes;
 use sluice_core::command::ClaimDemand;
-use sluice_core::ids::{CampaignId, DemandId, RoundNo};
+use sluice_core::ids::{CampaignId, DemandId};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
@@ -29,11 +30,21 @@ pub(crate) struct Prepared {
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
     pub(crate) id: DemandId,
-    pub(crate) round: RoundNo,
     pub(crate) index: u64,
     pub(crate) outcome: Outcome,
+    /// When it was due, counted from the offering's start.
+    pub(crate) due: Duration,
     /// From when it was due until the answer was read.
     pub(crate) latency: Duration,
+}
+
+/// A claim that was due and not begun: until the offering's end no connection was free for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Unsent {
+    /// When it was due, counted from the offering's start.
+    pub(crate) due: Duration,
+    /// How long it had waited when the last answer was read; its own would have come later.
+    pub(crate) waited: Duration,
 }
 
 /// How a claim was answered.
@@ -53,10 +64,32 @@ pub(crate) enum Outcome {
 #[derive(Debug, Default)]
 pub(crate) struct Record {
     pub(crate) seen: Vec<Seen>,
+    /// Those that came in vain. They are told wherever latencies are: left out, a server that stalls would be spared whoever
+    /// it kept waiting longest.
+    pub(crate) unsent: Vec<Unsent>,
     /// From the first claim's time to the last answer.
     pub(crate) took: Duration,
     /// Processor seconds of the generator's thread.
     pub(crate) generator: f64,
+}
+
+impl Record {
+    /// Its claims by the third of `time` in which they were due; each third takes as long, and the last until the end.
+    pub(crate) fn into_thirds(self, time: Duration) -> Vec<Self> {
+        let third = time / 3;
+        let last = self.took.saturating_sub(third * 2).max(Duration::from_millis(1));
+        let mut thirds: Vec<Self> = [third, third, last]
+            .map(|took| Self { took, generator: self.generator / 3.0, ..Self::default() })
+            .into();
+        let of = |due: Duration| usize::from(due >= third) + usize::from(due >= third * 2);
+        for seen in self.seen {
+            thirds[of(seen.due)].seen.push(seen);
+        }
+        for unsent in self.unsent {
+            thirds[of(unsent.due)].unsent.push(unsent);
+        }
+        thirds
+    }
 }
 
 /// How claims come.
@@ -119,8 +152,24 @@ impl Offer {
         }
         record.took = start.elapsed();
         record.generator = thread_seconds() - before;
-        let left = claims.get(next.load(Ordering::Relaxed).min(claims.len())..).unwrap_or_default().to_vec();
+        let begun = next.load(Ordering::Relaxed);
+        record.unsent = self.unsent(begun..claims.len(), record.took);
+        let left = claims.get(begun..).unwrap_or_default().to_vec();
         Ok((record, left))
+    }
+
+    /// Takes the number of the next claim that is due before the end, if there is one.
+    fn take(&self, next: &AtomicUsize, count: usize) -> Option<usize> {
+        let another = |n: usize| (n < count && self.due(n) < self.at_most).then_some(n + 1);
+        next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, another).ok()
+    }
+
+    /// Those of the claims not begun that were due when the offering had lasted as long as it might, or was ended.
+    fn unsent(&self, left: Range<usize>, took: Duration) -> Vec<Unsent> {
+        let Pace::PerSecond(_) = self.pace else { return Vec::new() };
+        let until = self.at_most.min(took);
+        let due = left.map(|number| self.due(number)).take_while(|due| *due < until);
+        due.map(|due| Unsent { due, waited: took.saturating_sub(due) }).collect()
     }
 
     /// When the claim of this number is due, counted from the start.
@@ -143,11 +192,11 @@ async fn work(
 ) -> Vec<Seen> {
     let mut seen = Vec::new();
     loop {
-        let over = offer.stop.load(Ordering::Relaxed) || start.elapsed() >= offer.at_most;
-        let number = if over { claims.len() } else { next.fetch_add(1, Ordering::Relaxed) };
-        let Some(prepared) = claims.get(number).filter(|_| offer.due(number) < offer.at_most) else {
+        if offer.stop.load(Ordering::Relaxed) || start.elapsed() >= offer.at_most {
             return seen;
-        };
+        }
+        let Some(number) = offer.take(&next, claims.len()) else { return seen };
+        let prepared = &claims[number];
         let due = match offer.pace {
             Pace::PerSecond(_) => start + offer.due(number),
             Pace::AsTaken => Instant::now().max(start),
@@ -157,8 +206,9 @@ async fn work(
             Ok(answer) => outcome(answer.status, &answer.body),
             Err(error) => Outcome::Unknown(format!("{error:#}")),
         };
-        let (round, index) = (prepared.claim.round, prepared.claim.index);
-        seen.push(Seen { id: prepared.id, round, index, outcome, latency: due.elapsed() });
+        let index = prepared.claim.index;
+        let (latency, due) = (due.elapsed(), due.saturating_duration_since(start));
+        seen.push(Seen { id: prepared.id, index, outcome, due, latency });
     }
 }
 
@@ -199,17 +249,4 @@ pub(crate) fn prepare(claims: impl IntoIterator<Item = ClaimDemand>) -> Vec<Prep
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn answers_are_told_apart() {
-        assert_eq!(
-            outcome(201, br#"{"id":"x","state":"decided","seq":417,"receipt":{"seq":1}}"#),
-            Outcome::Decided(417)
-        );
-        assert_eq!(outcome(202, b"{}"), Outcome::Waiting);
-        assert_eq!(outcome(429, br#"{"code":"busy"}"#), Outcome::Refused(429, "busy".into()));
-        assert_eq!(outcome(502, b"<html>"), Outcome::Refused(502, "no code".into()));
-    }
-}
+pub(crate) mod tests;

@@ -3,15 +3,18 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use sluice_core::ids::{CampaignId, DemandId};
+use sluice_core::ids::{CampaignId, DemandId, Millis};
 use sluice_core::log::entry::{Body, Entry};
 
 use super::offer::{Outcome, Seen};
+use super::stretch::Stretch;
 
 /// What the log says of a claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Logged {
     seq: u64,
+    /// The database's clock when it was decided.
+    at: Millis,
     /// `None` for a decided one.
     refused: Option<&'static str>,
 }
@@ -38,6 +41,9 @@ pub(crate) struct Comparison {
     pub(crate) lost: u64,
     /// Claims told to be decided at another position, or decided while told refused.
     pub(crate) contradicted: u64,
+    /// Claims that the log refused after they were accepted, or may have been. All claims here are good and each is made
+    /// once, and whatever is wrong with one is seen before its row is written: a ticket promises a decision.
+    pub(crate) broken: u64,
     /// Claims in the log that nobody sent.
     pub(crate) strangers: u64,
     /// Claims or entitlements decided twice.
@@ -56,15 +62,16 @@ impl LogSide {
         };
         let again =
             entitlement.is_some_and(|(campaign, e)| !self.entitlements.insert((campaign, e.round, e.index)));
-        let known = self.claims.insert(id, Logged { seq: entry.seq, refused }).is_some();
+        let known =
+            self.claims.insert(id, Logged { seq: entry.seq, at: entry.recorded_at, refused }).is_some();
         self.twice += u64::from(again || known);
     }
 
     /// Compares with everything that was sent.
-    pub(crate) fn compare(&self, seen: &[Seen]) -> Comparison {
+    pub(crate) fn compare<'a>(&self, seen: impl IntoIterator<Item = &'a Seen> + Clone) -> Comparison {
         let mut comparison = Comparison { twice: self.twice, ..Comparison::default() };
         comparison.decided = self.claims.values().filter(|logged| logged.refused.is_none()).count() as u64;
-        let sent: HashSet<DemandId> = seen.iter().map(|seen| seen.id).collect();
+        let sent: HashSet<DemandId> = seen.clone().into_iter().map(|seen| seen.id).collect();
         comparison.strangers = self.claims.keys().filter(|id| !sent.contains(id)).count() as u64;
         for code in self.claims.values().filter_map(|logged| logged.refused) {
             *comparison.refused_in_log.entry(code).or_default() += 1;
@@ -76,7 +83,10 @@ impl LogSide {
                     comparison.accepted += 1;
                     comparison.contradicted += u64::from(logged.refused.is_some() || logged.seq != *seq);
                 }
-                (Outcome::Waiting, Some(_)) => comparison.accepted += 1,
+                (Outcome::Waiting, Some(logged)) => {
+                    comparison.accepted += 1;
+                    comparison.broken += u64::from(logged.refused.is_some());
+                }
                 (Outcome::Decided(_) | Outcome::Waiting, None) => {
                     comparison.accepted += 1;
                     comparison.lost += 1;
@@ -85,63 +95,34 @@ impl LogSide {
                 (Outcome::Refused(..), Some(logged)) => {
                     comparison.contradicted += u64::from(logged.refused.is_none());
                 }
-                (Outcome::Unknown(_), Some(_)) => comparison.unanswered_found += 1,
+                (Outcome::Unknown(_), Some(logged)) => {
+                    comparison.unanswered_found += 1;
+                    comparison.broken += u64::from(logged.refused.is_some());
+                }
                 (Outcome::Refused(..) | Outcome::Unknown(_), None) => {}
             }
         }
         comparison
     }
+
+    /// How many of these the log decided in a stretch of time.
+    pub(crate) fn decided_in(&self, seen: &[Seen], stretch: Stretch) -> u64 {
+        let logged = seen.iter().filter_map(|seen| self.claims.get(&seen.id));
+        logged.filter(|logged| logged.refused.is_none() && stretch.contains(logged.at)).count() as u64
+    }
 }
 
 impl Comparison {
-    /// Whether nothing was lost, doubled, invented or contradicted.
+    /// Claims that were lost, contradicted, refused after they were accepted, invented or doubled.
+    pub(crate) fn differences(&self) -> u64 {
+        self.lost + self.contradicted + self.broken + self.strangers + self.twice
+    }
+
+    /// Whether there is no difference.
     pub(crate) fn agrees(&self) -> bool {
-        self.lost + self.contradicted + self.strangers + self.twice == 0
+        self.differences() == 0
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use sluice_core::ids::{EntitlementId, IntakeKey, StreamId};
-    use sluice_core::log::entry::ClaimRefused;
-    use sluice_core::refusal::Code;
-    use std::time::Duration;
-    use uuid::Uuid;
-
-    fn seen(id: u128, outcome: Outcome) -> Seen {
-        Seen { id: DemandId(Uuid::from_u128(id)), round: 1, index: 0, outcome, latency: Duration::ZERO }
-    }
-
-    fn refused(seq: u64, id: u128) -> Entry {
-        let claim = ClaimRefused {
-            intake: IntakeKey { campaign: Default::default(), node: 1, n: seq },
-            id: DemandId(Uuid::from_u128(id)),
-            entitlement: EntitlementId { round: 1, index: 0 },
-            body_hash: Default::default(),
-            accepted_at: 0,
-            code: Code::AlreadyDecided,
-            evidence: Default::default(),
-        };
-        Entry { stream: StreamId(0), seq, epoch: 1, recorded_at: 0, body: Body::ClaimRefused(claim) }
-    }
-
-    #[test]
-    fn every_kind_of_difference_is_counted() {
-        let mut log = LogSide::default();
-        for (seq, id) in [(1, 1), (2, 2), (3, 2), (4, 9)] {
-            log.take(&refused(seq, id));
-        }
-        let client = [
-            seen(1, Outcome::Decided(1)),
-            seen(2, Outcome::Refused(422, "already_decided".into())),
-            seen(3, Outcome::Waiting),
-            seen(4, Outcome::Unknown("cut".into())),
-        ];
-        let found = log.compare(&client);
-        assert_eq!((found.contradicted, found.lost, found.strangers, found.twice), (1, 1, 1, 1));
-        assert!(!found.agrees());
-        assert_eq!(found.refused_in_log.get("already_decided"), Some(&3));
-        assert!(LogSide::default().compare(&[seen(4, Outcome::Unknown("cut".into()))]).agrees());
-    }
-}
+mod tests;

@@ -1,29 +1,27 @@
 //! `sluice-load scenario mojaloop-1h`: what the Mojaloop foundation asks of a national switch, 1,000 transfers a second for an
 //! hour of which no more than one in a hundred takes longer than a second, asked of claims from submission to decision.
 
-use std::path::Path;
 use std::time::Duration;
 
-use anyhow::ensure;
 use clap::Args;
 
 use crate::claims::cluster;
 use crate::claims::offer::prepare;
-use crate::claims::run;
+use crate::claims::{options, run};
 use crate::estimate::Needs;
 use crate::report::{Figure, Goal, Report, Show};
 use crate::soak::{DISK_EACH, MEMORY_EACH};
 use crate::stage::{Plan, Stage};
-use crate::steady::{self, Listed, Steady};
+use crate::steady::{End, Listed, Steady};
 
 /// `sluice-load scenario mojaloop-1h`.
 #[derive(Debug, Args)]
 pub(crate) struct MojaloopArgs {
     /// Claims a second.
-    #[arg(long, default_value_t = 1_000)]
+    #[arg(long, default_value_t = 1_000, value_parser = options::whole_rate())]
     rate: u32,
     /// How long they are offered, seconds.
-    #[arg(long, default_value_t = 3_600)]
+    #[arg(long, default_value_t = 3_600, value_parser = options::seconds())]
     seconds: u64,
     #[command(flatten)]
     show: Show,
@@ -38,7 +36,7 @@ impl MojaloopArgs {
             disk: count * DISK_EACH + cluster::DISK,
             memory: count * MEMORY_EACH + (1 << 29),
         };
-        needs.announce("mojaloop-1h", Path::new("/tmp"))?;
+        needs.announce("mojaloop-1h", &std::env::temp_dir())?;
         run::to_the_end(self.measure())
     }
 
@@ -63,12 +61,6 @@ impl MojaloopArgs {
         let late = Figure::new("not decided within a second", course.late(), "% of claims");
         report.add(late.goal(Goal::AtMost(1.0)).note("from when each was due until its receipt was read"));
         course.add(&mut report, false)?;
-        let (comparison, decided) = steady::reconcile(&stage, &course.thirds).await?;
-        steady::add_differences(&mut report, &comparison, None);
-        let bytes = stage.database_bytes().await? as f64 / decided.len().max(1) as f64;
-        report.add(Figure::new("database", bytes, "B/claim"));
-        report.print(self.show)?;
-        ensure!(comparison.agrees(), "the client's record and the log differ: {comparison:?}");
-        Ok(())
+        End { stage: &stage, records: &course.thirds, paid_rounds: None, show: self.show }.print(report).await
     }
 }

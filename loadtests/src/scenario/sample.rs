@@ -80,7 +80,7 @@ pub(super) async fn over_http(
     let mut log = LogSide::default();
     field.ground.read_log(|entry| log.take(&entry)).await?;
     let comparison = log.compare(&record.seen);
-    let differences = comparison.lost + comparison.contradicted + comparison.strangers + comparison.twice;
+    let differences = comparison.differences();
     let (counts, histogram) = (Counts::of(&record), latencies([&record])?);
     let accepted = counts.accepted();
     let left = offered.into_iter().filter(|claim| !told.get(claim.index)).collect();
