@@ -34,6 +34,34 @@ pub(super) enum Kind {
     Deaf,
 }
 
+/// What a flood came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Poured {
+    /// Attestations kept that were not before, and those handed in again that were.
+    pub(super) kept: u64,
+    pub(super) known: u64,
+    pub(super) seconds: f64,
+}
+
+impl Poured {
+    /// Attestations kept a second.
+    pub(super) fn rate(&self) -> f64 {
+        self.kept as f64 / self.seconds
+    }
+
+    /// Notes an answer to one; whatever else it says, nothing was kept.
+    fn note(&mut self, status: u16) {
+        self.kept += u64::from(status == 201);
+        self.known += u64::from(status == 200);
+    }
+}
+
+/// The status of a delivery's line of answer.
+#[derive(serde::Deserialize)]
+struct Line {
+    status: u16,
+}
+
 /// Attestations ready to be handed in, to a node.
 #[derive(Clone)]
 pub(super) struct Flood {
@@ -56,8 +84,8 @@ impl Flood {
         Self { target, texts: Arc::new(texts), next: Arc::default() }
     }
 
-    /// Begins a flood that lasts until `stop`; its end says how many attestations a second were kept.
-    pub(super) fn start(&self, kind: Kind, stop: Arc<AtomicBool>) -> JoinHandle<anyhow::Result<f64>> {
+    /// Begins a flood that lasts until `stop`; its end says what was kept.
+    pub(super) fn start(&self, kind: Kind, stop: Arc<AtomicBool>) -> JoinHandle<anyhow::Result<Poured>> {
         let flood = self.clone();
         let (answer, answered) = tokio::sync::oneshot::channel();
         std::thread::spawn(move || {
@@ -71,7 +99,7 @@ impl Flood {
         tokio::spawn(async { answered.await.context("the flood panicked")? })
     }
 
-    async fn pour(self, kind: Kind, stop: Arc<AtomicBool>) -> anyhow::Result<f64> {
+    async fn pour(self, kind: Kind, stop: Arc<AtomicBool>) -> anyhow::Result<Poured> {
         let start = Instant::now();
         let mut workers = JoinSet::new();
         let at_once = if kind == Kind::Bulk { DELIVERIES } else { DEAF };
@@ -79,21 +107,23 @@ impl Flood {
             let (flood, stop) = (self.clone(), Arc::clone(&stop));
             workers.spawn(async move {
                 let mut connection = flood.target.connect().await?;
-                let mut kept = 0;
+                let mut poured = Poured::default();
                 while !stop.load(Ordering::Relaxed) {
-                    kept += match kind {
-                        Kind::Bulk => flood.deliver(&mut connection).await?,
-                        Kind::Deaf => flood.single(&mut connection).await?,
-                    };
+                    match kind {
+                        Kind::Bulk => flood.deliver(&mut connection, &mut poured).await?,
+                        Kind::Deaf => flood.single(&mut connection, &mut poured).await?,
+                    }
                 }
-                Ok::<_, anyhow::Error>(kept)
+                Ok::<_, anyhow::Error>(poured)
             });
         }
-        let mut kept = 0;
+        let mut all = Poured::default();
         while let Some(worker) = workers.join_next().await {
-            kept += worker.context("a flood's task panicked")??;
+            let poured = worker.context("a flood's task panicked")??;
+            (all.kept, all.known) = (all.kept + poured.kept, all.known + poured.known);
         }
-        Ok(kept as f64 / seconds_since(start))
+        all.seconds = seconds_since(start);
+        Ok(all)
     }
 
     /// The next of the texts, round and round.
@@ -102,7 +132,7 @@ impl Flood {
         (first..first + count).map(|n| self.texts[n % self.texts.len()].as_str())
     }
 
-    async fn deliver(&self, connection: &mut Connection) -> anyhow::Result<usize> {
+    async fn deliver(&self, connection: &mut Connection, poured: &mut Poured) -> anyhow::Result<()> {
         let mut body = String::new();
         for text in self.take(LINES) {
             body.push_str(text);
@@ -111,16 +141,19 @@ impl Flood {
         let answer = connection.ask(Method::POST, PATH, "application/x-ndjson", body.into()).await?;
         if let Some(wait) = put_off(&answer) {
             tokio::time::sleep(wait).await;
-            return Ok(0);
+            return Ok(());
         }
-        let lines = answer.body.split(|byte| *byte == b'\n');
-        Ok(lines.filter(|line| holds(line, br#""status":20"#)).count())
+        for line in answer.body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            poured.note(status(line));
+        }
+        Ok(())
     }
 
-    async fn single(&self, connection: &mut Connection) -> anyhow::Result<usize> {
+    async fn single(&self, connection: &mut Connection, poured: &mut Poured) -> anyhow::Result<()> {
         let text = self.take(1).next().unwrap_or_default().to_owned();
         let answer = connection.ask(Method::POST, PATH, "application/json", Bytes::from(text)).await?;
-        Ok(usize::from(answer.status < 300))
+        poured.note(answer.status);
+        Ok(())
     }
 }
 
@@ -129,8 +162,9 @@ fn put_off(answer: &Answer) -> Option<Duration> {
     matches!(answer.status, 429 | 503).then(|| answer.retry_after.unwrap_or(Duration::from_secs(1)))
 }
 
-fn holds(line: &[u8], wanted: &[u8]) -> bool {
-    line.windows(wanted.len()).any(|part| part == wanted)
+/// What a line of a delivery's answer says; 0 of a last line that was cut off.
+fn status(line: &[u8]) -> u16 {
+    serde_json::from_slice::<Line>(line).map_or(0, |line| line.status)
 }
 
 #[cfg(test)]
@@ -138,9 +172,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn kept_lines_are_counted_and_waits_are_kept() {
-        assert!(holds(br#"{"line":1,"status":201,"id":"0x"}"#, br#""status":20"#));
-        assert!(!holds(br#"{"line":1,"status":503}"#, br#""status":20"#));
+    fn only_new_ones_are_kept_and_waits_are() {
+        let mut poured = Poured { seconds: 2.0, ..Poured::default() };
+        let answers: [&[u8]; 5] = [
+            br#"{"line":1,"status":201,"id":"0x"}"#,
+            br#"{"line":2,"status":200,"id":"0x"}"#,
+            br#"{"line":3,"status":503}"#,
+            br#"{"line":4,"status":201,"id":"0x"}"#,
+            br#"{"line":5,"sta"#,
+        ];
+        for line in answers {
+            poured.note(status(line));
+        }
+        assert_eq!((poured.kept, poured.known, poured.rate()), (2, 1, 1.0));
         let answer = |status| Answer { status, retry_after: None, body: Bytes::new() };
         assert_eq!(put_off(&answer(429)), Some(Duration::from_secs(1)));
         assert_eq!(put_off(&answer(200)), None);
