@@ -6,39 +6,41 @@ pub(crate) mod crowd;
 pub(crate) mod offices;
 pub(crate) mod turns;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use clap::Args;
 use rayon::prelude::*;
 use sluice_core::command::ClaimDemand;
 
 use crate::claims::cluster;
 use crate::claims::ground::{Ground, Round, Servers};
-use crate::claims::run;
 use crate::claims::stats::{median, spread};
 use crate::claims::wallets::{self, Wallet};
+use crate::claims::{options, run};
 use crate::estimate::Needs;
 use crate::report::{Figure, Goal, Report, Show};
 use turns::Turn;
+
+/// Rule sets in force on the crowded node, unless `--rule-sets` says otherwise.
+const RULE_SETS: usize = 1_000;
 
 /// `sluice-load gated`.
 #[derive(Debug, Args)]
 pub(crate) struct GatedArgs {
     /// Claims in each turn.
-    #[arg(long, default_value_t = 4_000)]
+    #[arg(long, default_value_t = 4_000, value_parser = options::turn())]
     claims: u32,
     /// Turns of each kind.
-    #[arg(long, default_value_t = 7)]
+    #[arg(long, default_value_t = 7, value_parser = options::turns())]
     turns: u32,
     /// Mandates in force on the crowded node; 0 leaves that node out.
     #[arg(long, default_value_t = 5_000)]
     mandates: usize,
-    /// Rule sets in force on the crowded node.
-    #[arg(long, default_value_t = 1_000)]
-    rule_sets: usize,
+    /// Rule sets in force on the crowded node [default: 1000].
+    #[arg(long)]
+    rule_sets: Option<usize>,
     /// Start the nodes anew when everything is handed in: then nothing is known of any attestation, each is read from the
     /// database and its registry is asked. Without it, claims come within ten minutes of what they rest on.
     #[arg(long)]
@@ -91,6 +93,10 @@ fn processor(name: &str, turns: &[Turn]) -> Figure {
 impl GatedArgs {
     /// Measures and prints.
     pub(crate) fn run(&self) -> anyhow::Result<()> {
+        ensure!(
+            self.crowd() || self.rule_sets.is_none(),
+            "--rule-sets are of the crowded node, which --mandates 0 leaves out"
+        );
         // The first turn of each kind warms up and does not count.
         let turns = self.turns + 1;
         let wallets = self.claims * turns;
@@ -100,12 +106,16 @@ impl GatedArgs {
             disk: u64::from(wallets) * sides * 8_000 + cluster::DISK,
             memory: u64::from(wallets) * sides * 4_000 + (1 << 29),
         };
-        needs.announce("gated", &PathBuf::from("/tmp"))?;
+        needs.announce("gated", &std::env::temp_dir())?;
         run::to_the_end(self.measure(turns, wallets))
     }
 
     fn crowd(&self) -> bool {
         self.mandates > 0
+    }
+
+    fn rule_sets(&self) -> usize {
+        self.rule_sets.unwrap_or(RULE_SETS)
     }
 
     async fn measure(&self, turns: u32, count: u32) -> anyhow::Result<()> {
@@ -115,7 +125,7 @@ impl GatedArgs {
         let few = self.side(&servers, "few", &wallets, None).await?;
         let crowded = match self.crowd() {
             true => {
-                let (mandates, rule_sets) = (self.mandates, self.rule_sets);
+                let (mandates, rule_sets) = (self.mandates, self.rule_sets());
                 eprintln!("gated: setting up the node with {mandates} mandates and {rule_sets} rule sets");
                 Some(self.side(&servers, "many", &wallets, Some((mandates, rule_sets))).await?)
             }
@@ -188,7 +198,7 @@ impl GatedArgs {
         }
         if !seen.crowded.is_empty() {
             let (rates, ratios) = (rates(&seen.crowded), ratios(&seen.crowded, &seen.both));
-            let name = format!("2 and 2 beside {} mandates, {} rule sets", self.mandates, self.rule_sets);
+            let name = format!("2 and 2 beside {} mandates, {} rule sets", self.mandates, self.rule_sets());
             report.add(Figure::new(name, median(&rates), "decided/s").note(spread(&rates)));
             let ratio = Figure::new("many / few", median(&ratios), "×").goal(Goal::AtLeast(0.9));
             report.add(ratio.note(spread(&ratios)));
