@@ -60,7 +60,7 @@ pub struct Facts {
 impl Decider {
     /// A decider at the head of the committed log.
     pub fn new(state: State, tree: Frontier, epoch: Epoch) -> Self {
-        Self { state, tree, epoch }
+        Self { state: state.unhashed(), tree, epoch }
     }
 
     /// The state with everything decided so far, committed or not.

@@ -205,7 +205,7 @@ impl GateSigner {
     /// What this key signed before stands in the log: claims under it need not be verified again.
     async fn read_back(&mut self) -> Result<(), EngineError> {
         let mut seq = 0;
-        let mut known = State::new(self.stream);
+        let mut known = State::new(self.stream).unhashed();
         loop {
             let rows = self.store.read_log(self.stream, seq, FOLLOW_ROWS_MAX).await?;
             let Some(last) = rows.last() else { return Ok(()) };

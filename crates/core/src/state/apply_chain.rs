@@ -113,8 +113,8 @@ impl State {
         id: EntitlementId,
         void_paid: &[(EntitlementId, Amount)],
     ) -> Result<Total, Wrong> {
+        self.forget_skip(campaign, id)?;
         let round = self.round_mut(campaign, id)?;
-        round.skips.remove(&id.index);
         let (shard, at) = round.shard_mut(id.index);
         if !shard.paid.set(at) {
             return Err("the entitlement is paid already");
@@ -122,7 +122,6 @@ impl State {
         let void = shard.void.clear(at);
         self.pages.touch_bit(campaign, id, BitKind::Paid);
         self.pages.touch_bit(campaign, id, BitKind::Void);
-        self.pages.touch(PageId::Skip(campaign, id));
         self.forget_redirect(campaign, id)?;
         match void {
             false => Ok(Total::ZERO),
@@ -137,6 +136,13 @@ impl State {
     pub(super) fn forget_redirect(&mut self, campaign: CampaignId, id: EntitlementId) -> Result<(), Wrong> {
         if self.campaign_mut(campaign)?.redirected.remove(&id).is_some() {
             self.pages.touch(PageId::Redirected(campaign, id));
+        }
+        Ok(())
+    }
+
+    pub(super) fn forget_skip(&mut self, campaign: CampaignId, id: EntitlementId) -> Result<(), Wrong> {
+        if self.round_mut(campaign, id)?.skips.remove(&id.index).is_some() {
+            self.pages.touch(PageId::Skip(campaign, id));
         }
         Ok(())
     }

@@ -389,8 +389,8 @@ impl State {
         id: EntitlementId,
         amount: Amount,
     ) -> Result<Account, Wrong> {
+        self.forget_skip(campaign, id)?;
         let round = self.round_mut(campaign, id)?;
-        round.skips.remove(&id.index);
         let (shard, at) = round.shard_mut(id.index);
         if !shard.paid.set(at) {
             return Err("the entitlement is paid already");
@@ -410,7 +410,6 @@ impl State {
             self.pages.touch_bit(campaign, id, kind);
         }
         self.touch_taken(campaign, id, BitKind::Decided);
-        self.pages.touch(PageId::Skip(campaign, id));
         self.forget_redirect(campaign, id)?;
         Ok(from)
     }

@@ -102,33 +102,51 @@ impl BitKind {
 pub(super) struct Pages {
     hashes: BTreeMap<PageId, [u8; 32]>,
     changed: BTreeSet<PageId>,
+    /// Nothing is noted: this State is not hashed, and what changed would never be forgotten.
+    left_out: bool,
 }
 
 impl Pages {
     /// Notes a change.
     pub(super) fn touch(&mut self, page: PageId) {
-        self.changed.insert(page);
+        if !self.left_out {
+            self.changed.insert(page);
+        }
     }
 
     /// Notes a change of one entitlement's bit.
     pub(super) fn touch_bit(&mut self, campaign: CampaignId, id: EntitlementId, kind: BitKind) {
         let shard = u32::try_from(super::round::shard_of(id.index)).expect("shards are counted in u32");
         let half = u8::from(super::round::place_of(id.index) >= 32_768);
-        self.changed.insert(PageId::Bits(campaign, id.round, shard, kind, half));
+        self.touch(PageId::Bits(campaign, id.round, shard, kind, half));
     }
 
     /// Notes a change of a whole bitmap and the shard's sums.
     pub(super) fn touch_shard(&mut self, campaign: CampaignId, round: RoundNo, shard: u32, kind: BitKind) {
-        self.changed.insert(PageId::Shard(campaign, round, shard));
+        self.touch(PageId::Shard(campaign, round, shard));
         for half in 0..2 {
-            self.changed.insert(PageId::Bits(campaign, round, shard, kind, half));
+            self.touch(PageId::Bits(campaign, round, shard, kind, half));
         }
     }
 }
 
 impl State {
+    /// The same for somebody who never asks for its hash: which pages change is not noted. A State that is changed and not
+    /// hashed would remember each of them for ever, a page for each entitlement that was paid.
+    pub fn unhashed(self) -> Self {
+        Self { pages: Pages { left_out: true, ..Pages::default() }, ..self }
+    }
+
+    /// How many pages have changed since the hash was last taken.
+    pub fn pages_changed(&self) -> usize {
+        self.pages.changed.len()
+    }
+
     /// The state hash at this position.
     pub fn hash(&mut self) -> [u8; 32] {
+        if self.pages.left_out {
+            return self.hash_anew();
+        }
         self.pages.touch(PageId::Head);
         for page in std::mem::take(&mut self.pages.changed) {
             match self.page(&page) {

@@ -1,5 +1,6 @@
 //! State dumps of the recorded log, which holds every kind of entry.
 
+use sluice_core::command::RoundMode;
 use sluice_core::ids::StreamId;
 use sluice_core::log::entry::Entry;
 use sluice_core::log::merkle::{Frontier, leaf_hash};
@@ -7,6 +8,7 @@ use sluice_core::state::State;
 use sluice_core::state::dump::{DUMP_FORMAT, DumpError, DumpSize};
 
 use crate::golden::recorded;
+use crate::world::World;
 
 /// State and tree after each entry.
 fn lives() -> impl Iterator<Item = (State, Frontier)> {
@@ -103,4 +105,26 @@ fn an_open_tile_that_the_edge_is_not_made_of_is_no_tree() {
         bytes[at] ^= 1;
         assert!(borsh::from_slice::<Frontier>(&bytes).is_err(), "{back} from the end");
     }
+}
+
+#[test]
+fn a_state_that_is_decided_upon_and_never_hashed_remembers_no_changes() {
+    let world = World::open(300, RoundMode::Push);
+    assert_eq!(world.state().pages_changed(), 0, "nobody would ever forget them");
+    assert_eq!(
+        world.state().clone().hash(),
+        world.follower.clone().hash(),
+        "made anew where it is asked for"
+    );
+}
+
+#[test]
+fn the_hash_of_a_replay_that_noted_nothing_is_made_anew() {
+    let mut state = State::new(StreamId(1)).unhashed();
+    for bytes in recorded() {
+        state.apply(&Entry::decode(&bytes).unwrap()).unwrap();
+        assert_eq!(state.pages_changed(), 0);
+    }
+    let hash = state.hash();
+    assert_eq!(state.hash_anew(), hash);
 }

@@ -78,7 +78,7 @@ impl<'a> Fold<'a> {
             campaign,
             lists: BTreeMap::new(),
             seq: 0,
-            state: State::new(stream),
+            state: State::new(stream).unhashed(),
             ledger: BTreeMap::new(),
             payments: Payments::default(),
             holds: BTreeMap::new(),

@@ -30,7 +30,8 @@ pub(super) struct Replayed {
 
 /// Applies every entry of the log, as every node does.
 pub(super) async fn replay(store: &Store, stream: StreamId, of: CampaignId) -> anyhow::Result<Replayed> {
-    let mut replayed = Replayed { state: State::new(stream), payments: Vec::new(), paid_by: BTreeMap::new() };
+    let mut replayed =
+        Replayed { state: State::new(stream).unhashed(), payments: Vec::new(), paid_by: BTreeMap::new() };
     loop {
         let after: Seq = replayed.state.seq;
         let rows = store.read_log(stream, after, FOLLOW_ROWS_MAX).await?;
