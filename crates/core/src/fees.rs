@@ -144,11 +144,16 @@ pub struct DataCost {
 }
 
 impl DataCost {
-    /// What a byte of calldata costs in gas, at what the chain asks for gas: by this calls are compared.
-    pub fn gas_per_byte(&self, market: Market) -> u64 {
+    /// What a byte of calldata costs beside the gas, at what the chain asks for gas: by this calls are compared.
+    pub fn worth_per_byte(&self, market: Market) -> u64 {
         let price = market.base_fee.saturating_add(market.priority_fee).max(1);
-        let gas = (self.wei / price).saturating_add(self.gas.into());
-        u64::try_from(gas / u128::from(self.bytes.max(1))).unwrap_or(u64::MAX).min(BYTE_GAS_MAX)
+        u64::try_from(self.wei / price / u128::from(self.bytes.max(1))).unwrap_or(u64::MAX).min(BYTE_GAS_MAX)
+    }
+
+    /// The gas that a byte of calldata uses up, with what it may rise by until its transaction is mined.
+    pub fn gas_per_byte(&self) -> u64 {
+        let reserve = calldata_reserve(self.gas);
+        self.gas.saturating_add(reserve).div_ceil(self.bytes.max(1)).min(BYTE_GAS_MAX)
     }
 
     /// What another number of bytes costs.
@@ -163,6 +168,11 @@ impl DataCost {
     }
 }
 
+/// What the chain counts for calldata may rise until the batch is mined.
+pub const fn calldata_reserve(gas: u64) -> u64 {
+    gas / 4
+}
+
 /// More is not believed: a call of a hundred kilobytes must still be worth a number that can be added up.
 const BYTE_GAS_MAX: u64 = 1 << 40;
 
@@ -174,12 +184,16 @@ mod tests {
     fn calldata_is_compared_at_the_price_of_gas() {
         let market = Market { base_fee: 900, priority_fee: 100 };
         let op = DataCost { bytes: 1_000, wei: 50_000_000, gas: 0 };
-        assert_eq!(op.gas_per_byte(market), 50);
+        assert_eq!((op.worth_per_byte(market), op.gas_per_byte()), (50, 0));
         let arbitrum = DataCost { bytes: 1_000, wei: 0, gas: 16_000 };
-        assert_eq!(arbitrum.gas_per_byte(market), 16);
-        assert_eq!(DataCost::default().gas_per_byte(Market { base_fee: 0, priority_fee: 0 }), 0);
+        assert_eq!((arbitrum.worth_per_byte(market), arbitrum.gas_per_byte()), (0, 20));
+        let none = DataCost::default();
+        assert_eq!(
+            (none.worth_per_byte(Market { base_fee: 0, priority_fee: 0 }), none.gas_per_byte()),
+            (0, 0)
+        );
         let absurd = DataCost { bytes: 1, wei: u128::MAX, gas: u64::MAX };
-        assert_eq!(absurd.gas_per_byte(market), BYTE_GAS_MAX);
+        assert_eq!((absurd.worth_per_byte(market), absurd.gas_per_byte()), (BYTE_GAS_MAX, BYTE_GAS_MAX));
         assert_eq!(op.of(10).wei, 500_000);
         assert_eq!(arbitrum.of(10).gas, 160);
     }

@@ -12,6 +12,7 @@ use crate::command::RoundMode;
 use crate::ids::{EntitlementId, RoundNo};
 use crate::limits::{BATCH_REDIRECTS_MAX, BATCHES_IN_FLIGHT_MAX, BATCHES_OPEN_MAX, PLAN_WORDS_MAX, SHARD};
 use crate::log::entry::{BatchForm, WordMask};
+use crate::state::batch::Batch;
 use crate::state::campaign::Campaign;
 use crate::state::round::Round;
 
@@ -39,15 +40,26 @@ pub fn plan(campaign: &Campaign, gas: &GasModel, now: u64) -> Option<Content> {
     if !campaign.may_plan() {
         return filler(campaign);
     }
-    // Redirected claims and gated rounds travel in calls of their own; they take turns with the others, so that none
-    // starves.
-    let last = campaign.batches.values().next_back().map(|b| Turn::of(&b.plan.form));
+    contents(campaign, gas, now).next().or_else(|| filler(campaign))
+}
+
+/// The same while what is not full waits for company: the first whose call is as large as calls get.
+pub fn plan_full(campaign: &Campaign, gas: &GasModel, now: u64) -> Option<Content> {
+    let content = plan(campaign, gas, now)?;
+    if content.full || !campaign.may_plan() {
+        return content.full.then_some(content);
+    }
+    contents(campaign, gas, now).skip(1).find(|content| content.full)
+}
+
+/// What each kind would pay next, whose turn it is first.
+fn contents(campaign: &Campaign, gas: &GasModel, now: u64) -> impl Iterator<Item = Content> {
+    let last = campaign.batches.values().next_back().map(|b| Turn::of(campaign, b));
     let first = last.map_or(0, |last| (last as usize + 1) % TURNS.len());
-    let content = (0..TURNS.len()).find_map(|at| match TURNS[(first + at) % TURNS.len()] {
+    (0..TURNS.len()).filter_map(move |at| match TURNS[(first + at) % TURNS.len()] {
         Turn::Redirected => redirected(campaign, gas, now),
         turn => listed(campaign, gas, turn, now),
-    });
-    content.or_else(|| filler(campaign))
+    })
 }
 
 /// Whether another batch of the campaign may be planned before one of those under way is mined, or final. A number that was
@@ -58,22 +70,44 @@ pub fn has_room(campaign: &Campaign) -> bool {
     open || campaign.batches.values().any(|batch| batch.given_up)
 }
 
-/// What travels in calls of its own.
+/// What takes turns, so that none starves. Redirected claims and gated rounds travel in calls of their own. Of the others,
+/// rounds that are only claimed share calls with rounds that may be pushed where one call takes all of both; else they
+/// have every second call, and nobody who claims waits until a push of millions is settled.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Turn {
     Redirected = 0,
-    Plain = 1,
+    Claimed = 1,
     Gated = 2,
+    Pushed = 3,
 }
 
-const TURNS: [Turn; 3] = [Turn::Redirected, Turn::Plain, Turn::Gated];
+const TURNS: [Turn; 4] = [Turn::Redirected, Turn::Claimed, Turn::Gated, Turn::Pushed];
 
 impl Turn {
-    fn of(form: &BatchForm) -> Self {
-        match form {
-            BatchForm::Redirected { .. } => Self::Redirected,
-            BatchForm::Dense { .. } | BatchForm::Sparse => Self::Plain,
-            BatchForm::Gated => Self::Gated,
+    fn of(campaign: &Campaign, batch: &Batch) -> Self {
+        let first = batch.plan.words.first().and_then(|word| campaign.round(word.round));
+        match (&batch.plan.form, first.map(|round| round.terms.mode)) {
+            (BatchForm::Redirected { .. }, _) => Self::Redirected,
+            (BatchForm::Gated, _) => Self::Gated,
+            (BatchForm::Dense { .. } | BatchForm::Sparse, Some(RoundMode::Pull)) => Self::Claimed,
+            (BatchForm::Dense { .. } | BatchForm::Sparse, _) => Self::Pushed,
+        }
+    }
+
+    fn is_of(self, round: &Round) -> bool {
+        match round.terms.mode {
+            RoundMode::Pull => self == Self::Claimed,
+            RoundMode::Push => self == Self::Pushed,
+            RoundMode::Gated => self == Self::Gated,
+        }
+    }
+
+    /// What it may share a call with.
+    fn other(self) -> Option<Self> {
+        match self {
+            Self::Claimed => Some(Self::Pushed),
+            Self::Pushed => Some(Self::Claimed),
+            Self::Redirected | Self::Gated => None,
         }
     }
 }
@@ -155,20 +189,28 @@ fn listed(campaign: &Campaign, gas: &GasModel, turn: Turn, now: u64) -> Option<C
         let counts = campaign.gate_counts(round, word.word, now);
         counts.then(|| Piece { word, cost: gas.word(&word.mask, round.terms.depth, gated) })
     };
-    let before = campaign.batches.values().rev().filter(|b| Turn::of(&b.plan.form) == turn);
+    let before = campaign.batches.values().rev().filter(|b| Turn::of(campaign, b) == turn);
     let begun = before.filter_map(|b| b.plan.words.first()).next().map(|w| (w.round, w.word));
-    let pieces = |part| -> Vec<Piece> {
-        payable_words(campaign, gated, begun, part).filter_map(piece).take(PLAN_WORDS_MAX).collect()
+    let pieces = |turn, from, part| -> Vec<Piece> {
+        payable_words(campaign, turn, from, part).filter_map(piece).take(PLAN_WORDS_MAX).collect()
     };
-    let mut behind = pieces(Part::Behind);
-    let earlier = if behind.len() < PLAN_WORDS_MAX { pieces(Part::UpTo) } else { Vec::new() };
-    let all: Vec<Piece> = earlier.iter().chain(&behind).copied().collect();
+    let mut behind = pieces(turn, begun, Part::Behind);
+    let earlier = if behind.len() < PLAN_WORDS_MAX { pieces(turn, begun, Part::UpTo) } else { Vec::new() };
+    let mut all: Vec<Piece> = earlier.iter().chain(&behind).copied().collect();
+    if all.is_empty() {
+        return None;
+    }
     if behind.is_empty() || mix::fits_one(gas, &form, &all) {
+        let own = all.len();
+        all.extend(turn.other().iter().flat_map(|other| pieces(*other, None, Part::Behind)));
+        if !mix::fits_one(gas, &form, &all) {
+            all.truncate(own);
+        }
         behind = all;
     }
-    match turn {
-        Turn::Plain => mix::next(campaign, gas, &behind),
-        _ => mix::sparse(campaign, gas, &behind, form),
+    match gated {
+        false => mix::next(campaign, gas, &behind),
+        true => mix::sparse(campaign, gas, &behind, form),
     }
 }
 
@@ -188,11 +230,11 @@ enum Part {
     UpTo,
 }
 
-/// Payable words of the rounds that are gated, or of those that are not, ascending; redirected claims are left to their
-/// own call. Without a word from which to see them, all are behind it.
+/// Payable words of the rounds whose turn it is, ascending; redirected claims are left to their own call. Without a word from
+/// which to see them, all are behind it.
 fn payable_words(
     campaign: &Campaign,
-    gated: bool,
+    turn: Turn,
     seen_from: Option<(RoundNo, u64)>,
     part: Part,
 ) -> impl Iterator<Item = WordMask> {
@@ -200,7 +242,7 @@ fn payable_words(
         Some(from) => ((number, word) > from) == (part == Part::Behind),
         None => part == Part::Behind,
     };
-    let takes = move |round: &&Round| round.is_paying() && (round.terms.mode == RoundMode::Gated) == gated;
+    let takes = move |round: &&Round| round.is_paying() && turn.is_of(round);
     campaign.rounds.values().filter(takes).flat_map(move |round| {
         let number = round.terms.round;
         let shards = round.shards.iter().enumerate().filter(|(_, shard)| shard.decided.words().is_some());

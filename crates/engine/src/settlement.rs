@@ -24,6 +24,7 @@ use sluice_core::limits::UNFINAL_BLOCKS_MAX;
 use sluice_core::planner::GasModel;
 use sluice_core::sender::{LaneFacts, Step, lane_of, step};
 use sluice_core::state::batch::{Attempt, Batch};
+use sluice_core::state::campaign::Campaign;
 use sluice_core::state::{ChainSeen, State};
 use sluice_store::Store;
 
@@ -92,6 +93,8 @@ struct Lane {
     lost: BTreeSet<B256>,
     /// Sends of which nobody knows what came of them.
     doubts: Doubts,
+    /// The campaign that signed last: the next nonces go to those behind it first, so that all of them share the lane.
+    last: Option<CampaignId>,
 }
 
 /// What is shown of a lane.
@@ -129,6 +132,13 @@ pub fn paused(chain: &ChainSeen) -> Option<u64> {
     (stretch > UNFINAL_BLOCKS_MAX).then_some(stretch)
 }
 
+/// Campaigns, which come in the order of their ids, from the one behind that which signed last.
+fn in_turn(mut campaigns: Vec<&Campaign>, last: Option<CampaignId>) -> Vec<&Campaign> {
+    let before = campaigns.partition_point(|campaign| Some(campaign.terms.campaign) <= last);
+    campaigns.rotate_left(before);
+    campaigns
+}
+
 /// What a settlement needs besides its chain.
 #[derive(Debug)]
 pub struct Accounts {
@@ -161,6 +171,7 @@ impl Settlement {
             sent_at: BTreeMap::new(),
             lost: BTreeSet::new(),
             doubts: Doubts::default(),
+            last: None,
         };
         Self {
             chain,
@@ -267,12 +278,12 @@ impl Settlement {
         lane_of(state, campaign, &accounts)
     }
 
-    /// The lane's batches, in the order in which they were planned within each campaign.
+    /// The lane's batches, in the order in which they were planned within each campaign; campaigns in turn.
     fn batches<'a>(&self, state: &'a State, lane: usize) -> Vec<(CampaignId, &'a Batch)> {
         let here = state.campaigns.values().filter(|c| c.terms.distributor.chain_id == self.chain.id());
-        here.filter(|c| self.lane_of(state, c.terms.campaign) == Some(lane))
-            .flat_map(|c| c.batches.values().map(|b| (c.terms.campaign, b)))
-            .collect()
+        let mine = here.filter(|c| self.lane_of(state, c.terms.campaign) == Some(lane)).collect();
+        let in_turn = in_turn(mine, self.lanes[lane].last);
+        in_turn.into_iter().flat_map(|c| c.batches.values().map(|b| (c.terms.campaign, b))).collect()
     }
 
     async fn send(&mut self, lane: usize, market: Market, height: u64) -> Result<usize, EngineError> {
@@ -319,6 +330,7 @@ impl Settlement {
             if !self.carry_out(lane, facts, step).await? {
                 return Ok((done, signs));
             }
+            self.lanes[lane].last = signs.or(self.lanes[lane].last);
             done += usize::from(is_news);
         }
         Ok((done, None))
@@ -416,5 +428,36 @@ impl Settlement {
             Step::WaitsForFees { .. } => Ok(true),
             Step::NeedsFunds { .. } => Ok(false),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sluice_core::command::RoundMode;
+    use sluice_core::sample::open_campaign;
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn a_lane_s_nonces_go_to_the_campaigns_behind_the_one_that_signed_last() {
+        let campaigns: Vec<Campaign> = (1..=3)
+            .map(|id| {
+                let mut campaign = open_campaign(&[(1, RoundMode::Push)]);
+                campaign.terms.campaign = CampaignId(Uuid::from_u128(id));
+                campaign
+            })
+            .collect();
+        let turns = |last: Option<u128>| {
+            let turns = in_turn(campaigns.iter().collect(), last.map(|id| CampaignId(Uuid::from_u128(id))));
+            turns.iter().map(|campaign| campaign.terms.campaign.0.as_u128()).collect::<Vec<_>>()
+        };
+        assert_eq!(turns(None), [1, 2, 3]);
+        assert_eq!(
+            (turns(Some(1)), turns(Some(2)), turns(Some(3))),
+            (vec![2, 3, 1], vec![3, 1, 2], vec![1, 2, 3])
+        );
+        // Of a campaign that has nothing under way any more.
+        assert_eq!(turns(Some(0)), [1, 2, 3]);
     }
 }

@@ -83,14 +83,21 @@ async fn what_fills_a_call_does_not_wait_for_the_window() {
     let world = World::new().await;
     let waits = SettlementTerms { window: DAY, spend: None };
     let node = Node::start(under(&world, 0, waits)).await.expect("a node");
-    let (terms, _) = world.snapshot(0..600);
+    let (terms, snapshot) = world.snapshot(0..600);
     world.open_round(&node, &terms).await;
-    let push = Action::Push { campaign: world.campaign, round: 1, from: 0, to: 600 };
-    world.command(&node, push, 1).await;
-    world.final_at(&node, EntitlementId { round: 1, index: 0 }).await;
+    // Redirected claims come first and travel apart: what waits among them holds up nobody else.
+    let redirected = world.claim(&snapshot, 1, &wallet(599), wallet(900).address());
+    let waits = EntitlementId { round: 1, index: redirected.index };
+    let submitted = node.submit_claim(world.campaign, DemandId(Uuid::now_v7()), redirected).await;
+    decided(&node, submitted.expect("accepted")).await;
+    for (from, to) in [(0, waits.index), (waits.index + 1, 600)] {
+        world.command(&node, Action::Push { campaign: world.campaign, round: 1, from, to }, 1).await;
+    }
+    let full = (0..600).find(|index| index / 256 != waits.index / 256).expect("another word");
+    world.final_at(&node, EntitlementId { round: 1, index: full }).await;
     read_some_blocks(&world, &node).await;
     assert_eq!(planned(&world, &node).await.len(), 1);
-    assert_eq!(world.status(&node, 599), Some(ClaimState::Decided));
+    assert_eq!(world.status(&node, waits.index), Some(ClaimState::Decided));
     node.stop().await;
 }
 

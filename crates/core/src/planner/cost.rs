@@ -51,6 +51,9 @@ pub struct GasModel {
     /// What the chain charges for a byte of calldata beside its gas, in gas: for bringing it to another chain. It counts
     /// where calls are compared, and uses up nothing.
     pub byte: u64,
+    /// The gas that a byte of calldata uses up beside the call's own: chains of Arbitrum's kind count so what it costs to
+    /// bring it to another chain.
+    pub byte_gas: u64,
     /// A batch is planned within this and [`BATCH_GAS_MAX`], whichever is less: while fees are high, what a
     /// transaction may cost in all allows less gas. One item is planned whatever it says.
     pub most: u64,
@@ -71,6 +74,7 @@ impl Default for GasModel {
             redirect_item: 105_000,
             gate_word: 15_000,
             byte: 0,
+            byte_gas: 0,
             most: BATCH_GAS_MAX,
         }
     }
@@ -95,13 +99,20 @@ impl GasModel {
     /// Gas a batch is planned within.
     pub(super) fn budget(&self) -> u64 {
         let word = self.word + self.bucket + 32 * self.level + self.item;
-        let one = self.call + GATED_CALL + self.gate_word + word.max(self.redirect_item);
+        let bytes = FRAME_BYTES + REDIRECT_BYTES + GATE_WORD_BYTES + 32 * SIBLING_BYTES;
+        let one =
+            self.call + GATED_CALL + self.gate_word + word.max(self.redirect_item) + bytes * self.byte_gas;
         self.most.max(one).min(BATCH_GAS_MAX)
     }
 
     /// What a cost is worth, in gas.
     pub fn worth(&self, cost: Cost) -> u64 {
         cost.gas + cost.bytes * self.byte
+    }
+
+    /// Gas and calldata, with the gas that the calldata uses up.
+    fn of_bytes(&self, gas: u64, bytes: u64) -> Cost {
+        Cost { gas: gas + bytes * self.byte_gas, bytes }
     }
 
     /// A call with nothing in it.
@@ -111,43 +122,40 @@ impl GasModel {
             BatchForm::Sparse => self.call,
             BatchForm::Redirected { .. } | BatchForm::Gated => self.call + GATED_CALL,
         };
-        Cost { gas, bytes: FRAME_BYTES }
+        self.of_bytes(gas, FRAME_BYTES)
     }
 
     /// One word of a sparse call over a round of this depth; of a gated one, with its gate's word.
     pub(super) fn word(&self, mask: &[u64; 4], depth: u8, gated: bool) -> Cost {
         let shape = Shape::of(mask, depth);
         let (gate, gate_bytes) = if gated { (self.gate_word, GATE_WORD_BYTES) } else { (0, 0) };
-        Cost {
-            gas: self.word
-                + shape.buckets * self.bucket
-                + shape.nodes * self.node
-                + shape.siblings * self.level
-                + shape.items * self.item
-                + gate,
-            bytes: FRAME_BYTES + shape.buckets * BUCKET_BYTES + shape.siblings * SIBLING_BYTES + gate_bytes,
-        }
+        let gas = self.word
+            + shape.buckets * self.bucket
+            + shape.nodes * self.node
+            + shape.siblings * self.level
+            + shape.items * self.item
+            + gate;
+        let bytes = FRAME_BYTES + shape.buckets * BUCKET_BYTES + shape.siblings * SIBLING_BYTES + gate_bytes;
+        self.of_bytes(gas, bytes)
     }
 
     /// A dense call of 2^levels buckets that pays this many.
     pub(super) fn dense(&self, levels: u8, depth: u8, items: u64) -> Cost {
         let (buckets, path) = (1u64 << levels, u64::from(depth.saturating_sub(levels)));
         let words = (buckets >> WORD_LEVELS).max(1);
-        Cost {
-            gas: self.dense_call
-                + words * self.word
-                + path * self.level
-                + buckets * self.dense_bucket
-                + items * self.item
-                + (buckets * 4).saturating_sub(items) * self.rest,
-            bytes: FRAME_BYTES + buckets * BUCKET_BYTES + path * SIBLING_BYTES,
-        }
+        let gas = self.dense_call
+            + words * self.word
+            + path * self.level
+            + buckets * self.dense_bucket
+            + items * self.item
+            + (buckets * 4).saturating_sub(items) * self.rest;
+        self.of_bytes(gas, FRAME_BYTES + buckets * BUCKET_BYTES + path * SIBLING_BYTES)
     }
 
     /// One redirected claim; it may stand in a word of its own, and need its gate's signature.
     pub(super) fn redirect(&self, depth: u8) -> Cost {
         let bytes = REDIRECT_BYTES + u64::from(depth) * SIBLING_BYTES + GATE_WORD_BYTES;
-        Cost { gas: self.redirect_item + self.gate_word, bytes }
+        self.of_bytes(self.redirect_item + self.gate_word, bytes)
     }
 
     /// What a batch of the campaign costs, at most.

@@ -41,7 +41,10 @@ pub(super) fn next(campaign: &Campaign, gas: &GasModel, pieces: &[Piece]) -> Opt
         pairs.iter().zip(&chosen).flat_map(|(pair, at)| &pair.options[*at].dense).collect();
     let covers = |word: &WordMask| dense.iter().find(|d| d.words.iter().any(|w| same(w, word))).copied();
     if let Some(found) = covers(&first.word) {
-        return Some(found.content());
+        let content = found.content();
+        // With more than one call takes, no company makes this one cheaper.
+        let full = content.full || !fits_one(gas, &BatchForm::Sparse, pieces);
+        return Some(Content { full, ..content });
     }
     let rest: Vec<Piece> = match dense.is_empty() {
         true => pieces.to_vec(),

@@ -108,6 +108,20 @@ fn a_costly_token_is_paid_in_smaller_calls() {
 }
 
 #[test]
+fn where_calldata_uses_up_gas_calls_are_as_much_smaller() {
+    let mut campaign = campaign(&[(2_000, RoundMode::Push)]);
+    decide(&mut campaign, 1, 0..2_000);
+    for byte_gas in [0, 100, 400, 2_000] {
+        let gas = GasModel { byte_gas, ..GasModel::default() };
+        let content = plan(&campaign, &gas, 0).unwrap();
+        let cost = gas.cost(&campaign, &content.form, &content.words);
+        let alone = GasModel::default().of(&campaign, &content.form, &content.words);
+        assert_eq!(cost.gas, alone + cost.bytes * byte_gas);
+        assert!(cost.gas <= BATCH_GAS_MAX, "{byte_gas}: {}", cost.gas);
+    }
+}
+
+#[test]
 fn small_dense_ranges_begin_inside_a_word() {
     let mut campaign = campaign(&[(300, RoundMode::Push)]);
     decide(&mut campaign, 1, 64..96);
@@ -303,6 +317,57 @@ fn words_take_turns_however_much_arrives_before_them() {
             [(batch, Batch { plan, attempts: Vec::new(), dead: 0, mined: None, given_up: false })].into();
     }
     assert!(seen.contains(&39), "{seen:?}");
+}
+
+#[test]
+fn whoever_claims_does_not_wait_until_a_push_is_settled() {
+    let mut campaign = campaign(&[(20_000, RoundMode::Push), (2_000, RoundMode::Pull)]);
+    decide(&mut campaign, 1, 0..20_000);
+    decide(&mut campaign, 2, [7, 1_900]);
+    let mut rounds = Vec::new();
+    for number in 1..=6 {
+        let content = planned(&campaign);
+        rounds.push(content.words.iter().map(|w| w.round).collect::<Vec<_>>());
+        for index in indexes(&content) {
+            let round = campaign.rounds.get_mut(&content.words[0].round).unwrap();
+            let (shard, at) = round.shard_mut(index);
+            shard.busy.set(at);
+        }
+        let mut batch = batch(number, false);
+        (batch.plan.form, batch.plan.words) = (content.form, content.words);
+        campaign.batches = [(number, batch)].into();
+        // Another claim comes.
+        decide(&mut campaign, 2, [number * 10]);
+    }
+    let claimed = rounds.iter().filter(|rounds| rounds.contains(&2)).count();
+    assert_eq!(claimed, 3, "every second call: {rounds:?}");
+}
+
+#[test]
+fn rounds_that_are_claimed_and_rounds_that_are_pushed_share_a_call_that_takes_all_of_both() {
+    let mut campaign = campaign(&[(600, RoundMode::Push), (600, RoundMode::Pull)]);
+    decide(&mut campaign, 1, 0..20);
+    decide(&mut campaign, 2, [3, 500]);
+    let content = planned(&campaign);
+    assert_eq!(content.words.iter().map(|w| (w.round, w.word)).collect::<Vec<_>>(), [(1, 0), (2, 0), (2, 1)]);
+}
+
+#[test]
+fn what_waits_for_company_holds_up_no_full_call_of_another_kind() {
+    let mut campaign = campaign(&[(2_000, RoundMode::Push)]);
+    decide(&mut campaign, 1, 0..2_000);
+    campaign.redirected.insert(EntitlementId { round: 1, index: 1_999 }, 5);
+    let first = planned(&campaign);
+    assert!(matches!(first.form, BatchForm::Redirected { .. }) && !first.full);
+    let full = plan_full(&campaign, &GasModel::default(), 0).unwrap();
+    assert_eq!(
+        (full.form.clone(), indexes(&full).len()),
+        (BatchForm::Dense { round: 1, start: 0, levels: 7 }, 512)
+    );
+    // Nothing else is there that fills a call.
+    campaign.rounds.get_mut(&1).unwrap().shards[0].decided = Default::default();
+    decide(&mut campaign, 1, [5, 1_999]);
+    assert_eq!(plan_full(&campaign, &GasModel::default(), 0), None);
 }
 
 fn batch(number: u64, given_up: bool) -> Batch {

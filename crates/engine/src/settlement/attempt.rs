@@ -6,7 +6,7 @@ use sluice_chain::calls::BatchHead;
 use sluice_chain::send::{Outcome, node_cap};
 use sluice_chain::signer::TxRequest;
 use sluice_chain::simulate::{SimCall, Simulated};
-use sluice_core::fees::{FeePolicy, Fees, Market};
+use sluice_core::fees::{FeePolicy, Fees, Market, calldata_reserve};
 use sluice_core::ids::{BatchNo, CampaignId};
 use sluice_core::limits::BATCH_GAS_MAX;
 use sluice_core::log::entry::{AttemptSigned, Body};
@@ -38,6 +38,11 @@ impl Settlement {
         let gas_limit = match (self.simulate(facts.account, campaign, batch, &call).await?, replaces) {
             (Some(Simulated::Succeeds { gas_used, .. }), replaces) => {
                 let anew = self.gas_limit(gas_used + data.gas + calldata_reserve(data.gas));
+                if replaces.is_none() && anew < gas_used + data.gas + TRANSFER_GAS_MAX {
+                    tracing::warn!(%campaign, batch, gas_used, data = data.gas,
+                        "a batch and its calldata use more gas than a transaction may have; it waits until calldata costs less");
+                    return Ok(false);
+                }
                 let fits = fees.max_fee <= self.policy_now().cap(anew);
                 replaces.filter(|limit| keeps(*limit, gas_used, data.gas, fits)).unwrap_or(anew)
             }
@@ -266,11 +271,6 @@ impl Settlement {
         self.lanes[lane].lost.extend(hashes);
         Ok(true)
     }
-}
-
-/// What the chain counts for calldata may rise until the batch is mined.
-fn calldata_reserve(gas: u64) -> u64 {
-    gas / 4
 }
 
 /// Whether a replacement keeps the gas limit of what it replaces: while nothing of the call's reserve is used up, and to the

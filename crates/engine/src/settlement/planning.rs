@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use alloy_primitives::{Bytes, keccak256};
 use sluice_chain::ChainKind;
-use sluice_core::fees::Market;
+use sluice_core::fees::{DataCost, Market};
 use sluice_core::ids::{BatchNo, CampaignId};
 use sluice_core::log::entry::{BatchPlanned, Body};
-use sluice_core::planner::{Content, GasModel, has_room, next_number, plan};
+use sluice_core::planner::{Content, Cost, GasModel, has_room, next_number, plan, plan_full};
 use sluice_core::state::campaign::Campaign;
 
 use super::{Settlement, calldata};
@@ -22,9 +22,12 @@ struct Found {
     content: Content,
     batch: BatchNo,
     lists: calldata::Lists,
-    /// Gas, at most.
-    needs: u64,
+    /// What it costs, at most.
+    needs: Cost,
 }
+
+/// What is planned next, or what is that fills a call.
+type Planner = fn(&Campaign, &GasModel, u64) -> Option<Content>;
 
 /// Calldata by which its price is asked: as long as a middling batch, and as hard to compress, since amounts, addresses
 /// and hashes are.
@@ -86,26 +89,40 @@ impl Settlement {
         market: &mut Option<Market>,
         now: u64,
     ) -> Result<Option<BatchPlanned>, EngineError> {
-        let Some(mut found) = self.content(campaign, &self.gas, now) else {
-            if self.follower.read(|state| state.campaign(campaign).is_some_and(has_room)) {
+        let Some(mut found) = self.content(campaign, plan, &self.gas, now) else {
+            let (has_room, is_done) = self.follower.read(|state| {
+                let known = state.campaign(campaign);
+                (known.is_some_and(has_room), known.is_none_or(|c| c.batches.values().all(|b| !b.is_open())))
+            });
+            if has_room {
                 self.waits.end(campaign);
+            }
+            if is_done {
+                // Nothing waits for the spend limit any more.
+                self.over.remove(&campaign);
             }
             return Ok(None);
         };
+        // What waits for company holds up nothing of another kind that fills a call.
+        let mut planner: Planner = plan;
         if !self.waits.is_over(campaign, found.content.full, self.terms.of(campaign).window) {
-            return Ok(None);
+            planner = plan_full;
+            let Some(other) = self.content(campaign, planner, &self.gas, now) else { return Ok(None) };
+            found = other;
         }
         // What fits at these fees, and costs least at them; asked only when there is something to plan.
         let market = self.market(market).await?;
-        let byte = self.gas_per_byte(campaign, market).await?;
-        let gas = GasModel { most: self.gas_that_fits(market), byte, ..self.gas };
-        if found.needs > gas.most || byte > 0 {
-            let Some(other) = self.content(campaign, &gas, now) else { return Ok(None) };
+        let data = self.data_cost(campaign).await?;
+        let (byte, byte_gas) = (data.worth_per_byte(market), data.gas_per_byte());
+        let gas = GasModel { most: self.gas_that_fits(market), byte, byte_gas, ..self.gas };
+        if found.needs.gas > gas.most || byte > 0 || byte_gas > 0 {
+            let Some(other) = self.content(campaign, planner, &gas, now) else { return Ok(None) };
             found = other;
         }
-        let gas_limit = self.gas_limit(found.needs);
+        let gas_limit = self.gas_limit(found.needs.gas);
         let may_cost = self.policy.first(market, gas_limit).map(|fees| fees.max_fee * u128::from(gas_limit));
-        if let Some(wanted) = may_cost
+        if let Some(gas) = may_cost
+            && let wanted = gas.saturating_add(data.of(found.needs.bytes).wei)
             && !self.may_spend(campaign, wanted, None).await?
         {
             return Ok(None);
@@ -117,31 +134,27 @@ impl Settlement {
     }
 
     /// What the planner would have a campaign pay next.
-    fn content(&self, campaign: CampaignId, gas: &GasModel, now: u64) -> Option<Found> {
+    fn content(&self, campaign: CampaignId, planner: Planner, gas: &GasModel, now: u64) -> Option<Found> {
         self.follower.read(|state| {
             let known = state.campaign(campaign)?;
-            let content = plan(known, gas, now)?;
+            let content = planner(known, gas, now)?;
             let lists = calldata::Lists::of(state, campaign, &content.words);
-            let needs = gas.of(known, &content.form, &content.words);
+            let needs = gas.cost(known, &content.form, &content.words);
             Some(Found { content, batch: next_number(known), lists, needs })
         })
     }
 
-    /// What a byte of calldata costs in gas, where the chain charges for it by itself.
-    async fn gas_per_byte(&mut self, campaign: CampaignId, market: Market) -> Result<u64, EngineError> {
+    /// What the chain charges for a sample of calldata beside its gas.
+    async fn data_cost(&mut self, campaign: CampaignId) -> Result<DataCost, EngineError> {
         if self.chain.config().kind == ChainKind::Ethereum {
-            return Ok(0);
+            return Ok(DataCost::default());
         }
-        let known = self.data.filter(|(at, _)| at.elapsed() < ASK_DATA_EVERY);
-        let cost = match known {
-            Some((_, cost)) => cost,
-            None => {
-                let to = self.follower.read(|s| s.campaign(campaign).map(|c| c.terms.distributor.address));
-                let cost = self.chain.data_cost(to.unwrap_or_default(), &sample()).await?;
-                self.data = Some((Instant::now(), cost));
-                cost
-            }
-        };
-        Ok(cost.gas_per_byte(market))
+        if let Some((_, cost)) = self.data.filter(|(at, _)| at.elapsed() < ASK_DATA_EVERY) {
+            return Ok(cost);
+        }
+        let to = self.follower.read(|s| s.campaign(campaign).map(|c| c.terms.distributor.address));
+        let cost = self.chain.data_cost(to.unwrap_or_default(), &sample()).await?;
+        self.data = Some((Instant::now(), cost));
+        Ok(cost)
     }
 }
