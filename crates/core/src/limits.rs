@@ -24,6 +24,11 @@ pub const INTAKE_QUEUE_MAX: usize = 8_192;
 /// How long a demand may have waited there when its row's turn comes; after that it is answered 503 and nothing is written. A
 /// database that stood still must not first write what its callers have given up.
 pub const INTAKE_QUEUE_WAIT: Duration = Duration::from_secs(3);
+/// Refused demands at once of which a node looks whether they were decided before: four times the connections for it, and no
+/// more, however many send garbage.
+pub const ASKED_AGAIN_MAX: usize = 64;
+/// How long one of them waits for its turn before it is answered 503.
+pub const ASKED_AGAIN_WAIT: Duration = Duration::from_secs(1);
 /// Claims one node keeps between intake row and decision before it answers 429: the waiting room.
 pub const WAITING_ROOM_MAX: usize = 200_000;
 /// Commands and gate masks it keeps there, in places of their own that no crowd of claims takes: each is signed by somebody who is
@@ -39,6 +44,10 @@ pub const CURSOR_WINDOW_MAX: usize = 4_096;
 
 /// Verifications under way in the pool of a node.
 pub const VERIFY_QUEUE_MAX: usize = 4_096;
+/// Of rows whose look-up has failed, those that are verified again at once, with permits of their own: while a chain is silent each
+/// holds one for as long as a look-up may take, and none of them may stand before a row that nobody has looked at yet. So many
+/// are four requests' worth of what is asked for together.
+pub const VERIFY_LATE_MAX: usize = VERIFY_QUEUE_MAX / 8;
 /// Look-ups (EIP-1271) of accepted demands under way on each chain; they wait in a queue of their own, so that slow RPC
 /// delays no EOA.
 pub const LOOKUPS_MAX: usize = 32;

@@ -11,7 +11,7 @@ use futures::future::join_all;
 use sluice_core::command::{Accepted, Demand};
 use sluice_core::decide::Input;
 use sluice_core::ids::{CampaignId, NodeId};
-use sluice_core::limits::{CURSOR_WINDOW_MAX, INTAKE_READ_MAX, VERIFY_QUEUE_MAX};
+use sluice_core::limits::{CURSOR_WINDOW_MAX, INTAKE_READ_MAX, VERIFY_LATE_MAX, VERIFY_QUEUE_MAX};
 use sluice_core::state::State;
 use sluice_store::{Cursor, Store};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -63,6 +63,8 @@ pub struct Feed {
     /// When queues were last read; `None` when there is more to be read at once.
     looked: Option<Instant>,
     under_way: Arc<Semaphore>,
+    /// What `under_way` is to the others, to rows whose look-up has failed: their chain may be silent for minutes.
+    again_under_way: Arc<Semaphore>,
     late: Arc<Late>,
     /// Verifications under way.
     verifying: JoinSet<()>,
@@ -97,6 +99,7 @@ impl Feed {
             silent_read: None,
             looked: None,
             under_way: Arc::new(Semaphore::new(VERIFY_QUEUE_MAX)),
+            again_under_way: Arc::new(Semaphore::new(VERIFY_LATE_MAX)),
             late: Arc::default(),
             verifying: JoinSet::new(),
         }
@@ -298,7 +301,7 @@ impl Feed {
             let verifying = Verifying {
                 verifier: self.verifier.clone(),
                 verified: self.verified.clone(),
-                under_way: Arc::clone(&self.under_way),
+                again_under_way: Arc::clone(&self.again_under_way),
                 late: Arc::clone(&self.late),
             };
             self.verifying.spawn(async move {
@@ -322,7 +325,7 @@ impl Drop for Feed {
 struct Verifying {
     verifier: Verifier,
     verified: mpsc::Sender<Verified>,
-    under_way: Arc<Semaphore>,
+    again_under_way: Arc<Semaphore>,
     late: Arc<Late>,
 }
 
@@ -371,7 +374,7 @@ impl Verifying {
             if self.verified.is_closed() {
                 return;
             }
-            permit = Arc::clone(&self.under_way).acquire_owned().await.ok();
+            permit = Arc::clone(&self.again_under_way).acquire_owned().await.ok();
         };
         drop(late);
         // When the term is over the next one reads the row again.
