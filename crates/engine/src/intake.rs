@@ -8,8 +8,8 @@ use sha2::{Digest, Sha256};
 use sluice_core::command::{Accepted, ClaimDemand, Demand};
 use sluice_core::ids::{CampaignId, DemandId, EntitlementId};
 use sluice_core::limits::{
-    BODY_BYTES_MAX, DEADLINE_MARGIN, DECIDE_WITHIN, DECISION_WAIT, GROUP_EVERY, INTAKE_GROUP_MAX,
-    INTAKE_QUEUE_MAX, INTAKE_QUEUE_WAIT,
+    ASKED_AGAIN_MAX, ASKED_AGAIN_WAIT, BODY_BYTES_MAX, DEADLINE_MARGIN, DECIDE_WITHIN, DECISION_WAIT,
+    GROUP_EVERY, INTAKE_GROUP_MAX, INTAKE_QUEUE_MAX, INTAKE_QUEUE_WAIT,
 };
 use sluice_core::log::receipt::{Promise, Ticket};
 use sluice_core::refusal::Code;
@@ -74,6 +74,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(1);
 pub struct Intake {
     queue: mpsc::Sender<Arriving>,
     places: Arc<Semaphore>,
+    /// Turns of those who may have asked before.
+    asked_again: Arc<Semaphore>,
     follower: Follower,
     verifier: Verifier,
     store: Store,
@@ -120,8 +122,16 @@ impl Intake {
         let (queue, arriving) = mpsc::channel(INTAKE_QUEUE_MAX);
         let places = Arc::new(Semaphore::new(INTAKE_QUEUE_MAX));
         let room = Arc::clone(follower.room());
-        let intake =
-            Self { queue, places, follower: follower.clone(), verifier, store, room: Arc::clone(&room), clock };
+        let intake = Self {
+            queue,
+            places,
+            asked_again: Arc::new(Semaphore::new(ASKED_AGAIN_MAX)),
+            follower: follower.clone(),
+            verifier,
+            store,
+            room: Arc::clone(&room),
+            clock,
+        };
         let turns = Fair::default();
         (intake, Writer { arriving, turns, writer, room, follower, arrivals, begun: None })
     }
@@ -192,16 +202,11 @@ impl Intake {
                 return Err(refused);
             }
             // Whoever asks again under the same id is told what became of it, not that it came too late.
-            return self.store.intake_by_id(queue, id).await.map_err(unavailable)?.map_or(
-                Err(refused),
-                |row| {
-                    if row.body_hash == body_hash {
-                        Ok(Submitted::Before(row))
-                    } else {
-                        Err(SubmitError::Conflict)
-                    }
-                },
-            );
+            return match self.asked_before(queue, id).await? {
+                Some(row) if row.body_hash == body_hash => Ok(Submitted::Before(row)),
+                Some(_) => Err(SubmitError::Conflict),
+                None => Err(refused),
+            };
         }
         let row = new_row(queue, id, body, body_hash, estimate);
         match self.enqueue(row, demand).await? {
@@ -210,6 +215,15 @@ impl Intake {
                 Ok(self.await_decision(row, outcome).await)
             }
         }
+    }
+
+    /// The row of an earlier demand under this id. Anybody can make a node look for one, so few look at once.
+    async fn asked_before(&self, queue: CampaignId, id: DemandId) -> Result<Option<IntakeRow>, SubmitError> {
+        let turn = tokio::time::timeout(ASKED_AGAIN_WAIT, self.asked_again.acquire()).await;
+        let Ok(Ok(_turn)) = turn else {
+            return Err(SubmitError::Unavailable { retry_after: COME_BACK });
+        };
+        self.store.intake_by_id(queue, id).await.map_err(unavailable)
     }
 
     async fn enqueue(&self, row: NewIntake, demand: Demand) -> Result<Written, SubmitError> {
@@ -326,13 +340,7 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn new_row(
-    queue: CampaignId,
-    id: DemandId,
-    body: Vec<u8>,
-    body_hash: [u8; 32],
-    at: Estimate,
-) -> NewIntake {
+fn new_row(queue: CampaignId, id: DemandId, body: Vec<u8>, body_hash: [u8; 32], at: Estimate) -> NewIntake {
     NewIntake {
         campaign: queue,
         id,

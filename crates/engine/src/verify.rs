@@ -129,10 +129,6 @@ impl Verifier {
         &self.workers
     }
 
-    pub(crate) fn store(&self) -> &Store {
-        &self.store
-    }
-
     /// Verifies an accepted demand. An error means that it could not be found out now: try again later, the demand
     /// stays where it is. What few demands need is boxed: thousands of these futures are under way, and each is as large as
     /// the largest thing that it may come to wait for.

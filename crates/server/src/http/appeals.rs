@@ -96,7 +96,10 @@ pub(crate) async fn appeals(
 async fn add_texts(api: &Api, appeals: &mut [AppealView]) -> Result<(), Problem> {
     let stream = api.node.follower().read(|log| log.stream);
     let positions: Vec<Seq> = appeals.iter().map(|appeal| appeal.appeal).collect();
-    for row in api.node.store().entries_at(stream, &positions).await.map_err(from_store)? {
+    let turn = api.pages.turn().await.ok_or_else(super::busy)?;
+    let rows = api.node.store().entries_at(stream, &positions).await.map_err(from_store)?;
+    turn.answered();
+    for row in rows {
         let entry = Entry::decode(&row.entry).map_err(Problem::internal)?;
         if let Some(appeal) = appeals.iter_mut().find(|appeal| appeal.appeal == row.seq) {
             appeal.text = about::command(&entry.body).map(|command| about::said(&appeal.about, command));

@@ -95,8 +95,11 @@ pub(crate) const ATTESTATIONS_MAX: usize = 1_024;
 
 /// The longest a reader of the change feed waits for the next entry.
 pub(crate) const FEED_WAIT_MAX: Duration = Duration::from_secs(20);
-/// Readers of the change feed at once: most of them wait, and hold no connection of the database.
+/// Readers of the change feed at once: most of them wait, and hold no connection of the database meanwhile.
 pub(crate) const FEEDS_MAX: usize = 1_024;
+/// Pages of rows read at once, of the change feed and of appeals: half of the connections that a node has beside its
+/// leader's. The other half is left to whatever reads single rows.
+pub(crate) const PAGES_MAX: usize = 8;
 /// Entries looked through for what changed a stale command's subject; more are read in the change feed.
 pub(crate) const STALE_LOOK_BACK: u64 = 1_000;
 /// Changes told with a stale command, the latest ones.

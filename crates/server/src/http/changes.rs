@@ -18,7 +18,7 @@ use super::extract::Query;
 use super::problem::Problem;
 use super::read::AsOf;
 use super::reader::{Reader, Sight};
-use super::{Api, from_store};
+use super::{Api, busy, from_store};
 
 /// A page of the change feed.
 #[derive(Debug, Serialize, ToSchema)]
@@ -61,10 +61,18 @@ pub(crate) async fn list(
         // Whether it came in time or not, what is there now is answered.
         let _came = follower.reached(from.after.saturating_add(1), wait).await;
     }
-    // What may be seen is settled after the wait: nobody reads on under a mandate that ended meanwhile.
+    // Whoever waits for something to happen holds no connection, and whoever reads does not hold them all.
+    let turn = api.pages.turn().await.ok_or_else(busy)?;
+    // What may be seen is settled after the waits: nobody reads on under a mandate that ended meanwhile.
     let (seq, sight) = follower.read(|log| (log.seq, reader.at(log)));
     let limit = from.limit.unwrap_or(PAGE_ITEMS_MAX).clamp(1, PAGE_ITEMS_MAX);
-    let entries = if from.after < seq { entries(&api, from.after, limit, seq).await? } else { Vec::new() };
+    let mut entries = Vec::new();
+    if from.after < seq {
+        entries = self::entries(&api, from.after, limit, seq).await?;
+        turn.answered();
+    } else {
+        drop(turn);
+    }
     let changes: Vec<Change> = entries
         .into_iter()
         .map(|(entry, leaf)| seen_by(&api, caller, Change::new(&sight, &entry, Some(leaf.into()))))
@@ -101,7 +109,9 @@ pub(crate) async fn since(
 ) -> Result<Vec<Change>, Problem> {
     let after = seen.max(changed_at.saturating_sub(STALE_LOOK_BACK));
     let count = usize::try_from(changed_at.saturating_sub(after)).unwrap_or(PAGE_ITEMS_MAX);
+    let turn = api.pages.turn().await.ok_or_else(busy)?;
     let mut entries = entries(api, after, count.clamp(1, PAGE_ITEMS_MAX), changed_at).await?;
+    turn.answered();
     entries.retain(|(entry, _)| entry.seq == changed_at || is_about(&entry.body, subject));
     let from = entries.len().saturating_sub(STALE_CHANGES_MAX);
     Ok(entries[from..]

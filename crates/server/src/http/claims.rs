@@ -154,7 +154,7 @@ pub(crate) async fn hand_in(
     let submitted = api.node.submit_claim_from(network.into(), campaign, id, claim).await;
     let submitted =
         submitted.map_err(|error| if private { without_list(error) } else { from_submit(error) })?;
-    match api.node.outcome(submitted).await.map_err(super::from_engine)? {
+    match api.outcome(submitted).await? {
         Ok(outcome) => decided(&api, &reader, campaign, id, &outcome.entry, outcome.receipt).await,
         Err(ticket) => Ok(waiting(campaign, id, ticket, StatusCode::ACCEPTED)),
     }

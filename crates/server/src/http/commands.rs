@@ -106,7 +106,7 @@ pub(crate) async fn hand_in(
     let (campaign, seen) = (command.action.queue(), Seen::by(&command));
     let submitted = api.node.submit_from(network.into(), id, Demand::Command(command)).await;
     let submitted = submitted.map_err(from_submit)?;
-    match api.node.outcome(submitted).await.map_err(super::from_engine)? {
+    match api.outcome(submitted).await? {
         Ok(outcome) => {
             let sight = api.node.follower().read(|log| reader.at(log));
             decided(&api, (caller, &sight), campaign, id, &outcome.entry, &seen, outcome.receipt).await

@@ -160,11 +160,7 @@ async fn placed(State(places): State<Arc<Places<Network>>>, request: Request, ne
 }
 
 /// The same for what the database answers to requests without bodies: as many at once as it answers without getting slow.
-pub(crate) fn in_quick_turn(routes: Router, most: usize) -> Router {
-    among_quick(routes, &Arc::new(Turns::new(most)))
-}
-
-fn among_quick(routes: Router, turns: &Arc<Turns>) -> Router {
+pub(crate) fn in_quick_turn(routes: Router, turns: &Arc<Turns>) -> Router {
     routes.layer(from_fn_with_state(Arc::clone(turns), quick_turn))
 }
 

@@ -84,7 +84,7 @@ pub(crate) async fn hand_in(
     let view = GateWordsView { id, campaign, state: "waiting", seq: None, receipt: None, ticket: None };
     let submitted = api.node.submit_from(network.into(), id, Demand::Gate(signed)).await;
     let submitted = submitted.map_err(from_submit)?;
-    let outcome = match api.node.outcome(submitted).await.map_err(super::from_engine)? {
+    let outcome = match api.outcome(submitted).await? {
         Ok(outcome) => outcome,
         Err(ticket) => {
             let after = Duration::from_millis(ticket.promise.estimate_ms).max(Duration::from_secs(1));

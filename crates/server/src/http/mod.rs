@@ -54,7 +54,10 @@ use alloy_primitives::B256;
 use axum::Router;
 use ipnet::IpNet;
 use metrics_exporter_prometheus::PrometheusHandle;
+use sluice_core::log::receipt::Ticket;
 use sluice_engine::error::{Class, EngineError};
+use sluice_engine::follower::Outcome;
+use sluice_engine::intake::Submitted;
 use sluice_engine::node::Node;
 use sluice_snapshot::Snapshot;
 
@@ -96,6 +99,10 @@ struct Shared {
     mandates: reader::Mandates,
     names: statement::Names,
     mapped: mapped::Mapped,
+    /// Requests for single rows. Those that also do something else take a turn for the row alone.
+    rows: Arc<turns::Turns>,
+    /// The same for many rows at once, which hold their connections for longer.
+    pages: turns::Turns,
 }
 
 /// The API of a node, and the task that keeps its limiters small; the task ends with the last clone of the API.
@@ -117,6 +124,8 @@ pub fn app(node: Node, options: Options, figures: PrometheusHandle) -> Router {
         mandates: reader::Mandates::default(),
         names: options.names.into(),
         mapped: mapped::Mapped::default(),
+        rows: Arc::new(turns::Turns::new(bounds::DATABASE_REQUESTS_MAX)),
+        pages: turns::Turns::new(bounds::PAGES_MAX),
     }));
     let (limited, description) = openapi::routes(&api);
     let open = node::probes(api, figures);
@@ -125,6 +134,20 @@ pub fn app(node: Node, options: Options, figures: PrometheusHandle) -> Router {
 }
 
 impl Api {
+    /// The outcome of a submission. One that was decided before is read again, in a turn: who sends the same again costs no
+    /// more than who asks for it.
+    async fn outcome(&self, submitted: Submitted) -> Result<Result<Outcome, Ticket>, Problem> {
+        let turn = match submitted {
+            Submitted::Before(_) => Some(self.rows.turn().await.ok_or_else(busy)?),
+            Submitted::Decided(_) | Submitted::Waiting(_) => None,
+        };
+        let outcome = self.node.outcome(submitted).await.map_err(from_engine)?;
+        if let Some(turn) = turn {
+            turn.answered();
+        }
+        Ok(outcome)
+    }
+
     /// A round's snapshot. Mapping one for the first time checks its upper tree, so it is done off the async threads.
     async fn snapshot(&self, list_hash: B256) -> Result<Arc<Snapshot>, Problem> {
         let snapshots = self.node.snapshots().clone();
@@ -136,6 +159,11 @@ impl Api {
             Problem::from(problem::UNAVAILABLE).retry_after(bounds::COME_BACK)
         })
     }
+}
+
+/// What whoever found no turn is told.
+fn busy() -> Problem {
+    Problem::from(problem::BUSY).retry_after(bounds::COME_BACK)
 }
 
 /// Runs what reads a mapped file, which may wait for a disk, off the async threads.

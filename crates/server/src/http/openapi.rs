@@ -67,7 +67,7 @@ pub(super) fn routes(api: &Api) -> (Router, OpenApi) {
     let bodies = Bodies::new(bounds::ATTESTATION_BODIES_MAX);
     let attestations = front::single_bodies_first(attestations, bodies, attestations::BODY_BYTES_MAX);
     let router = reads
-        .merge(front::in_quick_turn(rows, bounds::DATABASE_REQUESTS_MAX))
+        .merge(front::in_quick_turn(rows, &api.rows))
         .merge(front::in_turn(managing, bounds::MANAGING_MAX))
         .merge(orders)
         .merge(front::claims_in_place(claims, api.node.clone(), bounds::CLAIMS_MAX, bounds::CLAIM_BYTES_MAX))

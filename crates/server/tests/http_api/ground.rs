@@ -48,7 +48,7 @@ pub(crate) struct Ground {
     pub(crate) operator_key: String,
     pub(crate) prepared: Prepared,
     _folder: tempfile::TempDir,
-    _database: TestDatabase,
+    database: TestDatabase,
 }
 
 /// A campaign with private lists.
@@ -125,7 +125,7 @@ impl Ground {
             operator_key,
             prepared,
             _folder: folder,
-            _database: database,
+            database,
         }
     }
 
@@ -167,6 +167,11 @@ impl Ground {
     pub(crate) fn signed(&self, number: u32, mut claim: ClaimDemand) -> ClaimDemand {
         claim.signature = Self::wallet(number).sign_digest(claim_digest(&claim, self.distributor)).unwrap();
         claim
+    }
+
+    /// Where the nodes' database is.
+    pub(crate) fn database_url(&self) -> &str {
+        self.database.url()
     }
 
     /// A path under the campaign.

@@ -51,6 +51,7 @@ async fn the_api_over_real_nodes() {
     readers::nothing_hidden_stands_in_the_feed(&ground).await;
     private::lists_are_seen_by_their_claimants_alone(&ground).await;
     intake::a_full_attestation_intake_says_when_to_come_back(&ground).await;
+    node::readers_of_the_feed_leave_connections_to_others(&ground).await;
     node::a_follower_answers_at_the_position_asked_for(&ground).await;
     node::a_stopping_node_finishes_what_it_began(ground).await;
 }

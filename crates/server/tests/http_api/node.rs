@@ -2,9 +2,12 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
+use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use sqlx::{Connection, PgConnection};
+use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use crate::ask::answer;
@@ -104,6 +107,35 @@ fn references_resolve(whole: &Value, part: &Value) -> usize {
         }
         Value::Array(items) => items.iter().map(|item| references_resolve(whole, item)).sum(),
         _ => 0,
+    }
+}
+
+pub(crate) async fn readers_of_the_feed_leave_connections_to_others(ground: &Ground) {
+    let follower = &ground.follower;
+    let mut looking = PgConnection::connect(ground.database_url()).await.unwrap();
+    let mut locking = PgConnection::connect(ground.database_url()).await.unwrap();
+    let mut lock = locking.begin().await.unwrap();
+    sqlx::query("LOCK TABLE log IN ACCESS EXCLUSIVE MODE").execute(&mut *lock).await.unwrap();
+    let mut readers = JoinSet::new();
+    for _ in 0..32 {
+        let client = follower.client.clone();
+        readers.spawn(async move { client.get("/v1/changes?limit=1").await });
+    }
+    let waits = "SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%seq > $2%'";
+    let mut seen = 0;
+    while seen < 50 {
+        let (waiting,): (i64,) = sqlx::query_as(waits).fetch_one(&mut looking).await.unwrap();
+        // Each node follows the log, too.
+        assert!(waiting <= 10, "{waiting} readers hold connections");
+        seen += u32::from(waiting >= 8);
+    }
+    let read = tokio::time::timeout(Duration::from_secs(4), follower.node.store().projects()).await;
+    assert!(read.expect("a connection is free").is_ok());
+    lock.rollback().await.unwrap();
+    while let Some(answer) = readers.join_next().await {
+        let answer = answer.unwrap();
+        assert!([200, 503].contains(&answer.status.as_u16()), "{answer:?}");
     }
 }
 

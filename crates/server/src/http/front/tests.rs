@@ -276,7 +276,7 @@ async fn what_is_refused_says_nothing_of_how_long_answers_take() {
     let routes = Router::new()
         .route("/good", get(async || "good"))
         .route("/bad", get(async || Problem::from(problem::UNAUTHORIZED)));
-    let app = among_quick(routes, &turns);
+    let app = in_quick_turn(routes, &turns);
     let ask = |path: &str| app.clone().oneshot(Request::get(path).body(Body::empty()).unwrap());
     assert_eq!(ask("/bad").await.unwrap().status(), StatusCode::UNAUTHORIZED);
     assert!(!turns.has_counted());
