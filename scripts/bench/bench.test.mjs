@@ -30,8 +30,9 @@ test("a goal without a figure has a row, and says why where that is known", () =
 test("of a run that failed every goal is missing", () => {
   const results = [{ args: ["claims", "--wallets", "5"], error: "exit 1" }];
   const table = rows(results, goals(false));
-  assert.equal(table.filter((row) => row[4] === "MISSING").length, goals(false).filter(({ by }) => by === "claims").length);
-  assert.equal(missing("claims", [figure("full: decided", 1)], goals(false)).length, 3);
+  const all = goals(false).filter(({ by }) => by === "claims").length;
+  assert.equal(table.filter((row) => row[4] === "MISSING").length, all);
+  assert.equal(missing("claims", [figure("full: decided", 1)], goals(false)).length, all - 1);
 });
 
 test("every goal belongs to a run", () => {
