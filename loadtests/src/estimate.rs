@@ -2,6 +2,7 @@
 
 use crate::machine;
 use anyhow::{Context, ensure};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -20,6 +21,22 @@ pub(crate) struct Needs {
 const DISK_RESERVE: u64 = 1 << 30;
 
 impl Needs {
+    /// [`Self::announce`] for a run whose private servers take so many bytes more, where temporary files lie: on the same disk
+    /// or another.
+    pub(crate) fn announce_with_servers(
+        &self,
+        what: &str,
+        folder: &Path,
+        servers: u64,
+    ) -> anyhow::Result<()> {
+        let temporary = std::env::temp_dir();
+        if on_one_disk(folder, &temporary)? {
+            return Self { disk: self.disk + servers, ..*self }.announce(what, folder);
+        }
+        self.announce(what, folder)?;
+        Self { disk: servers, ..Self::default() }.announce(&format!("{what}, its servers"), &temporary)
+    }
+
     /// Says it on standard error, and refuses when disk or memory is not there.
     pub(crate) fn announce(&self, what: &str, folder: &Path) -> anyhow::Result<()> {
         let free = machine::disk_free(folder)
@@ -56,6 +73,14 @@ impl Needs {
     }
 }
 
+fn on_one_disk(one: &Path, other: &Path) -> anyhow::Result<bool> {
+    let device = |path: &Path| {
+        let found = std::fs::metadata(path).with_context(|| format!("cannot look at {}", path.display()))?;
+        anyhow::Ok(found.dev())
+    };
+    Ok(device(one)? == device(other)?)
+}
+
 /// A number of bytes for people.
 pub(crate) fn bytes(count: u64) -> String {
     match count {
@@ -84,6 +109,9 @@ mod tests {
         assert!(error.contains("the disk under / has") && error.contains("name another folder"), "{error}");
         let error = needs.announce("test", &std::env::temp_dir()).unwrap_err().to_string();
         assert!(error.contains("set TMPDIR"), "{error}");
+        // With what its servers take, whichever disk that is on.
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+        assert!(Needs::default().announce_with_servers("test", folder, u64::MAX / 2).is_err());
         assert!(Needs::default().announce("test", Path::new("/no such folder")).is_err());
     }
 }

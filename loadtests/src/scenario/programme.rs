@@ -93,7 +93,8 @@ impl Programme {
             true => groups(&campaigns).into_iter().map(<[Campaign]>::to_vec).collect(),
             false => vec![campaigns[..1].to_vec()],
         };
-        needs::of(&campaigns, &groups).announce(self.name, &folder)?;
+        let (needs, servers) = needs::of(&campaigns, &groups);
+        needs.announce_with_servers(self.name, &folder, servers)?;
         let parameters = (self.name, wallets, args.seed, args.full, args.over_http);
         let journal = Journal::open(&folder.join("journal"), &parameters)?;
         let mut steps = Steps {
