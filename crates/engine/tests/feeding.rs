@@ -105,7 +105,7 @@ async fn a_demand_is_on_its_way_until_its_row_is_written() {
     let claim = world.claim(&snapshot, 1, &wallet(1), wallet(1).address());
     let (door, campaign) = (intake.clone(), world.campaign);
     let asked =
-        tokio::spawn(async move { door.submit_claim(campaign, DemandId(Uuid::now_v7()), claim).await });
+        tokio::spawn(async move { door.submit_claim(campaign, DemandId(Uuid::now_v7()), claim, None).await });
     let mut other = PgConnection::connect(world.database.url()).await.unwrap();
     let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'intake'::regclass";
     loop {

@@ -96,10 +96,10 @@ async fn a_hold_comes_in_where_the_room_is_full_and_is_decided_before_those_who_
         Intake::new(follower.clone(), verifier.clone(), store.clone(), clock, writer, Arc::default());
     let writing = tokio::spawn(writer.run());
     let other = world.claim(&snapshot, 1, &wallet(2), wallet(2).address());
-    let refused = intake.submit_claim(world.campaign, new_id(), other).await;
+    let refused = intake.submit_claim(world.campaign, new_id(), other, None).await;
     assert!(matches!(refused, Err(SubmitError::Busy { .. })), "{refused:?}");
     let id = new_id();
-    intake.submit(id, hold(&world, &term, id)).await.expect("a hold finds room");
+    intake.submit(id, hold(&world, &term, id), None).await.expect("a hold finds room");
 
     let before = term.seq();
     let (_again, again) = mpsc::unbounded_channel();
