@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use governor::clock::{Clock, DefaultClock};
-use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, NotUntil, Quota, RateLimiter};
+use governor::{DefaultDirectRateLimiter, NotUntil, Quota, RateLimiter};
 use sluice_core::limits::LIMITER_KEYS_MAX;
 use uuid::Uuid;
 
@@ -92,7 +92,7 @@ impl Limits {
     pub(crate) fn forget_recovered(&self) {
         self.requests.forget_recovered();
         self.attestations.forget_recovered();
-        self.keys.per_key.retain_recent();
+        self.keys.forget_recovered();
     }
 }
 
@@ -103,11 +103,16 @@ impl Refusals {
 
     fn admit(&self, network: Network) -> Result<(), Duration> {
         let barred = self.barred.lock().expect("no panic inside");
-        let until = barred.networks.get(&network).copied().or(barred.others);
-        match until.map(|until| until.saturating_duration_since(Instant::now())) {
-            Some(wait) if !wait.is_zero() => Err(wait),
-            _ => Ok(()),
-        }
+        let (own, others) = (barred.networks.get(&network).copied(), barred.others);
+        drop(barred);
+        let wait = |until: Instant| until.saturating_duration_since(Instant::now());
+        let wait = match (own.map(wait), others.map(wait)) {
+            (Some(wait), _) => wait,
+            // Whoever has an account of their own pays for nobody else.
+            (None, Some(wait)) if !wait.is_zero() && !self.charged.remembers(&network) => wait,
+            _ => Duration::ZERO,
+        };
+        if wait.is_zero() { Ok(()) } else { Err(wait) }
     }
 
     fn charge(&self, network: Network) {
@@ -117,15 +122,16 @@ impl Refusals {
         };
         let until = Instant::now() + wait;
         let mut barred = self.barred.lock().expect("no panic inside");
-        if shared || barred.networks.len() >= self.charged.remembered {
+        if shared {
             barred.others = Some(until);
         } else {
+            // Only networks with accounts of their own come here: these are no more than those.
             barred.networks.insert(network, until);
         }
     }
 
     fn forget_recovered(&self) {
-        self.charged.per_key.retain_recent();
+        self.charged.forget_recovered();
         let now = Instant::now();
         let mut barred = self.barred.lock().expect("no panic inside");
         barred.networks.retain(|_, until| *until > now);
@@ -133,10 +139,16 @@ impl Refusals {
     }
 }
 
-/// A limiter per key, as long as there are not too many keys; then one for all.
+/// An account for each key, as long as there are not too many keys; those that come then share one.
 #[derive(Debug)]
-struct Keyed<K: Hash + Eq + Clone> {
-    per_key: DefaultKeyedRateLimiter<K>,
+struct Keyed<K: Hash + Eq> {
+    /// When each key has all again: the theoretical arrival time of the generic cell rate algorithm
+    /// (<https://en.wikipedia.org/wiki/Generic_cell_rate_algorithm>).
+    accounts: Mutex<HashMap<K, Instant>>,
+    /// After this time one more is allowed.
+    period: Duration,
+    /// What may be used before it comes back.
+    at_once: u32,
     together: DefaultDirectRateLimiter,
     remembered: usize,
     clock: DefaultClock,
@@ -149,11 +161,13 @@ struct Exceeded {
     shared: bool,
 }
 
-impl<K: Hash + Eq + Clone> Keyed<K> {
+impl<K: Hash + Eq> Keyed<K> {
     fn new(quota: Quota, remembered: usize) -> Self {
         let together = Quota::per_second(overflow(quota));
         Self {
-            per_key: RateLimiter::keyed(quota),
+            accounts: Mutex::default(),
+            period: quota.replenish_interval(),
+            at_once: quota.burst_size().get(),
             together: RateLimiter::direct(together),
             remembered,
             clock: DefaultClock::default(),
@@ -161,11 +175,35 @@ impl<K: Hash + Eq + Clone> Keyed<K> {
     }
 
     fn check(&self, key: K) -> Result<(), Exceeded> {
-        let wait = |not_until: NotUntil<_>| not_until.wait_time_from(self.clock.now());
-        if self.per_key.len() >= self.remembered {
-            return self.together.check().map_err(|n| Exceeded { wait: wait(n), shared: true });
+        let mut accounts = self.accounts.lock().expect("no panic inside");
+        let now = Instant::now();
+        let full_at = match accounts.get(&key) {
+            Some(full_at) => (*full_at).max(now),
+            None if accounts.len() < self.remembered => now,
+            None => {
+                drop(accounts);
+                let wait = |not_until: NotUntil<_>| not_until.wait_time_from(self.clock.now());
+                return self.together.check().map_err(|n| Exceeded { wait: wait(n), shared: true });
+            }
+        };
+        let used = full_at.saturating_duration_since(now);
+        let wait = used.saturating_sub(self.period * (self.at_once - 1));
+        if !wait.is_zero() {
+            return Err(Exceeded { wait, shared: false });
         }
-        self.per_key.check_key(&key).map_err(|n| Exceeded { wait: wait(n), shared: false })
+        accounts.insert(key, full_at + self.period);
+        Ok(())
+    }
+
+    /// Whether a key has an account of its own.
+    fn remembers(&self, key: &K) -> bool {
+        self.accounts.lock().expect("no panic inside").contains_key(key)
+    }
+
+    /// Forgets keys that have all again.
+    fn forget_recovered(&self) {
+        let now = Instant::now();
+        self.accounts.lock().expect("no panic inside").retain(|_, full_at| *full_at > now);
     }
 }
 
@@ -243,8 +281,8 @@ mod tests {
             limits.charge(Charged::Requests, Network::V6([0x20, 1, 0xd, 0xb8, a, b, c]));
             let _ = limits.admit_key(Uuid::from_u128(n.into()));
         }
-        assert_eq!(limits.requests.charged.per_key.len(), LIMITER_KEYS_MAX);
-        assert_eq!(limits.keys.per_key.len(), LIMITER_KEYS_MAX);
+        assert_eq!(limits.requests.charged.accounts.lock().unwrap().len(), LIMITER_KEYS_MAX);
+        assert_eq!(limits.keys.accounts.lock().unwrap().len(), LIMITER_KEYS_MAX);
         assert!(limits.requests.barred.lock().unwrap().networks.len() <= LIMITER_KEYS_MAX);
     }
 
@@ -254,12 +292,35 @@ mod tests {
         for n in 0..=255 {
             limits.charge(Charged::Requests, Network::V4([10, 0, n]));
         }
-        assert_eq!(limits.requests.charged.per_key.len(), 10);
+        let remembered = || limits.requests.charged.accounts.lock().unwrap().len();
+        assert_eq!(remembered(), 10);
         // What the others share runs out, too, and then bars those that are not remembered.
         while limits.admit(Charged::Requests, ELSEWHERE).is_ok() {
             limits.charge(Charged::Requests, ELSEWHERE);
         }
-        assert_eq!(limits.requests.charged.per_key.len(), 10);
+        assert_eq!(remembered(), 10);
         assert!(limits.requests.barred.lock().unwrap().networks.is_empty());
+        // Those that are remembered have accounts of their own, to the end.
+        let (known, other) = (Network::V4([10, 0, 3]), Network::V4([10, 0, 4]));
+        for _ in 0..2 {
+            limits.charge(Charged::Requests, known);
+            assert!(limits.admit(Charged::Requests, known).is_ok(), "it was refused three times");
+        }
+        limits.charge(Charged::Requests, known);
+        let wait = limits.admit(Charged::Requests, known).unwrap_err();
+        assert!(wait > Duration::from_secs(3_000), "{wait:?}");
+        assert!(limits.admit(Charged::Requests, other).is_ok());
+    }
+
+    #[test]
+    fn who_is_remembered_takes_nothing_of_what_the_others_share() {
+        let limits = slow(1);
+        let shared = overflow(Quota::per_second(NonZeroU32::MIN)).get();
+        for _ in 0..2 * shared {
+            limits.charge(Charged::Requests, HOME);
+        }
+        limits.charge(Charged::Requests, ELSEWHERE);
+        assert!(limits.admit(Charged::Requests, HOME).is_err());
+        assert!(limits.admit(Charged::Requests, ELSEWHERE).is_ok());
     }
 }
