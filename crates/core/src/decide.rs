@@ -36,6 +36,16 @@ pub enum Input {
 }
 
 impl Input {
+    /// The intake row of a demand.
+    pub fn intake(&self) -> Option<IntakeKey> {
+        match self {
+            Self::Claim(claim) => Some(claim.key),
+            Self::Command(command) => Some(command.key),
+            Self::Gate(gate) => Some(gate.key),
+            Self::Observed(_) => None,
+        }
+    }
+
     /// The facts that a gate's policies saw, and whom they are about.
     pub fn facts(&self) -> Option<(&Bytes, About)> {
         let Self::Claim(claim) = self else { return None };

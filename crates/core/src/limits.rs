@@ -8,6 +8,10 @@ pub const SHARD: u64 = 65_536;
 
 /// Inputs decided and appended together. Measured: larger groups gain little and delay the first answer.
 pub const GROUP_INPUTS_MAX: usize = 256;
+/// Bytes of a group's entries and of the facts behind them, after which it takes no more demands: an eighth of what one append
+/// may carry, so that neither the last of them nor what a chain yields besides brings it there, and little enough to be on
+/// disk within the append's two seconds. A hold or void of ten thousand items is 400 KB; a group of claims some 200 KB.
+pub const GROUP_BYTES_MAX: usize = 8 << 20;
 /// Items falling due that one group takes; what was decided before them would stand before its time, so a group with
 /// more of them takes no inputs.
 pub const GROUP_DUE_MAX: usize = 1_000;

@@ -9,7 +9,7 @@ use alloy_primitives::Bytes;
 
 use crate::decide::{About, Decision, Input, decide};
 use crate::ids::{CampaignId, Epoch, Millis, Seq};
-use crate::limits::{GROUP_DUE_MAX, GROUP_INPUTS_MAX};
+use crate::limits::{GROUP_BYTES_MAX, GROUP_DUE_MAX, GROUP_INPUTS_MAX};
 use crate::log::entry::{Body, Entry};
 use crate::log::merkle::{Appended, Frontier, leaf_hash};
 use crate::state::State;
@@ -42,6 +42,8 @@ pub struct Group {
     pub tree: Frontier,
     /// Inputs that must be verified again.
     pub again: Vec<Input>,
+    /// Demands for which this group has no room in bytes, in their order: they are the next one's first.
+    pub rest: Vec<Input>,
     /// Facts that gates' policies saw: kept beside the log, and named in it by their hashes.
     pub facts: Vec<Facts>,
 }
@@ -69,17 +71,18 @@ impl Decider {
     }
 
     /// Decides inputs in the order given, after whatever fell due. Takes at most [`GROUP_INPUTS_MAX`]; the caller
-    /// hands over no more.
+    /// hands over no more. Demands that come when the group has [`GROUP_BYTES_MAX`] are handed back.
     ///
     /// # Errors
     /// When a decision contradicts the state it was made from: a bug. The decider must then be thrown away.
     pub fn group(&mut self, inputs: Vec<Input>, now: Millis) -> Result<Group, ApplyError> {
         debug_assert!(inputs.len() <= GROUP_INPUTS_MAX, "the caller bounds the group");
         let now = now.max(self.state.recorded_at);
-        let (mut entries, mut postings, mut again) = (Vec::new(), Vec::new(), Vec::new());
-        let mut facts = Vec::new();
-        while let Some(due) = self.state.first_due(now).filter(|_| entries.len() < GROUP_DUE_MAX).cloned() {
-            self.push(Body::Due(due), now, &mut entries, &mut postings)?;
+        let (mut made, mut again, mut rest) = (Made::default(), Vec::new(), Vec::new());
+        while let Some(due) =
+            self.state.first_due(now).filter(|_| made.entries.len() < GROUP_DUE_MAX).cloned()
+        {
+            self.push(Body::Due(due), now, &mut made)?;
         }
         // No input may be decided before what fell due earlier: with more of that to come, demands wait for the next
         // group, and observations are made again.
@@ -90,36 +93,57 @@ impl Decider {
             inputs
         };
         for input in inputs {
+            // What was observed together stands together, and comes first.
+            if made.bytes >= GROUP_BYTES_MAX && input.intake().is_some() {
+                rest.push(input);
+                continue;
+            }
             match decide(&self.state, &input, now) {
                 Decision::Entry(body) => {
-                    self.push(*body, now, &mut entries, &mut postings)?;
-                    let seq = self.state.seq;
-                    let kept = input.facts();
-                    facts.extend(kept.map(|(bytes, about)| Facts { seq, about, bytes: bytes.clone() }));
+                    self.push(*body, now, &mut made)?;
+                    made.keep(&input, self.state.seq);
                 }
                 Decision::Again => again.push(input),
                 Decision::Nothing => {}
             }
         }
-        let encoded: Vec<_> = entries.iter().map(Entry::encode).collect();
+        let Made { entries, encoded, postings, facts, .. } = made;
         let leaves: Vec<_> = encoded.iter().map(|bytes| leaf_hash(bytes)).collect();
         let appended = self.tree.extend_with_paths(&leaves);
         let (tree, postings) = (self.tree.clone(), summed(postings));
-        Ok(Group { entries, encoded, leaves, postings, appended, tree, again, facts })
+        Ok(Group { entries, encoded, leaves, postings, appended, tree, again, rest, facts })
     }
 
-    fn push(
-        &mut self,
-        body: Body,
-        now: Millis,
-        entries: &mut Vec<Entry>,
-        postings: &mut Vec<Posting>,
-    ) -> Result<(), ApplyError> {
+    fn push(&mut self, body: Body, now: Millis, made: &mut Made) -> Result<(), ApplyError> {
         let (stream, seq, epoch) = (self.state.stream, self.state.seq + 1, self.epoch);
         let entry = Entry { stream, seq, epoch, recorded_at: now, body };
-        postings.extend(self.state.apply(&entry)?);
-        entries.push(entry);
+        made.postings.extend(self.state.apply(&entry)?);
+        let bytes = entry.encode();
+        made.bytes += bytes.len();
+        made.encoded.push(bytes);
+        made.entries.push(entry);
         Ok(())
+    }
+}
+
+/// What a group has so far.
+#[derive(Debug, Default)]
+struct Made {
+    entries: Vec<Entry>,
+    encoded: Vec<Vec<u8>>,
+    postings: Vec<Posting>,
+    facts: Vec<Facts>,
+    /// Of entries and facts.
+    bytes: usize,
+}
+
+impl Made {
+    /// Keeps the facts behind an input's entry.
+    fn keep(&mut self, input: &Input, seq: Seq) {
+        if let Some((bytes, about)) = input.facts() {
+            self.bytes += bytes.len();
+            self.facts.push(Facts { seq, about, bytes: bytes.clone() });
+        }
     }
 }
 

@@ -196,9 +196,15 @@ impl Sequencer {
             submissions.iter().flat_map(|s| s.bodies.iter().cloned().map(Input::Observed)).collect();
         let room = self.pace.room().min(GROUP_INPUTS_MAX.saturating_sub(inputs.len()));
         let demands: Vec<Input> = std::iter::from_fn(|| self.waiting.pop()).take(room).collect();
-        self.pace.take(demands.len());
+        let demanded = demands.len();
         inputs.extend(demands);
-        let group = self.decider.group(inputs, self.clock.now())?;
+        let mut group = self.decider.group(inputs, self.clock.now())?;
+        let rest = std::mem::take(&mut group.rest);
+        self.pace.take(demanded - rest.len());
+        for input in rest.into_iter().rev() {
+            let key = input.intake().expect("only demands are handed back");
+            self.waiting.put_back(key.campaign, input);
+        }
         let decided = Box::new(Decided { group, submissions });
         let (session, before) = self.appended().await?;
         if decided.group.entries.is_empty() {

@@ -60,6 +60,17 @@ impl<T> Fair<T> {
         self.len += 1;
     }
 
+    /// Puts an item back that was taken: it is its campaign's next one. Of several, the last that was taken goes first.
+    pub fn put_back(&mut self, campaign: CampaignId, item: T) {
+        let queue = self.queue(campaign);
+        queue.items.push_front(item);
+        if queue.items.len() == 1 {
+            queue.credit = queue.weight;
+            self.turns.push_front(campaign);
+        }
+        self.len += 1;
+    }
+
     /// The next item: the campaign whose turn it is gives up to its weight, then the next one has its turn.
     pub fn pop(&mut self) -> Option<T> {
         let campaign = *self.turns.front()?;
@@ -113,6 +124,23 @@ mod tests {
         }
         let taken: Vec<_> = std::iter::from_fn(|| fair.pop()).take(20).collect();
         assert_eq!(taken.iter().filter(|c| **c == 1).count(), 15);
+    }
+
+    #[test]
+    fn what_is_put_back_comes_first_and_in_its_order() {
+        let mut fair = Fair::default();
+        for i in 0..4 {
+            fair.push(campaign(1), (1, i));
+        }
+        fair.push(campaign(2), (2, 0));
+        let taken: Vec<_> = std::iter::from_fn(|| fair.pop()).take(4).collect();
+        assert_eq!(taken, [(1, 0), (2, 0), (1, 1), (1, 2)]);
+        for (of, i) in taken.into_iter().skip(1).rev() {
+            fair.put_back(campaign(of), (of, i));
+        }
+        assert_eq!((fair.len(), fair.waiting(campaign(2))), (4, 1));
+        let rest: Vec<_> = std::iter::from_fn(|| fair.pop()).collect();
+        assert_eq!(rest, [(2, 0), (1, 1), (1, 2), (1, 3)]);
     }
 
     #[test]

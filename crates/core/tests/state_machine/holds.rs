@@ -3,7 +3,7 @@
 use sluice_core::command::{Action, HoldTarget, RoundMode};
 use sluice_core::decide::{Input, Listed};
 use sluice_core::ids::{EntitlementId, Seq};
-use sluice_core::limits::{HOLD_ALONE, HOLD_CONFIRMED, HOLDS_ALONE_MAX};
+use sluice_core::limits::{GROUP_BYTES_MAX, HOLD_ALONE, HOLD_CONFIRMED, HOLD_ITEMS_MAX, HOLDS_ALONE_MAX};
 use sluice_core::log::entry::{Body, Due, HoldPlaced, Outcome};
 use sluice_core::refusal::Code;
 use sluice_core::state::status::ClaimState;
@@ -325,4 +325,34 @@ fn a_hold_names_what_exists_and_is_owed() {
         world.state().holds.values().filter(|h| h.target == HoldTarget::Person { person: person(5) }).count(),
         0
     );
+}
+
+#[test]
+fn a_group_takes_no_more_demands_than_an_append_can_carry_and_hands_back_the_others_in_their_order() {
+    let count = HOLD_ITEMS_MAX as u64;
+    let mut world = World::open(count, RoundMode::Push);
+    let target = |world: &World| HoldTarget::Entitlements {
+        campaign: world.known().terms.campaign,
+        round: 1,
+        indexes: (0..count).collect(),
+    };
+    let mut inputs = Vec::new();
+    for _ in 0..40 {
+        let target = target(&world);
+        inputs.push(world.command(Action::Hold { target }));
+    }
+    let wanted: Vec<_> = inputs.iter().map(|input| input.intake().unwrap()).collect();
+    let (mut answered, mut groups) = (Vec::new(), 0);
+    while !inputs.is_empty() {
+        let group = world.decider.group(inputs, world.now).unwrap();
+        let bytes: usize = group.encoded.iter().map(Vec::len).sum();
+        let last = group.encoded.last().map_or(0, Vec::len);
+        assert!(bytes - last < GROUP_BYTES_MAX, "{bytes} bytes");
+        assert_eq!(group.again.len(), 0);
+        assert!(group.entries.iter().all(|entry| matches!(entry.body, Body::Ordered(_))));
+        answered.extend(group.entries.iter().filter_map(|entry| entry.body.intake()));
+        (inputs, groups) = (group.rest, groups + 1);
+    }
+    assert_eq!(answered, wanted);
+    assert!(groups > 1);
 }
