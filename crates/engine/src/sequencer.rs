@@ -1,6 +1,7 @@
 //! The leader's loop: verified inputs into groups, groups into the log, answers only after a certain commit. While one
 //! group is on its way to the disk the next is decided on top of it; it is sent when the one before it is certain.
 
+mod observed;
 mod pace;
 
 use std::collections::HashMap;
@@ -22,6 +23,7 @@ use tokio::task::{JoinError, JoinSet};
 use crate::clock::DatabaseClock;
 use crate::error::EngineError;
 use crate::follower::{Follower, OwnGroup};
+use observed::Observed;
 use pace::Pace;
 
 /// How often the leader looks how many are verified while a group fills. Being woken for each would cost more than deciding
@@ -137,6 +139,8 @@ pub struct Sequencer {
     verified: mpsc::Receiver<Verified>,
     again: Again,
     waiting: Fair<Input>,
+    /// What the last group had no room for.
+    over: Option<Submission>,
     pace: Pace,
     renewed: Instant,
     /// When the last group was sent.
@@ -168,6 +172,7 @@ impl Sequencer {
             verified,
             again,
             waiting,
+            over: None,
             pace,
             renewed,
             sent: None,
@@ -244,9 +249,8 @@ impl Sequencer {
     /// nothing is on its way to the log, some time after the last one; without any, for a moment. What comes back from the
     /// log meanwhile is answered at once.
     async fn gather(&mut self) -> Result<Vec<Submission>, EngineError> {
-        let mut submissions = Vec::new();
+        let mut observed = Observed::beginning_with(self.over.take());
         let deadline = tokio::time::Instant::now() + GROUP_WAIT;
-        let mut room = GROUP_INPUTS_MAX;
         loop {
             // All that are verified take their campaigns' turns: none waits for others in front of them.
             while let Ok((campaign, input)) = self.verified.try_recv() {
@@ -255,15 +259,14 @@ impl Sequencer {
                     break;
                 }
             }
-            while room > GROUP_INPUTS_MAX / 2 {
-                // Half of each group is kept for demands, so that a busy chain does not starve claims.
-                let Ok(submission) = self.submissions.try_recv() else { break };
-                room = room.saturating_sub(submission.bodies.len());
-                submissions.push(submission);
+            while observed.is_open()
+                && let Ok(submission) = self.submissions.try_recv()
+            {
+                observed.take(submission);
             }
             let ready = self.waiting.len().min(self.pace.room());
-            let full = ready + (GROUP_INPUTS_MAX - room) >= GROUP_INPUTS_MAX;
-            let any = ready > 0 || !submissions.is_empty();
+            let full = ready + observed.count() >= GROUP_INPUTS_MAX;
+            let any = ready > 0 || !observed.is_empty();
             let now = tokio::time::Instant::now();
             let late = now >= if any { self.sent.map_or(now, |sent| sent + GROUP_EVERY) } else { deadline };
             let on_its_way = match &mut self.log {
@@ -271,6 +274,8 @@ impl Sequencer {
                 Log::Free(_) | Log::Lost => None,
             };
             if full || late && on_its_way.is_none() {
+                let (submissions, over) = observed.end();
+                self.over = over;
                 return Ok(submissions);
             }
             let written = async {
@@ -288,10 +293,7 @@ impl Sequencer {
                 }
                 () = tokio::time::sleep_until(if any { now + LOOK_EVERY } else { deadline }), if any || !late => {}
                 Some((campaign, input)) = self.verified.recv(), if !any => self.waiting.push(campaign, input),
-                Some(submission) = self.submissions.recv(), if room > GROUP_INPUTS_MAX / 2 => {
-                    room = room.saturating_sub(submission.bodies.len());
-                    submissions.push(submission);
-                }
+                Some(submission) = self.submissions.recv(), if observed.is_open() => observed.take(submission),
             }
         }
     }

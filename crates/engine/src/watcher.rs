@@ -10,7 +10,7 @@ use sluice_chain::events::{BlockEvents, Watched};
 use sluice_chain::{At, Chain};
 use sluice_core::amount::Amount;
 use sluice_core::ids::{BlockRef, CampaignId, ChainId, ContractRef, EntitlementId};
-use sluice_core::limits::{CATCH_UP_BLOCKS_MAX, GROUP_INPUTS_MAX, LOG_BLOCKS_MAX};
+use sluice_core::limits::{CATCH_UP_BLOCKS_MAX, GROUP_OBSERVED_MAX, LOG_BLOCKS_MAX};
 use sluice_core::log::entry::{
     BatchAt, BatchFinal, Body, ChainCursor, CharterRead, EpochOnChain, EventsAt, EventsFinal,
 };
@@ -24,9 +24,6 @@ use crate::snapshots::Snapshots;
 use cursor::must_record;
 
 pub(crate) use cursor::wrong_charter;
-
-/// Observations of one append: half a group, so that the rest is left for demands.
-const APPEND_MAX: usize = GROUP_INPUTS_MAX / 2;
 
 /// Watches one chain for one term of leadership.
 #[derive(Debug)]
@@ -218,8 +215,8 @@ impl Watcher {
         );
         let mut yielded = 0;
         // Inverses may be split over appends: each is complete in itself, and until the cursor moves this is done again.
-        while bodies.len() > APPEND_MAX - 1 {
-            let rest = bodies.split_off(APPEND_MAX - 1);
+        while bodies.len() > GROUP_OBSERVED_MAX - 1 {
+            let rest = bodies.split_off(GROUP_OBSERVED_MAX - 1);
             yielded += self.append(std::mem::replace(&mut bodies, rest)).await?;
         }
         bodies.push(self.cursor(seen.finalized, seen.finalized, Vec::new()));
@@ -293,7 +290,7 @@ impl Watcher {
         let fits = appends.len();
         for (at, append) in appends.into_iter().enumerate() {
             // What does not fit this append is read again by the next: the cursor stops before it.
-            if at > 0 && bodies.len() + append.len() >= APPEND_MAX {
+            if at > 0 && bodies.len() + append.len() >= GROUP_OBSERVED_MAX {
                 to = block_of(&append).map_or(to, |block| block.number - 1);
                 reached = self.chain.block_ref(to).await?.ok_or(sluice_chain::ChainError::NoBlock(to))?;
                 tracing::debug!(chain = self.id(), taken = at, of = fits, "a full stretch of blocks");
@@ -469,8 +466,8 @@ fn finals(state: &State, snapshots: &Snapshots, chain: ChainId) -> Result<Vec<Bo
         }
         // The log books what is final in the chain's order.
         bodies[first..].sort_by_key(|body| final_block(body).map(|block| block.number));
-        if bodies.len() > APPEND_MAX {
-            bodies.truncate(APPEND_MAX);
+        if bodies.len() > GROUP_OBSERVED_MAX {
+            bodies.truncate(GROUP_OBSERVED_MAX);
             break;
         }
     }
