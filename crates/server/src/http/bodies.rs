@@ -54,7 +54,8 @@ impl Bodies {
             Ok(read) => read,
             Err(_) => {
                 let Some(_slow) = self.slow.take(network) else {
-                    return Err(problem::BODY_TOO_SLOW.into());
+                    // Why it is late is not known: its sender's line, others behind it, or this node itself.
+                    return Err(Problem::from(problem::BUSY).retry_after(bounds::COME_BACK));
                 };
                 reading.await
             }

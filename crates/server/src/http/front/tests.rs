@@ -372,7 +372,9 @@ async fn few_bodies_come_slowly_and_the_others_soon_or_not_at_all() {
         slow.extend((0..5).map(|_| app.clone().oneshot(unfinished(network))));
         for _ in kept..5 {
             let answer = slow.next().await.unwrap().unwrap();
-            assert_eq!(answer.status(), StatusCode::REQUEST_TIMEOUT);
+            assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+            assert!(answer.headers().contains_key(RETRY_AFTER));
+            assert!(!is_refusal(answer.status()), "it is charged to nobody");
         }
         assert!(futures::poll!(slow.next()).is_pending());
     }
