@@ -8,13 +8,25 @@ use std::time::Duration;
 pub(crate) const CONNECTIONS_MAX: usize = 10_000;
 /// A client sends a whole head within this time, also when it keeps a connection for later.
 pub(crate) const HEAD_WITHIN: Duration = Duration::from_secs(15);
+/// What is written to a client it takes at this pace, or its connection ends and what it did not read is given back: a page
+/// of the feed is a megabyte, and ten thousand clients that read nothing would have us keep ten gigabytes. Slower than a
+/// line of the second generation of mobile networks, and long enough for one that is away for a moment.
+pub(crate) const READ_EVERY: Duration = Duration::from_secs(30);
+/// So many bytes in so long, unless there are no more.
+pub(crate) const READ_BYTES_LEAST: usize = 64 * 1024;
+/// Answers up to this size are kept for whoever does not read them, until the pace above is not met: of each connection one,
+/// 640 MB in all, and the system takes most of each.
+pub(crate) const SMALL_ANSWER_BYTES: u64 = 64 * 1024;
+/// Larger answers that are not read yet; of them a network has half of what others leave. A page is a megabyte at most, so
+/// these are one GB where each is as large as that.
+pub(crate) const LARGE_ANSWERS_MAX: usize = 1_024;
 /// A head larger than this is refused; the longest of ours, with a key, stays below 1 KiB.
 pub(crate) const HEAD_BYTES_MAX: usize = 16 * 1024;
 /// The longest pause inside a body.
 pub(crate) const BODY_PAUSE_MAX: Duration = Duration::from_secs(10);
 /// A demand's body that takes longer than this is a slow one: time enough for packets from afar, and for one that is lost.
 pub(crate) const BODY_SOON: Duration = Duration::from_secs(1);
-/// Slow bodies awaited at once, those of commands apart from those of claims; once as many are, bodies come soon or not at all.
+/// Slow bodies awaited at once, those of commands apart from those of claims; once as many are, bodies come soon or are sent away.
 /// Each may be as large as a body may be, and take as long as a request.
 pub(crate) const SLOW_BODIES_MAX: usize = 256;
 /// Bodies of commands and masks awaited at once, with the slow ones; none of them keeps a turn. As many of the largest are

@@ -5,6 +5,8 @@
 //!
 //! All of it is one layer: axum clones everything below a layer, boxed, once or twice for each request that passes it.
 
+mod large;
+
 use std::any::Any;
 use std::net::{IpAddr, Ipv4Addr};
 use std::panic::AssertUnwindSafe;
@@ -56,6 +58,8 @@ pub(crate) struct Front {
     pub keys: Keys,
     pub limits: Limits,
     pub trusted_proxies: Vec<IpNet>,
+    /// Places of large answers until they are read.
+    pub large: Arc<Places<Network>>,
 }
 
 /// The API's routes, and what is not there, behind the front door.
@@ -277,7 +281,7 @@ async fn admit(front: &Front, mut request: Request, next: Next) -> Response {
     if caller == Caller::Anyone && is_refusal(response.status()) {
         front.limits.charge(what, network);
     }
-    response
+    large::placed(response, &front.large, network)
 }
 
 /// Whether a request waits for more of its body.

@@ -1,5 +1,7 @@
 //! The listener: accepts connections within bounds and, at the end, lets requests in flight finish.
 
+mod unread;
+
 use std::sync::Arc;
 
 use axum::Router;
@@ -14,6 +16,10 @@ use tower::ServiceExt;
 
 use super::bounds;
 use super::client::Peer;
+use unread::{Pace, Unread};
+
+/// How slowly answers may be read.
+const PACE: Pace = Pace { every: bounds::READ_EVERY, bytes: bounds::READ_BYTES_LEAST };
 
 /// Serves until `stop` resolves, then takes no more connections and waits, within a bound, for requests in flight.
 pub async fn serve(listener: TcpListener, app: Router, stop: impl Future<Output = ()>) {
@@ -26,7 +32,10 @@ pub async fn serve(listener: TcpListener, app: Router, stop: impl Future<Output 
             accepted = accept(&listener, &connections) => accepted,
         };
         match accepted {
-            Ok((stream, peer, place)) => answer(stream, peer, place, &app, &graceful),
+            Ok((stream, peer, place)) => {
+                let stream = Unread::new(stream, PACE);
+                answer(stream, peer, place, &app, &graceful);
+            }
             Err(error) => {
                 // Out of file descriptors, most likely: taking a breath lets connections end.
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -65,11 +74,13 @@ async fn accept(
 ) -> std::io::Result<(TcpStream, Peer, OwnedSemaphorePermit)> {
     let place = Arc::clone(connections).acquire_owned().await.map_err(std::io::Error::other)?;
     let (stream, peer) = listener.accept().await?;
+    // Answers are small and complete: waiting for more to send would only delay them.
+    let _ = stream.set_nodelay(true);
     Ok((stream, Peer(peer), place))
 }
 
 fn answer(
-    stream: TcpStream,
+    stream: Unread<TcpStream>,
     peer: Peer,
     place: OwnedSemaphorePermit,
     app: &Router,
@@ -81,8 +92,6 @@ fn answer(
         request.extensions_mut().insert(peer);
         app.clone().oneshot(request)
     });
-    // Answers are small and complete: waiting for more to send would only delay them.
-    let _ = stream.set_nodelay(true);
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(bounds::HEAD_WITHIN)

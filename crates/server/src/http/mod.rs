@@ -114,6 +114,7 @@ pub fn app(node: Node, options: Options, figures: PrometheusHandle) -> Router {
         keys: auth::Keys::new(node.store().clone(), options.operator_key),
         limits: limits::Limits::new(),
         trusted_proxies: options.trusted_proxies,
+        large: places::Places::new(bounds::LARGE_ANSWERS_MAX),
     });
     tokio::spawn(keep_house(Arc::downgrade(&front), figures.clone()));
     let api = Api(Arc::new(Shared {

@@ -1,6 +1,7 @@
 //! The routes, written once: for axum, and as OpenAPI 3.1.
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
@@ -97,7 +98,8 @@ fn described() -> OpenApi {
 
 /// Serves the description.
 pub(super) fn serve(description: OpenApi) -> Router {
-    let text = description.to_pretty_json().expect("a description is JSON");
+    // One copy for all who ask.
+    let text = Bytes::from(description.to_pretty_json().expect("a description is JSON"));
     Router::new()
         .route("/openapi.json", get(async move || ([(CONTENT_TYPE, "application/json")], text.clone())))
 }

@@ -15,6 +15,8 @@ use sluice_core::ids::{ContractRef, ProjectId, StreamId};
 use sluice_core::log::note::{LogKey, Origin};
 use sluice_embedded::testing::TestDatabase;
 use sluice_store::{Options, Store};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tower::ServiceExt;
 
 use super::*;
@@ -52,6 +54,7 @@ async fn house() -> House {
         keys: Keys::new(store.clone(), Some(hash)),
         limits: Limits::new(),
         trusted_proxies: vec!["0.0.0.0/32".parse().unwrap()],
+        large: Places::new(2),
     });
     let routes = Router::new()
         .route("/good", get(async || "good"))
@@ -60,10 +63,14 @@ async fn house() -> House {
         .route("/panic", get(panics))
         .route("/sum", post(sum))
         .route("/slow", post(slow))
+        .route("/large", get(async || vec![b'x'; LARGE]))
         .route("/rounds/{round}", get(async |extract::Path(round): extract::Path<u64>| round.to_string()));
     let app = before(routes, &front);
     House { app, front, store, operator, _database: database }
 }
+
+/// More than the system holds for a connection.
+const LARGE: usize = 64 << 20;
 
 async fn panics() -> &'static str {
     panic!("on purpose")
@@ -392,4 +399,34 @@ async fn a_campaign_is_the_same_however_its_letters_are_written() {
         let answer = app.clone().oneshot(request).await.unwrap();
         assert_eq!(to_bytes(answer.into_body(), 100).await.unwrap(), name, "{written}");
     }
+}
+
+#[tokio::test]
+async fn a_large_answer_keeps_its_place_until_it_is_read() {
+    let house = house().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = tokio::spawn(crate::http::serve(listener, house.app.clone(), std::future::pending()));
+    let ask = async || {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let head = b"GET /large HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+        stream.write_all(head).await.unwrap();
+        let mut status = [0; 12];
+        stream.read_exact(&mut status).await.unwrap();
+        (String::from_utf8(status.to_vec()).unwrap(), stream)
+    };
+    let (status, mut unread) = ask().await;
+    assert_eq!(status, "HTTP/1.1 200");
+    let (status, _) = ask().await;
+    assert_eq!(status, "HTTP/1.1 503", "of two places one network has one");
+    assert_eq!(house.get("/good").await.0, StatusCode::OK, "small answers need none");
+    let mut read = Vec::new();
+    unread.read_to_end(&mut read).await.unwrap();
+    assert!(read.len() > LARGE && read.ends_with(b"xxx"));
+    assert!(String::from_utf8_lossy(&read[..1_000]).contains(&format!("content-length: {LARGE}")));
+    // Its place is free when the server knows that everything was taken.
+    while ask().await.0 != "HTTP/1.1 200" {
+        tokio::task::yield_now().await;
+    }
+    server.abort();
 }
