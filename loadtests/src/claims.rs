@@ -8,6 +8,7 @@ pub(crate) mod figures;
 pub(crate) mod ground;
 pub(crate) mod offer;
 pub(crate) mod options;
+mod paid;
 mod phases;
 pub(crate) mod processor;
 pub(crate) mod reconcile;
@@ -71,9 +72,13 @@ pub(crate) struct ClaimsArgs {
     /// Every so many-th claim is one before a gate; 0 for none. Of the embedded node [default: 3].
     #[arg(long)]
     gated_every: Option<u32>,
+    /// Afterwards gives the settlement account coin, waits until all claims without a gate are paid, and compares the chain with
+    /// the log, bit by bit. Takes about as long again for each hundred thousand of them. Of the embedded node.
+    #[arg(long)]
+    settle: bool,
     /// Writes the list of the wallets to this file and ends: what a node elsewhere is to publish.
     #[arg(long, value_name = "FILE", requires = "wallets", conflicts_with_all = [
-        "target", "rate", "seconds", "calm_seconds", "connections", "gated_every", "campaign", "round", "snapshot", "skip",
+        "target", "rate", "seconds", "calm_seconds", "connections", "gated_every", "settle", "campaign", "round", "snapshot", "skip",
         "json",
     ])]
     write_list: Option<PathBuf>,
@@ -134,6 +139,7 @@ impl ClaimsArgs {
                 let its = vec![
                     ("--gated-every", self.gated_every.is_some()),
                     ("--calm-seconds", self.calm_seconds.is_some()),
+                    ("--settle", self.settle),
                 ];
                 ("the embedded node, and not of one elsewhere", its)
             }

@@ -132,9 +132,8 @@ impl OverloadArgs {
     async fn press(&self, stage: &Stage, claims: Vec<Prepared>) -> anyhow::Result<Seen> {
         let half = f64::from(self.cap.get()) / 2.0;
         let (calm, left) = offer(stage, Pace::PerSecond(half), BEFORE)?.make(claims).await?;
-        let from = stage.now().await?;
         let (pressed, left) = offer(stage, Pace::AsTaken, BEFORE)?.make(left).await?;
-        let peak = Stretch { from, to: stage.now().await? };
+        let peak = Stretch::ending(stage.now().await?, pressed.took);
         stage.all_decided().await?;
         let rate = self.rate();
         eprintln!("overload: {rate:.0} claims a second for {} s", self.seconds);
@@ -148,9 +147,9 @@ impl OverloadArgs {
             stop: Arc::new(AtomicBool::new(false)),
         };
         let watch = Watch::start("overload", stage.pid());
-        let from = stage.now().await? + FILLING;
         let mut told = crowd.come(left).await?;
-        let overload = Stretch { from, to: stage.now().await? };
+        let mut overload = Stretch::ending(stage.now().await?, told.took);
+        overload.from += FILLING;
         let ended = Instant::now();
         let memory = watch.end().await;
         let mut left = std::mem::take(&mut told.left);

@@ -149,7 +149,7 @@ async fn press(stage: &Stage, claims: Vec<Prepared>) -> anyhow::Result<(f64, Rec
     let start = Instant::now();
     let (record, left) = offer.make(claims).await?;
     let accepted = Counts::of(&record).accepted();
-    let chain = steady::connect(stage).await?;
+    let chain = steady::connect(&stage.set.rpc).await?;
     eprintln!("soak: pressed for {PRESS_FOR:?}: {accepted} claims taken; waiting until they are paid");
     stage.all_decided().await?;
     let (_, decided) = steady::compare(stage, std::slice::from_ref(&record)).await?;

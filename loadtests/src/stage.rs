@@ -28,7 +28,7 @@ pub(crate) use process::Stage;
 /// The first round of each campaign.
 pub(crate) const ROUND: u64 = 1;
 /// Wei for the settlement account: far more than all of it costs.
-const COIN: &str = "0xd3c21bcecceda1000000";
+pub(crate) const COIN: &str = "0xd3c21bcecceda1000000";
 
 /// What a stage is to be.
 #[derive(Clone, Debug, Serialize, Deserialize)]

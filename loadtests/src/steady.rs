@@ -24,7 +24,7 @@ use crate::machine;
 use crate::report::{Figure, Goal, Report, Show};
 use crate::stage::Stage;
 
-pub(crate) use chain::{OnChain, connect};
+pub(crate) use chain::{OnChain, Payer, connect};
 
 /// Connections; an arrival that finds all of them busy waits, and its waiting counts.
 const CONNECTIONS: usize = 512;
@@ -249,13 +249,9 @@ impl End<'_> {
         report.add(Figure::new("database", bytes, "B/claim"));
         waited?;
         if let Some(rounds) = self.paid_rounds {
-            let on_chain = OnChain::compare(self.stage, rounds, &decided).await?;
-            let OnChain { decided, differences, asked } = on_chain;
-            let figure = Figure::new("log and chain: differences", differences as f64, "entitlements");
-            report.add(figure.goal(Goal::AtMost(0.0)).note(format!(
-                "{decided} decided; every paid bit, the Distributor's balance and the balances of {asked} recipients"
-            )));
-            ensure!(differences == 0, "log and chain differ: {on_chain:?}");
+            let on_chain = OnChain::compare(&self.stage.payer(rounds).await?, &decided).await?;
+            on_chain.add(report);
+            ensure!(on_chain.differences == 0, "log and chain differ: {on_chain:?}");
         }
         ensure!(comparison.agrees(), "the client's record and the log differ: {comparison:?}");
         Ok(())

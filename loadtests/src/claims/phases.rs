@@ -16,7 +16,7 @@ use super::offer::{Offer, Pace, Prepared, Record, prepare};
 use super::processor::{family_seconds, sync_time};
 use super::reconcile::{Comparison, LogSide};
 use super::stretch::Stretch;
-use super::{ABOVE, CALM, ClaimsArgs, PRESS_FOR, stats, wallets};
+use super::{ABOVE, CALM, ClaimsArgs, PRESS_FOR, paid, stats, wallets};
 use crate::machine;
 use crate::report::{Figure, Report};
 
@@ -81,6 +81,13 @@ pub(super) async fn measure(args: &ClaimsArgs) -> anyhow::Result<()> {
     if let Ok(comparison) = &compared {
         figures::add_comparison(&mut report, comparison);
     }
+    let on_chain = match args.settle && ran.is_ok() {
+        true => Some(paid::compare(&servers, &run.serving.ground, args.gated_every() > 0).await),
+        false => None,
+    };
+    if let Some(Ok(on_chain)) = &on_chain {
+        on_chain.add(&mut report);
+    }
     report.print(args.show)?;
     let empty = run.phases.iter().find(|phase| Counts::of(&phase.record).accepted() == 0);
     let empty = empty.map(|phase| phase.plan.name);
@@ -89,6 +96,9 @@ pub(super) async fn measure(args: &ClaimsArgs) -> anyhow::Result<()> {
     ran?;
     let comparison = compared?;
     ensure!(comparison.agrees(), "the client's record and the log differ: {comparison:?}");
+    if let Some(on_chain) = on_chain.transpose()? {
+        ensure!(on_chain.differences == 0, "log and chain differ: {on_chain:?}");
+    }
     ensure!(empty.is_none(), "no claim was accepted in the phase {empty:?}: nothing was measured");
     Ok(())
 }
@@ -126,6 +136,7 @@ impl Run<'_> {
         let took = Counts::of(&record).accepted() as f64 / record.took.as_secs_f64();
         eprintln!("claims: pressed by {PRESSING} connections the node took {took:.0} a second");
         self.pressed = Some(record);
+        ensure!(took > 0.0, "the node took no claim when pressed");
         self.settled().await?;
         let (left, rest) = (self.left.len() as u64, self.args.stretches(took * ABOVE));
         // Pressing may have ended because wallets did.
@@ -169,12 +180,14 @@ impl Run<'_> {
             let (user, system) = machine::cpu_seconds();
             (user + system, family_seconds(self.postgres))
         };
-        let (from, before) = (self.now().await?, used());
+        let before = used();
         let (record, left) = offer.make(std::mem::take(&mut self.left)).await?;
         let (to, after) = (self.now().await?, used());
         self.left = left;
         let used = Used { node: after.0 - before.0 - record.generator, postgres: after.1 - before.1 };
-        Ok((record, used, Stretch { from, to }))
+        // Connections were opened before it began.
+        let stretch = Stretch::ending(to, record.took);
+        Ok((record, used, stretch))
     }
 
     /// The database's clock.

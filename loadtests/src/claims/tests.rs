@@ -57,7 +57,7 @@ fn options_that_would_panic_or_be_ignored_are_refused() {
     for line in [&*format!("--campaign {campaign}"), "--round 1", "--snapshot file", "--skip 1"] {
         assert!(parsed(line).unwrap().check().is_err(), "{line}");
     }
-    for line in ["--gated-every 3", "--calm-seconds 20"] {
+    for line in ["--gated-every 3", "--calm-seconds 20", "--settle"] {
         assert!(parsed(&format!("--target http://node:8080 {line}")).unwrap().check().is_err(), "{line}");
     }
 }

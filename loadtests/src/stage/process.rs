@@ -18,6 +18,7 @@ use super::{Plan, ROUND, Set};
 use crate::claims::client::Target;
 use crate::claims::ground::eventually;
 use crate::claims::wallets::{self, Wallet};
+use crate::steady::{Payer, connect};
 
 /// The stream of every deployment here.
 const STREAM: StreamId = StreamId(0);
@@ -72,6 +73,18 @@ impl Stage {
         Target::new(&self.set.url)
     }
 
+    /// What pays so many rounds of its first campaign.
+    pub(crate) async fn payer(&self, rounds: u64) -> anyhow::Result<Payer<'_>> {
+        Ok(Payer {
+            chain: connect(&self.set.rpc).await?,
+            distributor: self.set.campaigns[0].1.address,
+            token: self.set.token,
+            funded: self.snapshot.total().0 * u128::from(rounds),
+            rounds: ROUND..ROUND + rounds,
+            snapshot: &self.snapshot,
+        })
+    }
+
     /// The node's process.
     pub(crate) fn pid(&self) -> u32 {
         self.child.pid()
@@ -122,7 +135,8 @@ impl Stage {
 
     /// The database's clock.
     pub(crate) async fn now(&self) -> anyhow::Result<Millis> {
-        Ok(self.store.database_now().await?)
+        let now = || async { Ok(Some(self.store.database_now().await?)) };
+        eventually("the database tells its time", now).await
     }
 
     /// The log's bytes on disk and all others of the database.

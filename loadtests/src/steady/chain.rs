@@ -3,15 +3,17 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
+use std::ops::Range;
 
 use alloy_primitives::Address;
 use anyhow::ensure;
 use sluice_chain::{At, Chain, ChainConfig};
 use sluice_server::dev;
+use sluice_snapshot::Snapshot;
 
 use super::Decided;
 use crate::claims::ground::eventually;
-use crate::stage::{ROUND, Stage};
+use crate::report::{Figure, Goal, Report};
 
 /// Recipients whose balance is asked for, spread over all.
 const ASKED: usize = 5_000;
@@ -29,37 +31,67 @@ pub(crate) struct OnChain {
     pub(crate) asked: usize,
 }
 
-/// A stage's chain.
-pub(crate) async fn connect(stage: &Stage) -> anyhow::Result<Chain> {
-    let mut config = ChainConfig::new(dev::CHAIN_ID, stage.set.rpc.clone());
+/// A private chain.
+pub(crate) async fn connect(rpc: &str) -> anyhow::Result<Chain> {
+    let mut config = ChainConfig::new(dev::CHAIN_ID, rpc.to_owned());
     config.requests_per_second = REQUESTS_PER_SECOND;
     Ok(Chain::connect(config).await?)
 }
 
+/// A Distributor that pays.
+pub(crate) struct Payer<'a> {
+    pub(crate) chain: Chain,
+    pub(crate) distributor: Address,
+    pub(crate) token: Address,
+    /// What it was given, base units.
+    pub(crate) funded: u128,
+    /// The rounds that are paid, all of this list.
+    pub(crate) rounds: Range<u64>,
+    pub(crate) snapshot: &'a Snapshot,
+}
+
+impl Payer<'_> {
+    /// What it has left, base units.
+    async fn left(&self) -> anyhow::Result<u128> {
+        Ok(self.chain.token_balance(self.token, self.distributor, At::Latest).await?.0)
+    }
+
+    /// Waits until all of this has left the Distributor, as long as anything does.
+    ///
+    /// # Errors
+    /// When nothing leaves it for some minutes, or too much has.
+    async fn paid(&self, owed: u128) -> anyhow::Result<()> {
+        let funded = self.funded;
+        let mut before = self.left().await?;
+        loop {
+            ensure!(
+                before + owed >= funded,
+                "more was paid than decided: {before} left of {funded}, {owed} decided"
+            );
+            if before + owed == funded {
+                return Ok(());
+            }
+            before = eventually("more of what was decided is paid", || async {
+                let now = self.left().await?;
+                anyhow::Ok((now != before).then_some(now))
+            })
+            .await?;
+        }
+    }
+}
+
 impl OnChain {
-    /// Waits until the money of all that was decided in so many rounds has left the Distributor, then compares; after some
-    /// minutes what is paid by then, which shows who is not.
+    /// Waits until the money of all that was decided has left the Distributor, then compares; where nothing has left it for
+    /// minutes, what is paid by then, which shows who is not.
     ///
     /// # Errors
     /// When the chain does not answer, or the money is not what the bits say.
     pub(crate) async fn compare(
-        stage: &Stage,
-        rounds: u64,
+        payer: &Payer<'_>,
         decided: &HashMap<(u64, u64), Decided>,
     ) -> anyhow::Result<Self> {
-        let chain = connect(stage).await?;
-        let ((_, distributor), token) = (stage.set.campaigns[0], stage.set.token);
-        let owed: u128 = decided.values().map(|claim| claim.amount).sum();
-        let total = stage.snapshot.total().0 * u128::from(rounds);
-        let paid = eventually("what was decided is paid", || async {
-            let left = chain.token_balance(token, distributor.address, At::Latest).await?.0;
-            ensure!(
-                left + owed >= total,
-                "more was paid than decided: {left} left of {total}, {owed} decided"
-            );
-            Ok((left + owed == total).then_some(()))
-        })
-        .await;
+        let Payer { chain, token, .. } = payer;
+        let paid = payer.paid(decided.values().map(|claim| claim.amount).sum()).await;
         if let Err(error) = &paid {
             eprintln!("{error:#}; what is paid by now is compared");
         }
@@ -71,9 +103,9 @@ impl OnChain {
         })
         .await?;
         let mut differences = 0;
-        for round in ROUND..ROUND + rounds {
+        for round in payer.rounds.clone() {
             let indexes = decided.keys().filter(|(of, _)| *of == round).map(|(_, index)| *index);
-            differences += differing_bits(stage, &chain, round, indexes).await?;
+            differences += differing_bits(payer, round, indexes).await?;
         }
         let mut owed: HashMap<Address, u128> = HashMap::new();
         for claim in decided.values() {
@@ -81,7 +113,7 @@ impl OnChain {
         }
         let mut asked = 0;
         for (recipient, owed) in owed.iter().step_by((owed.len() / ASKED).max(1)) {
-            let balance = chain.token_balance(token, *recipient, At::Latest).await?.0;
+            let balance = chain.token_balance(*token, *recipient, At::Latest).await?.0;
             if balance != *owed {
                 differences += 1;
                 eprintln!("{recipient} has {balance} base units on chain, {owed} decided");
@@ -93,18 +125,25 @@ impl OnChain {
         }
         Ok(Self { decided: decided.len(), differences, asked })
     }
+
+    /// Adds what it came to.
+    pub(crate) fn add(&self, report: &mut Report) {
+        let Self { decided, differences, asked } = self;
+        let figure = Figure::new("log and chain: differences", *differences as f64, "entitlements");
+        report.add(figure.goal(Goal::AtMost(0.0)).note(format!(
+            "{decided} decided; every paid bit, the Distributor's balance and the balances of {asked} recipients"
+        )));
+    }
 }
 
 /// The entitlements of a round that are paid and not decided, or decided and not paid.
 async fn differing_bits(
-    stage: &Stage,
-    chain: &Chain,
+    payer: &Payer<'_>,
     round: u64,
     decided: impl Iterator<Item = u64>,
 ) -> anyhow::Result<u64> {
-    let (_, distributor) = stage.set.campaigns[0];
-    let words = stage.snapshot.count().div_ceil(256);
-    let paid = chain.paid_words(distributor.address, round, 0..words, At::Latest).await?;
+    let words = payer.snapshot.count().div_ceil(256);
+    let paid = payer.chain.paid_words(payer.distributor, round, 0..words, At::Latest).await?;
     let mut expected = vec![[0_u64; 4]; paid.len()];
     for index in decided {
         let at = usize::try_from(index)?;
