@@ -11,6 +11,9 @@ pub const GROUP_INPUTS_MAX: usize = 256;
 /// Of these, those that were observed on chains or planned: the other half is kept for demands, so that a chain that is caught up
 /// with starves no claims.
 pub const GROUP_OBSERVED_MAX: usize = GROUP_INPUTS_MAX / 2;
+/// Turns that a campaign may have for one of another's: were it more, whoever comes to the other would stand behind a whole group
+/// of it, however few wait.
+pub const WEIGHT_MAX: u32 = 100;
 /// Bytes of a group's entries and of the facts behind them, after which it takes no more demands: an eighth of what one append
 /// may carry, so that neither the last of them nor what a chain yields besides brings it there, and little enough to be on
 /// disk within the append's two seconds. A hold or void of ten thousand items is 400 KB; a group of claims some 200 KB.

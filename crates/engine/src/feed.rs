@@ -12,6 +12,7 @@ use sluice_core::command::{Accepted, Demand};
 use sluice_core::decide::Input;
 use sluice_core::ids::{CampaignId, NodeId};
 use sluice_core::limits::{CURSOR_WINDOW_MAX, INTAKE_READ_MAX, VERIFY_LATE_MAX, VERIFY_QUEUE_MAX};
+use sluice_core::sequencer::fair::Weights;
 use sluice_core::state::State;
 use sluice_store::{Cursor, Store};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -66,6 +67,7 @@ pub struct Feed {
     /// What `under_way` is to the others, to rows whose look-up has failed: their chain may be silent for minutes.
     again_under_way: Arc<Semaphore>,
     late: Arc<Late>,
+    weights: Weights,
     /// Verifications under way.
     verifying: JoinSet<()>,
 }
@@ -85,6 +87,7 @@ impl Feed {
         arrivals: Arc<Arrivals>,
     ) -> Self {
         arrivals.open();
+        let weights = follower.room().weights();
         Self {
             store,
             follower,
@@ -101,6 +104,7 @@ impl Feed {
             under_way: Arc::new(Semaphore::new(VERIFY_QUEUE_MAX)),
             again_under_way: Arc::new(Semaphore::new(VERIFY_LATE_MAX)),
             late: Arc::default(),
+            weights,
             verifying: JoinSet::new(),
         }
     }
@@ -149,7 +153,7 @@ impl Feed {
         let mut taken = 0;
         for (queue, low, rows) in handed {
             let own = under_way.get(&queue.0).copied().unwrap_or(0);
-            let share = share(under_way.len());
+            let share = share_of(queue.0, &under_way, &self.weights);
             let room = (room_for_own(share, own), is_read(share, own));
             let next = self.next_of(queue, low, room, rows);
             if !next.is_empty() {
@@ -264,9 +268,12 @@ impl Feed {
     fn looked_at(&self) -> (Vec<Cursor>, i64) {
         self.follower.read(|state| {
             let under_way = self.under_way_by_campaign(state);
-            let share = share(under_way.len());
-            let part = part(share);
-            let has_room = |campaign| under_way.get(&campaign).is_none_or(|count| is_read(share, *count));
+            let has_room = |queue| {
+                let share = share_of(queue, &under_way, &self.weights);
+                under_way.get(&queue).is_none_or(|count| is_read(share, *count))
+            };
+            // What weighs more is read as often as it has room for as much.
+            let part = part(share(1, weight_of_all(&under_way, &self.weights)));
             let living = queues(state).flat_map(|c| self.nodes.iter().map(move |node| (c, *node)));
             let silent = self.silent.iter().copied().filter(|(_, node)| !self.nodes.contains(node));
             let cursor = |(campaign, node)| {
@@ -403,10 +410,24 @@ fn under_way(
     under_way
 }
 
-/// How many rows of one campaign may be under way while rows of so many are: room for one more is always left, so that a
-/// crowd of one neither takes all verifications nor stands before others in the queues behind them.
-fn share(campaigns: usize) -> usize {
-    (VERIFY_QUEUE_MAX / (campaigns + 1)).max(SHARE_MIN)
+/// How many rows of a queue may be under way that weighs so much, while rows of others are and all of them weigh so much: room for
+/// one more is always left, so that a crowd of one neither takes all verifications nor stands before others in the queues behind
+/// them.
+fn share(weight: usize, all: usize) -> usize {
+    (VERIFY_QUEUE_MAX * weight / (all + 1)).max(SHARE_MIN)
+}
+
+/// The share of a queue, whether any of its rows are under way or not.
+fn share_of(queue: CampaignId, under_way: &HashMap<CampaignId, usize>, weights: &Weights) -> usize {
+    let (weight, all) = (weights.of(queue) as usize, weight_of_all(under_way, weights));
+    // One of which none are takes the room that is left for one more; what it weighs above that is counted with the others.
+    let counted = if under_way.contains_key(&queue) { all } else { all + weight - 1 };
+    share(weight, counted)
+}
+
+/// What all queues weigh of which rows are under way.
+fn weight_of_all(under_way: &HashMap<CampaignId, usize>, weights: &Weights) -> usize {
+    under_way.keys().map(|queue| weights.of(*queue) as usize).sum()
 }
 
 /// How much of a share must be free before more of its campaign's rows are read, and how many of a queue are read then.

@@ -132,7 +132,7 @@ impl Intake {
             room: Arc::clone(&room),
             clock,
         };
-        let turns = Fair::default();
+        let turns = Fair::weighted(room.weights());
         (intake, Writer { arriving, turns, writer, room, follower, arrivals, begun: None })
     }
 

@@ -13,6 +13,7 @@ use sluice_core::command::{ClaimDemand, Demand};
 use sluice_core::ids::{CampaignId, ChainId, ContractRef, DemandId, Epoch, Millis, NodeId, Seq, StreamId};
 use sluice_core::log::entry::CharterRead;
 use sluice_core::log::note::{LogKey, Origin};
+use sluice_core::sequencer::fair::Weights;
 use sluice_core::state::ChainSeen;
 use sluice_store::{IntakeWriter, SealKey, Store};
 use tokio::sync::watch;
@@ -71,6 +72,8 @@ pub struct NodeConfig {
     pub sequencer: u64,
     /// Demands that this node decides a second while it leads; as many as it can where nothing is said.
     pub decisions_per_second: Option<NonZeroU32>,
+    /// How campaigns take turns at this node.
+    pub weights: Weights,
 }
 
 impl std::fmt::Debug for NodeConfig {
@@ -169,6 +172,7 @@ impl Node {
                 charter.address
             )));
         }
+        follower.room().weigh(config.weights.clone());
         let clock = Arc::new(DatabaseClock::new(store.database_now().await?));
         let id = store.register_node(&config.holder).await?;
         let snapshots = Snapshots::new(&config.snapshots);
@@ -203,6 +207,7 @@ impl Node {
             Arc::clone(&arrivals),
         );
         let workers = Arc::clone(verifier.workers());
+        workers.weigh(config.weights.clone());
         let lanes = Arc::new(Mutex::new(Vec::new()));
         let leading = Arc::new(AtomicU64::new(0));
         let standby = Standby {

@@ -159,7 +159,7 @@ impl Sequencer {
         again: Again,
     ) -> Self {
         let decider = follower.decider(epoch);
-        let (waiting, renewed) = (Fair::default(), Instant::now());
+        let (waiting, renewed) = (Fair::weighted(follower.room().weights()), Instant::now());
         let log = Log::Free(Box::new(session));
         let pace = Pace::new(None);
         Self {

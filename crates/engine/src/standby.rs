@@ -410,8 +410,8 @@ fn passes(error: &EngineError) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sqlx::Error as Sql;
     use sluice_store::Error as Store;
+    use sqlx::Error as Sql;
 
     #[test]
     fn a_part_whose_question_the_database_did_not_answer_asks_again_and_whoever_may_have_written_stops() {

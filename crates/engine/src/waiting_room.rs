@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use sluice_core::ids::{CampaignId, EntitlementId, IntakeKey};
 use sluice_core::limits::{DECIDE_WITHIN, ORDERS_WAITING_MAX, WAITING_ROOM_MAX};
+use sluice_core::sequencer::fair::Weights;
 
 /// How long rates are measured over.
 const RATE_WINDOW: Duration = Duration::from_secs(10);
@@ -19,6 +20,8 @@ pub struct WaitingRoom {
 
 #[derive(Debug, Default)]
 struct Inner {
+    /// How campaigns take turns.
+    weights: Weights,
     rows: HashMap<IntakeKey, Row>,
     /// How many of them are commands and masks.
     orders: usize,
@@ -61,10 +64,20 @@ pub struct Estimate {
 }
 
 impl WaitingRoom {
+    /// From now on campaigns have these turns.
+    pub(crate) fn weigh(&self, weights: Weights) {
+        self.inner.lock().expect("no panic inside").weights = weights;
+    }
+
+    /// How campaigns take turns here, and so in every queue of this node.
+    pub(crate) fn weights(&self) -> Weights {
+        self.inner.lock().expect("no panic inside").weights.clone()
+    }
+
     /// Place and estimated wait of the next demand of a queue; `None` for a claim when the wait would break the promise of a
     /// ticket, and when its campaign has its share of the room: no work is begun for it.
     ///
-    /// Queues are decided by turns, so of each other one no more stand before it than of its own. A queue may take half of the
+    /// Queues are decided by turns, so of each other one no more stand before it than of its own, by weight. A queue may take half of the
     /// places that others leave: however many come to one, those who come to another find room. Commands and masks come in
     /// whatever their wait, and to places of their own: a hold is wanted all the more where many wait.
     pub fn estimate(&self, queue: CampaignId) -> Option<Estimate> {
@@ -72,7 +85,9 @@ impl WaitingRoom {
         inner.forget_old();
         let own = inner.of_queues.get(&queue).copied().unwrap_or(0);
         let turns = inner.of_queues.iter().filter(|(other, _)| **other != queue);
-        let place = own + turns.map(|(_, waiting)| (*waiting).min(own + 1)).sum::<usize>();
+        let weight = |queue| inner.weights.of(queue) as usize;
+        let before = |other| ((own + 1) * weight(other)).div_ceil(weight(queue));
+        let place = own + turns.map(|(other, waiting)| (*waiting).min(before(*other))).sum::<usize>();
         let busy_ms = u64::try_from(inner.busy_lately.as_millis()).expect("seconds");
         // An idle room has no rate to go by; its first demands are decided within moments.
         let wait_ms = (place as u64 * busy_ms).checked_div(inner.left_lately).unwrap_or(place as u64 * 10);
@@ -190,6 +205,16 @@ mod tests {
         room.inner.lock().unwrap().busy_lately = Duration::from_secs(10);
         assert_eq!((place(&room, 1), place(&room, 2)), (None, Some(1)));
         assert_eq!(room.len(), 2_500);
+    }
+
+    #[test]
+    fn who_weighs_more_stands_behind_fewer_of_the_others() {
+        let room = WaitingRoom::default();
+        room.weigh(Weights::new([(key(1, 0).campaign, 4)]));
+        (0..100).for_each(|n| room.enter(key(1, n), None));
+        (0..100).for_each(|n| room.enter(key(2, n), None));
+        // Four of the first for one of the second: 101 give way to 26, and one of a third stands behind four and one.
+        assert_eq!((place(&room, 1), place(&room, 2), place(&room, 3)), (Some(126), Some(200), Some(5)));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
 use sluice_chain::{ChainKind, Finality};
 use sluice_core::ids::{ChainId, StreamId};
-use sluice_core::limits::LANES_MAX;
+use sluice_core::limits::{LANES_MAX, WEIGHT_MAX};
 
 use crate::cli::words;
 
@@ -110,6 +110,17 @@ pub struct Config {
     /// The chains, by id.
     #[serde(deserialize_with = "by_chain_id")]
     pub chains: BTreeMap<ChainId, ChainSection>,
+    /// What is said of single campaigns, by their ids.
+    #[serde(default)]
+    pub campaigns: BTreeMap<uuid::Uuid, CampaignSection>,
+}
+
+/// A campaign at this node.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CampaignSection {
+    /// How many of its claims have their turn where another campaign's has one.
+    pub weight: u32,
 }
 
 /// Where Postgres is.
@@ -343,6 +354,12 @@ impl Config {
         }
         if !self.chains.contains_key(&self.home) {
             faults.push(fault("home", format!("there is no [chains.{}]", self.home)));
+        }
+        for (id, campaign) in &self.campaigns {
+            if !(1..=WEIGHT_MAX).contains(&campaign.weight) {
+                let what = format!("it lies between 1, which every campaign has, and {WEIGHT_MAX}");
+                faults.push(fault(format!("campaigns.{id}.weight"), what));
+            }
         }
         for (id, chain) in &self.chains {
             faults.extend(

@@ -316,6 +316,7 @@ impl Prepared {
             seal_secret: seal_secret(),
             sequencer: u64::from(sequencer),
             decisions_per_second: None,
+            weights: Default::default(),
         })
     }
 

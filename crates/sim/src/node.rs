@@ -93,6 +93,7 @@ impl NodeArgs {
             seal_secret: dev::seal_secret(),
             sequencer: u64::from(self.sequencer),
             decisions_per_second: None,
+            weights: Default::default(),
         })
     }
 }

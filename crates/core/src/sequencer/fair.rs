@@ -2,8 +2,27 @@
 //! first come, first served inside a campaign. Order is made once, here; the log keeps it.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use crate::ids::CampaignId;
+use crate::limits::WEIGHT_MAX;
+
+/// How many items a campaign gives in its turn, where another gives one: a node's configuration. Order is what the log says and
+/// is not derived again, so nodes may differ. Commands and masks have queues of their own, which weigh one.
+#[derive(Clone, Debug, Default)]
+pub struct Weights(Arc<BTreeMap<CampaignId, u32>>);
+
+impl Weights {
+    /// Those of some campaigns, each from 1 to [`WEIGHT_MAX`]; others weigh one.
+    pub fn new(weights: impl IntoIterator<Item = (CampaignId, u32)>) -> Self {
+        Self(Arc::new(weights.into_iter().map(|(id, weight)| (id, weight.clamp(1, WEIGHT_MAX))).collect()))
+    }
+
+    /// A queue's.
+    pub fn of(&self, queue: CampaignId) -> u32 {
+        self.0.get(&queue).copied().unwrap_or(1)
+    }
+}
 
 /// Waiting items of all campaigns.
 #[derive(Debug)]
@@ -12,6 +31,7 @@ pub struct Fair<T> {
     /// Campaigns with items, in the order of their turns.
     turns: VecDeque<CampaignId>,
     len: usize,
+    weights: Weights,
 }
 
 #[derive(Debug)]
@@ -24,11 +44,16 @@ struct Queue<T> {
 
 impl<T> Default for Fair<T> {
     fn default() -> Self {
-        Self { queues: BTreeMap::new(), turns: VecDeque::new(), len: 0 }
+        Self::weighted(Weights::default())
     }
 }
 
 impl<T> Fair<T> {
+    /// Nothing waits; each campaign gives as many items per turn as it weighs.
+    pub fn weighted(weights: Weights) -> Self {
+        Self { queues: BTreeMap::new(), turns: VecDeque::new(), len: 0, weights }
+    }
+
     /// Items waiting.
     pub fn len(&self) -> usize {
         self.len
@@ -42,11 +67,6 @@ impl<T> Fair<T> {
     /// Items of one campaign waiting.
     pub fn waiting(&self, campaign: CampaignId) -> usize {
         self.queues.get(&campaign).map_or(0, |q| q.items.len())
-    }
-
-    /// Sets how many items a campaign gives per turn; 1 unless set.
-    pub fn set_weight(&mut self, campaign: CampaignId, weight: u32) {
-        self.queue(campaign).weight = weight.max(1);
     }
 
     /// Adds an item behind its campaign's others.
@@ -89,7 +109,9 @@ impl<T> Fair<T> {
     }
 
     fn queue(&mut self, campaign: CampaignId) -> &mut Queue<T> {
-        self.queues.entry(campaign).or_insert_with(|| Queue { items: VecDeque::new(), credit: 1, weight: 1 })
+        let weight = self.weights.of(campaign);
+        let empty = || Queue { items: VecDeque::new(), credit: weight, weight };
+        self.queues.entry(campaign).or_insert_with(empty)
     }
 }
 
@@ -115,8 +137,8 @@ mod tests {
 
     #[test]
     fn weights_share_the_turns() {
-        let mut fair = Fair::default();
-        fair.set_weight(campaign(1), 3);
+        let mut fair = Fair::weighted(Weights::new([(campaign(1), 3), (campaign(3), 0)]));
+        assert_eq!((fair.weights.of(campaign(3)), fair.weights.of(campaign(1).orders())), (1, 1));
         for i in 0..30 {
             fair.push(campaign(1), 1);
             fair.push(campaign(2), 2);

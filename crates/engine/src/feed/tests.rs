@@ -19,7 +19,7 @@ fn rows_whose_chain_is_away_take_no_share_from_holds_and_other_claims() {
 #[test]
 fn what_the_leaders_door_hands_over_keeps_nobody_from_being_read() {
     for campaigns in 0..2 * VERIFY_QUEUE_MAX {
-        let share = share(campaigns);
+        let share = share(1, campaigns);
         let own = room_for_own(share, 0);
         assert!(own >= share / 2, "of {share} its own door is served {own}");
         assert_eq!(room_for_own(share, own), 0);
@@ -32,4 +32,17 @@ fn what_the_leaders_door_hands_over_keeps_nobody_from_being_read() {
         }
         assert!(!is_read(share, share), "a campaign that has its share");
     }
+}
+
+#[test]
+fn shares_are_by_weight_and_leave_room_for_one_more() {
+    let queue = |n| CampaignId(Uuid::from_u128(n));
+    let weights = Weights::new([(queue(1), 5)]);
+    let mut under_way = HashMap::from([(queue(2), 7), (queue(3), 7)]);
+    assert_eq!(share_of(queue(1), &under_way, &weights), VERIFY_QUEUE_MAX * 5 / 7);
+    assert_eq!(share_of(queue(4), &under_way, &weights), VERIFY_QUEUE_MAX / 3);
+    under_way.insert(queue(1), 1);
+    let all: usize = under_way.keys().map(|queue| share_of(*queue, &under_way, &weights)).sum();
+    assert_eq!(share_of(queue(1), &under_way, &weights), VERIFY_QUEUE_MAX * 5 / 8);
+    assert!(all + VERIFY_QUEUE_MAX / 8 <= VERIFY_QUEUE_MAX);
 }

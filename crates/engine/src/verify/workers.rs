@@ -3,7 +3,8 @@
 //! takes nobody else's turn. There may be more or fewer of them at any moment; what is under way just goes on.
 //!
 //! Campaigns take turns: whoever comes to a campaign of which nobody waits stands behind one of each other campaign, however
-//! many of those wait (start-time fair queueing, Goyal, Vin and Cheng 1996, every turn of length one).
+//! many of those wait (start-time fair queueing, Goyal, Vin and Cheng 1996, every turn of one length, divided by its campaign's
+//! weight).
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -14,6 +15,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use sluice_core::ids::CampaignId;
+use sluice_core::sequencer::fair::Weights;
 
 /// More than any machine has cores.
 const WORKERS_MAX: usize = 1_024;
@@ -24,6 +26,8 @@ const WORKERS_LEAST: usize = 2;
 /// leave it idle until the system lets his thread go on, and all the more the busier the machine is; never to keep one would
 /// let him be overtaken for ever.
 const OVERTAKES_MAX: u32 = 16;
+/// The length of a turn of a campaign that weighs one; every weight divides it well enough.
+const TURN: u64 = 1_000_000;
 
 /// The verify workers of a node.
 #[derive(Debug)]
@@ -34,6 +38,7 @@ pub struct Workers {
 #[derive(Debug, Default)]
 struct Inner {
     wanted: usize,
+    weights: Weights,
     /// Who has nothing to do; the one that rested longest works next, so that all work alike.
     free: VecDeque<u64>,
     /// What each has computed for so far.
@@ -97,6 +102,11 @@ impl Workers {
         }
     }
 
+    /// From now on campaigns have these turns.
+    pub(crate) fn weigh(&self, weights: Weights) {
+        self.inner.lock().expect("no panic inside").weights = weights;
+    }
+
     /// How long each of them has computed, by its name; names are never used again.
     pub fn busy(&self) -> BTreeMap<u64, Duration> {
         self.inner.lock().expect("no panic inside").busy.clone()
@@ -125,7 +135,7 @@ impl Inner {
     /// The turn of one more of a campaign.
     fn line_up(&mut self, campaign: CampaignId) -> Turn {
         let line = self.lines.entry(campaign).or_default();
-        line.last = line.last.max(self.turn) + 1;
+        line.last = line.last.max(self.turn) + TURN / u64::from(self.weights.of(campaign));
         line.count += 1;
         self.came += 1;
         (line.last, self.came)
@@ -397,6 +407,23 @@ mod tests {
         assert_eq!(order.len(), 22);
         drop(waiting);
         assert!(workers.inner.lock().unwrap().lines.is_empty());
+    }
+
+    #[tokio::test]
+    async fn who_weighs_more_has_more_turns() {
+        let workers = Workers::new(count(1));
+        workers.weigh(Weights::new([(OTHER, 3)]));
+        let out = taken(&workers);
+        let mut waiting: Vec<_> = (0..20).map(|_| Waiter::new(&workers)).collect();
+        waiting.extend((0..9).map(|_| Waiter::of(&workers, OTHER)));
+        assert!(waiting.iter_mut().all(|place| place.poll().is_pending()));
+        drop(out);
+        let mut order = Vec::new();
+        while let Some(at) = waiting.iter().position(Waiter::is_woken) {
+            assert!(waiting[at].poll().is_ready());
+            order.push(at);
+        }
+        assert_eq!(order[..12].iter().filter(|at| **at >= 20).count(), 9, "{order:?}");
     }
 
     #[tokio::test]

@@ -265,6 +265,7 @@ impl World {
             seal_secret: SEAL_SECRET,
             sequencer: sequencer as u64 + 1,
             decisions_per_second: None,
+            weights: Default::default(),
         }
     }
 

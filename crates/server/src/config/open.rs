@@ -12,6 +12,7 @@ use sluice_chain::signer::Account;
 use sluice_chain::{Chain, ChainConfig, ChainKind, Finality};
 use sluice_core::fees::{FeePolicy, SettlementPolicy, SettlementTerms, SpendLimit};
 use sluice_core::ids::{CampaignId, ChainId};
+use sluice_core::sequencer::fair::Weights;
 use sluice_engine::node::NodeConfig;
 use sluice_engine::standby::ChainSettings;
 
@@ -41,7 +42,15 @@ pub async fn open(config: &Config) -> anyhow::Result<NodeConfig> {
         seal_secret,
         sequencer: config.sequencer,
         decisions_per_second: config.decisions_per_second,
+        weights: config.weights(),
     })
+}
+
+impl Config {
+    /// How campaigns take turns.
+    pub(super) fn weights(&self) -> Weights {
+        Weights::new(self.campaigns.iter().map(|(id, section)| (CampaignId(*id), section.weight)))
+    }
 }
 
 impl Database {

@@ -109,3 +109,20 @@ fn a_campaign_may_have_terms_of_settlement_of_its_own() {
     let never = EXAMPLE.replace("# spend_period_seconds = 86400", "spend_period_seconds = 0");
     assert!(load_text(&never).is_err());
 }
+
+#[test]
+fn a_campaign_may_weigh_more_than_others_within_bounds() {
+    let weighing = |weight: &str| {
+        load_text(&format!(
+            "{EXAMPLE}\n[campaigns.01970000-0000-7000-8000-000000000000]\nweight = {weight}\n"
+        ))
+    };
+    let campaign = sluice_core::ids::CampaignId("01970000-0000-7000-8000-000000000000".parse().unwrap());
+    let weights = weighing("3").unwrap().weights();
+    assert_eq!((weights.of(campaign), weights.of(sluice_core::ids::CampaignId::default())), (3, 1));
+    for wrong in ["0", "101"] {
+        let error = weighing(wrong).unwrap_err().to_string();
+        assert!(error.contains("campaigns.01970000-0000-7000-8000-000000000000.weight"), "{error}");
+    }
+    assert!(weighing("-1").is_err() && weighing("\"heavy\"").is_err());
+}
