@@ -234,6 +234,12 @@ impl Follower {
         }
     }
 
+    /// How many requests wait for decisions.
+    #[cfg(test)]
+    pub(crate) fn asked(&self) -> usize {
+        self.shared.waiting.lock().expect("no panic inside").values().map(Vec::len).sum()
+    }
+
     /// Applies committed entries; those applied before are passed over, so that the leader's own groups and the rows
     /// read back may come in any overlap.
     ///

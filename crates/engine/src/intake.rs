@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 use sluice_core::command::{Accepted, ClaimDemand, Demand};
-use sluice_core::ids::{CampaignId, DemandId, EntitlementId};
+use sluice_core::ids::{CampaignId, DemandId, EntitlementId, IntakeKey};
 use sluice_core::limits::{
     ASKED_AGAIN_MAX, ASKED_AGAIN_WAIT, BODY_BYTES_MAX, DEADLINE_MARGIN, DECIDE_WITHIN, DECISION_WAIT,
     GROUP_EVERY, INTAKE_GROUP_MAX, INTAKE_QUEUE_MAX, INTAKE_QUEUE_WAIT,
@@ -106,7 +106,35 @@ struct Asker {
 type Answer = oneshot::Sender<Result<Written, SubmitError>>;
 
 /// What became of a demand's row, and where its decision will be told; nowhere if it is in the log already.
-type Written = (IntakeOutcome, Option<oneshot::Receiver<Outcome>>);
+type Written = (IntakeOutcome, Option<Expected>);
+
+/// A decision that somebody waits for. Whoever goes away is forgotten, or those who ask for one row again and again would be
+/// remembered until it is decided.
+#[derive(Debug)]
+struct Expected {
+    follower: Follower,
+    key: IntakeKey,
+    outcome: Option<oneshot::Receiver<Outcome>>,
+}
+
+impl Expected {
+    /// The decision, if it comes in time.
+    async fn within(mut self, wait: Duration) -> Option<Outcome> {
+        let outcome = tokio::time::timeout(wait, self.outcome.as_mut()?).await.ok()?.ok();
+        if outcome.is_some() {
+            self.outcome = None;
+        }
+        outcome
+    }
+}
+
+impl Drop for Expected {
+    fn drop(&mut self) {
+        if self.outcome.take().is_some() {
+            self.follower.forget(self.key);
+        }
+    }
+}
 
 impl Intake {
     /// A door and the writer behind it; the writer is to be run by [`Writer::run`]. `store` answers whoever is sent away, so
@@ -236,14 +264,11 @@ impl Intake {
     }
 
     /// Waits a short time; afterwards the ticket is the answer.
-    async fn await_decision(&self, row: IntakeRow, outcome: Option<oneshot::Receiver<Outcome>>) -> Submitted {
-        let Some(outcome) = outcome else { return Submitted::Before(row) };
-        match tokio::time::timeout(DECISION_WAIT, outcome).await {
-            Ok(Ok(outcome)) => Submitted::Decided(Box::new(outcome)),
-            _ => {
-                self.follower.forget(row.key);
-                Submitted::Waiting(Box::new(self.ticket(&row)))
-            }
+    async fn await_decision(&self, row: IntakeRow, decision: Option<Expected>) -> Submitted {
+        let Some(decision) = decision else { return Submitted::Before(row) };
+        match decision.within(DECISION_WAIT).await {
+            Some(outcome) => Submitted::Decided(Box::new(outcome)),
+            None => Submitted::Waiting(Box::new(self.ticket(&row))),
         }
     }
 
@@ -437,7 +462,10 @@ impl Writer {
         let mut decisions = self.follower.expect_all(outcomes.iter().filter_map(key)).into_iter();
         let (mut handed, mut answers) = (Vec::with_capacity(askers.len()), Vec::with_capacity(askers.len()));
         for (Asker { demand, answer, _place: place }, outcome) in askers.into_iter().zip(outcomes) {
-            let decision = key(&outcome).and_then(|_| decisions.next().flatten());
+            let decision = key(&outcome).and_then(|key| {
+                let outcome = Some(decisions.next().flatten()?);
+                Some(Expected { follower: self.follower.clone(), key, outcome })
+            });
             match &outcome {
                 IntakeOutcome::Accepted(row) if decision.is_none() => self.room.leave(row.key),
                 IntakeOutcome::Accepted(row) => {
@@ -450,7 +478,7 @@ impl Writer {
         }
         self.arrivals.hand_over(handed);
         for (answer, written, _place) in answers {
-            // A client that went away asks again by its id.
+            // A client that went away asks again by its id; what was expected for it is forgotten with it.
             let _ = answer.send(Ok(written));
         }
     }
@@ -463,3 +491,6 @@ fn entitlement(demand: &Demand) -> Option<EntitlementId> {
         Demand::Command(_) | Demand::Gate(_) => None,
     }
 }
+
+#[cfg(test)]
+mod tests;
