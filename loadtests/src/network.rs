@@ -106,10 +106,11 @@ impl NetworkArgs {
         let codes: Vec<_> = counts.refused.iter().map(|(code, count)| format!("{code}: {count}")).collect();
         let refused = Figure::new("refused otherwise", others as f64, "claims");
         report.add(refused.note(format!("{mistyped} had no signature; {}", codes.join(", "))));
-        let charged = Figure::new("refused otherwise", others as f64 / record.took.as_secs_f64(), "/s");
+        let charged =
+            Figure::new("refused otherwise, a second", others as f64 / record.took.as_secs_f64(), "/s");
         report.add(charged.note(format!(
-            "a network may be refused {PERMITTED} a second, {PERMITTED_AT_ONCE} at once: --mistyped-every keeps below that, \
-             and with more mistakes its claimants wait"
+            "a network may be refused {PERMITTED} a second, {PERMITTED_AT_ONCE} at once; the defaults keep below that, and with \
+             more mistakes its claimants wait"
         )));
         End { stage: &stage, records: &[record], paid_rounds: None, show: self.show }.print(report).await
     }

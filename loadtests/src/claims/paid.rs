@@ -31,7 +31,7 @@ pub(super) async fn compare(servers: &Servers, ground: &Ground, gated: bool) -> 
     let list =
         ground.node.follower().read(|s| Some(s.campaign(ground.campaign)?.round(ROUND)?.terms.list_hash));
     let list = list.context("the round without a gate")?;
-    let snapshot = Snapshot::open(&Snapshots::new(ground.prepared.snapshots()).path(list))?;
+    let snapshot = Snapshot::open(Snapshots::new(ground.prepared.snapshots()).path(list))?;
     let payer = Payer {
         chain: connect(&servers.rpc()).await?,
         distributor: ground.distributor.address,

@@ -130,7 +130,7 @@ fn add(report: &mut Report, record: &Record, asked: &Asked) -> anyhow::Result<()
 }
 
 /// Some of the claims with one outcome, evenly through all of them.
-fn evenly<'a>(record: &'a Record, most: usize, of: fn(&Outcome) -> bool) -> impl Iterator<Item = &'a Seen> {
+fn evenly(record: &Record, most: usize, of: fn(&Outcome) -> bool) -> impl Iterator<Item = &Seen> {
     let count = record.seen.iter().filter(|seen| of(&seen.outcome)).count();
     record.seen.iter().filter(move |seen| of(&seen.outcome)).step_by(count.div_ceil(most).max(1))
 }
