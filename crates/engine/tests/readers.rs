@@ -21,7 +21,8 @@ use uuid::Uuid;
 async fn waiting_for(asking: &mut PgConnection, table: &str, wanted: i64) {
     let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = $1::text::regclass";
     loop {
-        let (waiting,): (i64,) = sqlx::query_as(waits).bind(table).fetch_one(&mut *asking).await.unwrap();
+        let waiting = sqlx::query_as(waits).bind(table).fetch_one(&mut *asking).await;
+        let (waiting,): (i64,) = waiting.expect("an answer");
         if waiting == wanted {
             return;
         }
