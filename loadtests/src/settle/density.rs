@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use alloy_primitives::{B256, Bytes};
-use anyhow::{Context, ensure};
-use futures::stream::{self, StreamExt, TryStreamExt};
+use anyhow::{Context, bail, ensure};
+use futures::stream::{self, TryStreamExt};
 use serde_json::json;
 use sluice_chain::At;
 use sluice_core::command::ClaimDemand;
@@ -24,8 +24,8 @@ use crate::claims::wallets::{self, Wallet};
 
 /// Claims handed in at once.
 const AT_ONCE: usize = 256;
-/// Transactions of the second sending on their way to the chain at once; it takes them in the order of their nonces.
-const SENDING: usize = 16;
+/// The longest that transactions sent again may take to be mined.
+const STUCK: Duration = Duration::from_secs(60);
 /// Between two looks at a transaction receipt.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 /// Wei for the settlement account: far more than all of it costs.
@@ -163,13 +163,18 @@ async fn send_again(servers: &Servers, mined: &[(B256, Bytes)]) -> anyhow::Resul
     let (last, _) = mined.last().context("nothing was mined")?;
     let receipt = async |hash: &B256| servers.anvil("eth_getTransactionReceipt", json!([hash])).await;
     let start = Instant::now();
-    stream::iter(mined)
-        .map(|(_, raw)| servers.anvil("eth_sendRawTransaction", json!([raw])))
-        .buffered(SENDING)
-        .try_for_each(async |_| Ok(()))
-        .await?;
-    while receipt(last).await?.is_null() {
-        tokio::time::sleep(LOOK_EVERY).await;
+    for (_, raw) in mined {
+        servers.anvil("eth_sendRawTransaction", json!([raw])).await?;
+    }
+    let is_mined = async {
+        while receipt(last).await?.is_null() {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        anyhow::Ok(())
+    };
+    match tokio::time::timeout(STUCK, is_mined).await {
+        Ok(is_mined) => is_mined?,
+        Err(_) => bail!("{last} is not mined: {}", servers.anvil("txpool_inspect", json!([])).await?),
     }
     let took = start.elapsed();
     for (hash, _) in mined {
