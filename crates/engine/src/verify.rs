@@ -178,7 +178,7 @@ impl Verifier {
         let Some(ground) = self.ground(row.key.campaign, claim.round) else {
             return Ok(Err(Code::UnknownRound.into()));
         };
-        let person = self.snapshots.get(ground.list_hash)?.person(claim.index);
+        let person = self.snapshot(ground.list_hash).await?.person(claim.index);
         verdict.person = person.map(|person| PersonSeen {
             person,
             version: self.follower.read(|s| s.persons.get(&person).map_or(0, |p| p.version)),
@@ -259,7 +259,7 @@ impl Verifier {
         let Some(ground) = self.ground(campaign, claim.round) else {
             return Ok(ClaimCheck::Refused(Code::UnknownRound));
         };
-        let snapshot = self.snapshots.get(ground.list_hash)?;
+        let snapshot = self.snapshot(ground.list_hash).await?;
         // The destination first: what is said of it must not depend on what a private list names.
         if let Err(code) = destination(claim, &ground).and_then(|()| listed(&snapshot, claim)) {
             return Ok(ClaimCheck::Refused(code));
@@ -290,6 +290,16 @@ impl Verifier {
             person: None,
             gate: None,
         })))
+    }
+
+    /// A round's snapshot. Mapping one for the first time checks its upper tree, so it is done off the async threads.
+    async fn snapshot(&self, list_hash: B256) -> Result<Arc<Snapshot>, EngineError> {
+        if let Some(open) = self.snapshots.opened(list_hash) {
+            return Ok(open);
+        }
+        let snapshots = self.snapshots.clone();
+        let mapping = tokio::task::spawn_blocking(move || snapshots.get(list_hash));
+        mapping.await.map_err(|_| EngineError::Stopping)?
     }
 
     fn lookup_valid_until(&self) -> Millis {
