@@ -2,6 +2,8 @@
 //! before another's rows, and a slow look-up never before other claims. This node's own rows are handed over by its
 //! writer; where one is missing between what was read and what is handed over, and for all other nodes, the rows are read.
 
+mod shares;
+
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -24,6 +26,7 @@ use crate::error::EngineError;
 use crate::follower::Follower;
 use crate::sequencer::Verified;
 use crate::verify::Verifier;
+use shares::{due_now, is_read, part, room_for_own, share, share_of, weight_of_all};
 
 /// How often rows of other nodes are looked for; this node's own are handed over.
 const POLL: Duration = Duration::from_millis(20);
@@ -34,11 +37,6 @@ const SILENT_AFTER: Duration = Duration::from_secs(60);
 /// How often the queues of silent nodes are looked at: what they accepted before they fell silent is read at the start
 /// of a term, and a node may only have been slow.
 const SILENT_EVERY: Duration = Duration::from_secs(10);
-/// The least share of a campaign: with hundreds of them, a few groups still hold some of each.
-const SHARE_MIN: usize = 16;
-/// A campaign's rows are read when so large a part of its share is free, and no more of them: what is read at once is verified
-/// at once, and others' demands are beside it.
-const PARTS: usize = 8;
 /// Demands verified by one task. A task for each costs as much as what it does; many in one leave other cores idle.
 const TOGETHER: usize = 16;
 /// Before a demand whose look-up failed is verified again.
@@ -55,7 +53,11 @@ pub struct Feed {
     arrivals: Arc<Arrivals>,
     /// Rows read of each queue in this term, or handed over.
     read: HashMap<(CampaignId, NodeId), u64>,
-    /// Nodes that live: each of their queues is read at every look.
+    /// Queues in which rows were found, or are known to be: they are read at every look.
+    busy: HashSet<(CampaignId, NodeId)>,
+    /// How many of the quiet ones had their turn.
+    quiet: usize,
+    /// Nodes that live: their queues are read, and those of no others again and again.
     nodes: Vec<NodeId>,
     nodes_read: Option<Instant>,
     /// Queues of silent nodes that may hold rows to be read.
@@ -96,6 +98,8 @@ impl Feed {
             again,
             arrivals,
             read: HashMap::new(),
+            busy: HashSet::new(),
+            quiet: 0,
             nodes: Vec::new(),
             nodes_read: None,
             silent: BTreeSet::new(),
@@ -186,6 +190,7 @@ impl Feed {
             }
             if row.key.n > *read + 1 {
                 // The rows between are read, now if there is room for them.
+                self.busy.insert(queue);
                 if is_read {
                     self.looked = None;
                 }
@@ -212,12 +217,15 @@ impl Feed {
         self.looked = Some(Instant::now());
         self.read_nodes().await?;
         let (queues, each) = self.looked_at();
+        let queues = due_now(queues, &self.busy, &mut self.quiet);
         let rows = self.store.read_intake(&queues, each).await?;
         let found: HashSet<_> = rows.iter().map(|row| (row.key.campaign, row.key.node)).collect();
         // A queue that is overtaken by too many rows is not among those asked, and stays.
         for queue in queues.iter().map(|q| (q.campaign, q.node)).filter(|queue| !found.contains(queue)) {
             self.silent.remove(&queue);
+            self.busy.remove(&queue);
         }
+        self.busy.extend(found);
         let mut of_each = HashMap::<_, i64>::new();
         for row in &rows {
             self.read.insert((row.key.campaign, row.key.node), row.key.n);
@@ -257,7 +265,7 @@ impl Feed {
         Ok(())
     }
 
-    /// The queues that are read now, each with the row after which to read: every one of a node that lives, and those of
+    /// The queues that are read by turns, each with the row after which to read: every one of a node that lives, and those of
     /// silent nodes that may hold rows. Left out are those with too many rows overtaken, and all of a campaign that has its
     /// share of what is read and not decided.
     pub fn queues(&self) -> Vec<Cursor> {
@@ -408,43 +416,6 @@ fn under_way(
         *count > 0
     });
     under_way
-}
-
-/// How many rows of a queue may be under way that weighs so much, while rows of others are and all of them weigh so much: room for
-/// one more is always left, so that a crowd of one neither takes all verifications nor stands before others in the queues behind
-/// them.
-fn share(weight: usize, all: usize) -> usize {
-    (VERIFY_QUEUE_MAX * weight / (all + 1)).max(SHARE_MIN)
-}
-
-/// The share of a queue, whether any of its rows are under way or not.
-fn share_of(queue: CampaignId, under_way: &HashMap<CampaignId, usize>, weights: &Weights) -> usize {
-    let (weight, all) = (weights.of(queue) as usize, weight_of_all(under_way, weights));
-    // One of which none are takes the room that is left for one more; what it weighs above that is counted with the others.
-    let counted = if under_way.contains_key(&queue) { all } else { all + weight - 1 };
-    share(weight, counted)
-}
-
-/// What all queues weigh of which rows are under way.
-fn weight_of_all(under_way: &HashMap<CampaignId, usize>, weights: &Weights) -> usize {
-    under_way.keys().map(|queue| weights.of(*queue) as usize).sum()
-}
-
-/// How much of a share must be free before more of its campaign's rows are read, and how many of a queue are read then.
-fn part(share: usize) -> usize {
-    (share / PARTS).max(1)
-}
-
-/// Whether queues of a campaign are read that has so many rows under way.
-fn is_read(share: usize, count: usize) -> bool {
-    count + part(share) <= share
-}
-
-/// How many rows that this node hands over are taken up of such a campaign. They leave room for a reading, and for one more
-/// after it: what lies at other nodes, holds above all, is read however many come to the door of the leader. What is not
-/// taken up is read as theirs is.
-fn room_for_own(share: usize, count: usize) -> usize {
-    share.saturating_sub(2 * part(share)).saturating_sub(count)
 }
 
 /// Up to where every row of a queue is answered.

@@ -1,5 +1,6 @@
 use uuid::Uuid;
 
+use super::shares::QUIET_AT_ONCE;
 use super::*;
 
 #[test]
@@ -45,4 +46,23 @@ fn shares_are_by_weight_and_leave_room_for_one_more() {
     let all: usize = under_way.keys().map(|queue| share_of(*queue, &under_way, &weights)).sum();
     assert_eq!(share_of(queue(1), &under_way, &weights), VERIFY_QUEUE_MAX * 5 / 8);
     assert!(all + VERIFY_QUEUE_MAX / 8 <= VERIFY_QUEUE_MAX);
+}
+
+#[test]
+fn quiet_queues_take_turns_and_busy_ones_are_looked_at_each_time() {
+    let queue = |n: usize| (CampaignId(Uuid::from_u128(n as u128)), 1);
+    let cursor = |n: usize| Cursor { campaign: queue(n).0, node: 1, after: 0 };
+    let busy = HashSet::from([queue(3), queue(700)]);
+    let (all, mut turns, mut seen) = ((0..1_002).map(cursor).collect::<Vec<_>>(), 0, HashSet::new());
+    for _ in 0..4 {
+        let due = due_now(all.clone(), &busy, &mut turns);
+        let due: HashSet<_> = due.iter().map(|cursor| (cursor.campaign, cursor.node)).collect();
+        assert_eq!(due.len(), QUIET_AT_ONCE + 2);
+        assert!(busy.is_subset(&due));
+        seen.extend(due);
+    }
+    assert_eq!(seen.len(), 1_002, "each has had its turn");
+    let few = all[..10].to_vec();
+    assert_eq!(due_now(few.clone(), &busy, &mut turns).len(), few.len());
+    assert_eq!(due_now(Vec::new(), &busy, &mut turns), []);
 }
