@@ -208,12 +208,15 @@ async fn whole_single_body(state: State<Arc<Bodies>>, request: Request, next: Ne
 /// of the places, or of a network that has its share of the campaign's, are sent away before anything of them is read; the
 /// others take their places when all of them was.
 pub(crate) fn claims_in_place(routes: Router, node: Node, most: usize, body_max: usize) -> Router {
-    let state = (node, Parted::new(most), Arc::new(Bodies::new(bounds::CLAIM_BODIES_MAX)));
+    let state: ClaimsDoor = (node, Parted::new(most), Arc::new(Bodies::new(bounds::CLAIM_BODIES_MAX)));
     routes.layer((DefaultBodyLimit::max(body_max), from_fn_with_state(state, claim_place)))
 }
 
+/// What the door for claims needs.
+type ClaimsDoor = (Node, Arc<Parted<CampaignId, Network>>, Arc<Bodies>);
+
 async fn claim_place(
-    State((node, places, bodies)): State<(Node, Arc<Parted<CampaignId, Network>>, Arc<Bodies>)>,
+    State((node, places, bodies)): State<ClaimsDoor>,
     named: Result<RawPathParams, RawPathParamsRejection>,
     request: Request,
     next: Next,

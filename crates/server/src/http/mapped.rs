@@ -126,7 +126,7 @@ mod tests {
         let mapped = Arc::new(Mapped::default());
         (0..WARM_AFTER).for_each(|_| mapped.done(false));
         let reader = Arc::clone(&mapped);
-        let panicked = tokio::spawn(async move { reader.read(|| panic!("a bad page")).await.map(|()| ()) });
+        let panicked = tokio::spawn(async move { reader.read::<()>(|| panic!("a bad page")).await });
         assert!(panicked.await.is_err());
         assert!(mapped.enter().is_some());
     }
