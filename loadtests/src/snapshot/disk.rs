@@ -63,7 +63,9 @@ mod tests {
 
     #[test]
     fn the_disk_has_a_rate_and_nothing_is_left_on_it() {
-        let folder = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR").to_owned() + "/../target").unwrap();
+        // Beside this program, as temporary files may be in memory.
+        let here = std::env::current_exe().unwrap();
+        let folder = tempfile::tempdir_in(here.parent().unwrap()).unwrap();
         let rate = rate(folder.path()).unwrap();
         assert!(rate.is_finite() && rate > 0.0);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);

@@ -47,8 +47,9 @@ mod tests {
 
     #[test]
     fn what_was_dropped_comes_from_the_disk_again() {
-        // Not where temporary files are, which may be memory.
-        let folder = tempfile::tempdir_in(Path::new(env!("CARGO_MANIFEST_DIR")).join("../target")).unwrap();
+        // Beside this program: not where temporary files are, which may be memory.
+        let here = std::env::current_exe().unwrap();
+        let folder = tempfile::tempdir_in(here.parent().unwrap()).unwrap();
         let path = folder.path().join("below").join("file");
         std::fs::create_dir(path.parent().unwrap()).unwrap();
         let length = 8 << 20;
