@@ -125,6 +125,7 @@ impl Feed {
                     Ok(read) => taken += read,
                     Err(error) if error.is_no_answer() => {
                         tracing::warn!(error = &error as &dyn std::error::Error, "rows are read again later");
+                        // A database says nothing when it answers again; the end of the term, which the lease decides, ends this.
                         tokio::time::sleep(LOOKUP_AGAIN).await;
                     }
                     Err(error) => return Err(error),

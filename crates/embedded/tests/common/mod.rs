@@ -63,6 +63,7 @@ pub(crate) fn await_end(pid: u32) {
     };
     while running().is_some() {
         assert!(Instant::now() < end, "process {pid} still runs");
+        // Whoever is no parent of a process is not told of its end; the wait is bounded above.
         std::thread::sleep(Duration::from_millis(20));
     }
 }
